@@ -1,0 +1,145 @@
+#include "base/mem.h"
+
+#include "base/fault.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HAVE_JEMALLOC 0
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#define HAVE_JEMALLOC 0
+#else
+#define HAVE_JEMALLOC 1
+#endif
+#else
+#define HAVE_JEMALLOC 1
+#endif
+
+#if HAVE_JEMALLOC
+#include <jemalloc/jemalloc.h>
+/* One arena a core is enough for threads that rarely free each other's memory; dirty pages go back
+ * after ten seconds without a thread of jemalloc's own. */
+const char *malloc_conf = "background_thread:false,dirty_decay_ms:10000,muzzy_decay_ms:0";
+#endif
+
+#if !defined(GODWIT_RELEASE)
+static _Thread_local int fault_left;
+static _Thread_local int fault_passed;
+
+bool fault_here(void)
+{
+    fault_passed++;
+    return fault_left > 0 && --fault_left == 0;
+}
+
+void fault_fail_nth(int nth)
+{
+    fault_left = nth;
+    fault_passed = 0;
+}
+
+int fault_off(void)
+{
+    fault_left = 0;
+    return fault_passed;
+}
+#else
+void fault_fail_nth(int nth)
+{
+    (void)nth;
+}
+
+int fault_off(void)
+{
+    return 0;
+}
+#endif
+
+void *mem_alloc(size_t bytes)
+{
+    if (fault_here()) {
+        return NULL;
+    }
+    return malloc(bytes);
+}
+
+void *mem_zalloc(size_t bytes)
+{
+    if (fault_here()) {
+        return NULL;
+    }
+    return calloc(1, bytes);
+}
+
+void *mem_alloc_lines(size_t bytes)
+{
+    if (fault_here()) {
+        return NULL;
+    }
+    void *p = aligned_alloc(64, (bytes + 63) & ~(size_t)63);
+
+    if (p != NULL) {
+        memset(p, 0, bytes);
+    }
+    return p;
+}
+
+void *mem_realloc(void *p, size_t old_bytes, size_t new_bytes)
+{
+    (void)old_bytes;
+    if (fault_here()) {
+        return NULL;
+    }
+    return realloc(p, new_bytes);
+}
+
+void mem_free(void *p, size_t bytes)
+{
+    if (p == NULL) {
+        return;
+    }
+#if HAVE_JEMALLOC
+    sdallocx(p, bytes == 0 ? 1 : bytes, 0);
+#else
+    (void)bytes;
+    free(p);
+#endif
+}
+
+void *mem_must(size_t bytes)
+{
+    void *p = calloc(1, bytes);
+
+    if (p == NULL) {
+        fputs("godwit: out of memory at start\n", stderr);
+        abort();
+    }
+    return p;
+}
+
+void mem_stats(struct mem_stats *out)
+{
+    memset(out, 0, sizeof(*out));
+#if HAVE_JEMALLOC
+    uint64_t epoch = 1;
+    size_t len = sizeof(epoch);
+
+    (void)mallctl("epoch", &epoch, &len, &epoch, len);
+    len = sizeof(out->allocated);
+    (void)mallctl("stats.allocated", &out->allocated, &len, NULL, 0);
+    (void)mallctl("stats.active", &out->active, &len, NULL, 0);
+    (void)mallctl("stats.resident", &out->resident, &len, NULL, 0);
+    (void)mallctl("stats.mapped", &out->mapped, &len, NULL, 0);
+#endif
+}
+
+void mem_purge(void)
+{
+#if HAVE_JEMALLOC
+    (void)mallctl("arena.4096.purge", NULL, NULL, NULL, 0);
+#endif
+}
