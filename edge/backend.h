@@ -1,0 +1,79 @@
+/* backend.h - the port between a door and whoever carries commands out: the node in this process, or
+ * a link to one.
+ *
+ * A door parses what its connection sent into a batch and calls run(), which carries out requests in
+ * order, each reply appended to the batch's reply writer between reply_begin() and reply_end(). It
+ * may stop before the end (BACKEND_LATER): a lock is held by another, an answer is on its way. Then
+ * session->on_ready is called, on the session's worker, when run() should be called again with the
+ * same batch. Sessions answer in any order; one session in its own.
+ *
+ * Ownership  arguments are borrowed from the connection's input until the batch is done or cancelled.
+ * Positions  batch->position is raised to the highest change that a reply could have seen; a reply
+ *            leaves only when may_send() agrees to it (the commit gate), else on_ready tells.
+ */
+#ifndef EDGE_BACKEND_H
+#define EDGE_BACKEND_H
+
+#include "base/annot.h"
+#include "base/slice.h"
+#include "proto/cmd.h"
+#include "proto/reply.h"
+
+struct worker;
+struct database;
+struct section;
+struct session;
+
+/* A key and where it belongs, computed once. */
+struct key {
+    struct slice name;
+    uint64_t hash;      /* hash_key() */
+    uint16_t slot;      /* hash_slot() */
+    uint8_t partition;  /* slot mod the cluster's partition count */
+};
+
+struct request {
+    const struct cmd_def *def; /* arity was checked */
+    struct slice *argv;
+    uint32_t argc;
+    struct key key;   /* private to the backend: the first key, hashed ahead */
+    const void *hint; /* private to the backend: what the prefetch pass found */
+};
+
+struct batch {
+    struct request *requests;
+    uint32_t count;
+    uint32_t next;       /* the first that has not been carried out */
+    struct reply *reply;
+    uint64_t position;
+};
+
+enum backend_progress { BACKEND_DONE, BACKEND_LATER };
+
+/* What an invocation's handler is given. Neither protocol nor connection is in sight. */
+struct cmd {
+    const struct cmd_def *def;
+    struct slice *argv;
+    uint32_t argc;
+    struct reply *reply;
+    struct session *session; /* NULL for the server's own doing */
+    struct database *db;
+    struct section *section; /* of a write, or of a read that has to hold its locks; else NULL */
+    struct key key;          /* argv's first key, if the row names one */
+    const void *hint;
+    int64_t now_ms;          /* the node's clock when the command began */
+    bool again;              /* set by a handler that has more to do: it is called again next turn */
+    void *progress;          /* owned by such a handler between calls; NULL at the first */
+    void (*progress_free)(void *progress);
+};
+
+struct backend {
+    /* Neither blocks. */
+    enum backend_progress (*run)(struct backend *b, struct session *s, struct batch *batch);
+    /* Forget the rest of the batch; on_ready will not be called any more. What has begun may end. */
+    void (*cancel)(struct backend *b, struct session *s);
+    /* Whether a reply at this position may leave now. If not, on_ready will be called. */
+    bool (*may_send)(struct backend *b, struct session *s, uint64_t position);
+};
+
+#endif
