@@ -1,0 +1,45 @@
+/* rcu.h - the one RCU flavour (liburcu's QSBR), and memory that dies after a grace period.
+ *
+ * A registered thread is a reader all the time, except between rcu_offline() and rcu_online(); it
+ * says rcu_turn() when it holds nothing borrowed. What a writer has unlinked it retires; retired
+ * blocks travel in batches, one grace period a batch (a call_rcu an object costs more than the write
+ * that made it), come back to the thread that retired them, and are freed there in slices.
+ *
+ * Ownership  rcu_retire*() take the block for good.
+ * Failure    rcu_reserve() makes room ahead, so that retiring itself cannot fail.
+ */
+#ifndef BASE_RCU_H
+#define BASE_RCU_H
+
+#include "base/annot.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Frees a slice of a large object, of at most `budget` blocks (lowered by what was freed). True when
+ * all of it is gone. */
+typedef bool (*rcu_free_fn)(void *object, size_t *budget);
+
+void rcu_register(void);   /* this thread, before it reads anything */
+void rcu_unregister(void); /* gives what is still retired to the next drain */
+
+void rcu_online(void);
+void rcu_offline(void);
+/* A quiescent state; also frees a slice of what has come back. Nothing borrowed survives it. */
+void rcu_turn(void);
+
+/* Room for n more rcu_retire*() of this thread. */
+MUST_CHECK int rcu_reserve(size_t n);
+void rcu_retire(void *block, size_t bytes);
+/* Calls fn until it says that all is gone. `bytes` is what it holds, for rcu_retired_bytes(). */
+void rcu_retire_object(void *object, size_t bytes, rcu_free_fn fn);
+/* Retired by this thread and not yet freed. */
+size_t rcu_retired_bytes(void);
+size_t rcu_retired_bytes_total(void);
+/* Waits for a grace period and frees all that this thread has retired. At shutdown and in tests:
+ * every other registered thread must go on turning or be offline. */
+void rcu_drain(void);
+
+#endif
