@@ -1,0 +1,35 @@
+/* type.h - what the store asks of each value type. node/type_<name>.c defines its row; the array in
+ * type.c lists them. */
+#ifndef NODE_TYPE_H
+#define NODE_TYPE_H
+
+#include "base/rcu.h"
+#include "edge/backend.h"
+#include "node/entry.h"
+
+struct change_writer;
+struct section;
+
+struct type_ops {
+    const char *name; /* TYPE's word */
+    /* OBJECT ENCODING's word for this entry. */
+    const char *(*encoding)(const struct entry *e);
+    /* Frees what the payload of an ENC_TREE or ENC_LARGE entry points to, a slice at a time: called
+     * after a grace period, with the object that `object` gave. */
+    rcu_free_fn free_value;
+    void *(*object)(const struct entry *e); /* NULL when the payload points to nothing */
+    /* What the payload points to takes, by size class. */
+    size_t (*value_bytes)(const struct entry *e);
+    /* A new entry under another key with another expiry and the same value: shares or copies what the
+     * payload points to. NULL: no memory. Under the source's partition lock. */
+    struct entry *(*copy)(const struct entry *e, struct slice key, int64_t expire_at_ms, bool clocked);
+    /* Writes the operations that make the key just this (RENAME, COPY, RESTORE, snapshots). */
+    int (*log)(struct change_writer *w, struct slice key, const struct entry *e);
+};
+
+extern const struct type_ops *const type_ops[VALUE_TYPES]; /* NULL for types not built yet */
+
+extern const struct type_ops type_string_ops;
+extern const struct type_ops type_hash_ops;
+
+#endif

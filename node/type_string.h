@@ -1,0 +1,42 @@
+/* type_string.h - strings: bytes, numbers, and trees of blocks over 16 KiB.
+ *
+ * Reading takes no lock. Writing functions record their effect in the section's change and return
+ * nothing (node/section.h). Lengths up to proto-max-bulk-len are the handler's to check.
+ */
+#ifndef NODE_TYPE_STRING_H
+#define NODE_TYPE_STRING_H
+
+#include "edge/backend.h"
+#include "node/entry.h"
+
+enum found { ABSENT, FOUND, WRONG_TYPE };
+
+/* A string as it is read; borrowed as long as the entry. */
+struct string_value {
+    size_t len;
+    const struct entry *entry;
+    char digits[24]; /* of ENC_INT; private */
+};
+
+/* Counts and touches as keyspace_find(). */
+enum found string_read(struct cmd *c, struct key key, struct string_value *out);
+void string_of_entry(const struct entry *e, struct string_value *out);
+/* The bytes from `at` on that lie together: never empty while at < len. */
+struct slice string_chunk(const struct string_value *v, size_t at);
+/* As one slice: the value's own bytes if they lie together, else copied into buf (a buf of the
+ * caller's). False: no memory. */
+bool string_flat(const struct string_value *v, struct buf *buf, struct slice *out);
+/* The integer, if the value is one (Redis' string2ll). */
+bool string_integer(const struct string_value *v, int64_t *out);
+void string_reply(struct reply *r, const struct string_value *v);
+
+/* The key becomes this string. expire_at_ms 0: it never expires. */
+void string_put(struct cmd *c, struct key key, struct slice value, int64_t expire_at_ms);
+void string_put_int(struct cmd *c, struct key key, int64_t value, int64_t expire_at_ms);
+/* Overwrites from offset on, zero-padding a gap; the key may be absent. Expiry stays. Costs by the
+ * bytes written, not by the value's length, once it is a tree. */
+void string_put_range(struct cmd *c, struct key key, size_t offset, struct slice bytes);
+
+/* OBJECT ENCODING: "int", "embstr" (up to 44 bytes), "raw". */
+
+#endif
