@@ -9,5 +9,6 @@
 #define ERR_FULL (-3)    /* a bound was reached; try later */
 #define ERR_CORRUPT (-4) /* bytes are not what their writer wrote */
 #define ERR_LIMIT (-5)   /* asked for more than a limit allows */
+#define ERR_INVALID (-6) /* what was given does not have the form it must have */
 
 #endif

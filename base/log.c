@@ -28,9 +28,9 @@ struct line {
     size_t len;
 };
 
-void log_level_set(enum log_level level)
+void log_level_set(int level)
 {
-    atomic_store_explicit(&log_level_now, (int)level, memory_order_relaxed);
+    atomic_store_explicit(&log_level_now, level, memory_order_relaxed);
 }
 
 void log_fd_set(int fd)

@@ -32,7 +32,8 @@ struct log_site {
 
 extern _Atomic int log_level_now; /* private */
 
-void log_level_set(enum log_level level);
+/* Below LOG_ERROR: none. */
+void log_level_set(int level);
 
 static inline bool log_is_on(enum log_level level)
 {

@@ -1,0 +1,61 @@
+#include "cli/dev.h"
+
+#include "base/conf.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "cli/main.h"
+
+#include <unistd.h>
+
+const char dev_usage[] = "usage: godwit dev TOPIC\n"
+                         "\n"
+                         "  config-doc     deploy/CONFIG.md: every setting\n"
+                         "  metrics-doc    deploy/METRICS.md: every metric\n";
+
+/* clang-format off */
+static const struct {
+    const char *name;
+    int (*write)(struct buf *out);
+} topics[] = {
+    {"config-doc",  conf_manual},
+};
+/* clang-format on */
+
+static int put_out(struct slice s)
+{
+    while (s.len > 0) {
+        ssize_t n = write(STDOUT_FILENO, s.ptr, s.len);
+
+        if (n < 0) {
+            return ERR_IO;
+        }
+        s = (struct slice){s.ptr + n, s.len - (size_t)n};
+    }
+    return OK;
+}
+
+static int print_topic(int (*fn)(struct buf *out))
+{
+    struct buf text;
+    int err;
+
+    buf_init(&text);
+    err = fn(&text);
+    if (err == OK) {
+        err = put_out(buf_slice(&text));
+    }
+    buf_fini(&text);
+    return err == OK ? MAIN_DONE : MAIN_FAILED;
+}
+
+int dev_main(int argc, char **argv)
+{
+    for (size_t i = 0; argc == 1 && i < sizeof(topics) / sizeof(topics[0]); i++) {
+        if (strcmp(argv[0], topics[i].name) == 0) {
+            return print_topic(topics[i].write);
+        }
+    }
+    log_error("dev: give one topic, as `godwit dev --help` lists them\tgot=%s",
+              argc > 0 ? argv[0] : "");
+    return MAIN_USAGE;
+}

@@ -1,0 +1,4 @@
+#include "replication/options.h"
+
+#define CONF_ROWS "replication/options.def"
+#include "base/conf_define.h"
