@@ -1,0 +1,191 @@
+// Where Godwit means to differ from Debian's redis-server 7.0, and what cannot be compared byte for
+// byte. Nothing else may differ: the differential test compares what is left, type for type.
+//
+// A row says which replies it is about, why, and how a pair of them is judged: `same(a, b)` gets
+// Redis' reply first and answers whether the two agree in what matters.
+import { show } from '../lib/resp.js';
+import { KIND } from '../lib/server.js';
+
+// Clocks are read at two moments, on two servers, on a machine that is busy.
+const TOLERANCE_S = 15;
+
+function isInt(reply) {
+  return reply.t === ':';
+}
+
+function isError(reply) {
+  return reply.t === '-';
+}
+
+function nearBy(limit) {
+  return (a, b) => {
+    if (!isInt(a) || !isInt(b)) {
+      return show(a) === show(b);
+    }
+    const [x, y] = [Number(a.s), Number(b.s)];
+    return x < 0 || y < 0 ? x === y : Math.abs(x - y) <= limit;
+  };
+}
+
+function sameType(a, b) {
+  return a.t === b.t && (!isError(a) || a.s === b.s);
+}
+
+function sorted(list) {
+  return [...list].sort().join(' ');
+}
+
+function anyOrder(a, b) {
+  return a.t === b.t && a.a && b.a
+    ? sorted(a.a.map(show)) === sorted(b.a.map(show))
+    : show(a) === show(b);
+}
+
+function pairsOf(flat) {
+  return flat.map((_, i) => (i % 2 ? '' : `${show(flat[i])}=${show(flat[i + 1])}`)).filter(Boolean);
+}
+
+// Fields and values, flat or as a map.
+function anyPairOrder(a, b) {
+  return a.t === b.t && a.a && b.a && a.a.length % 2 === 0 && b.a.length % 2 === 0
+    ? sorted(pairsOf(a.a)) === sorted(pairsOf(b.a))
+    : show(a) === show(b);
+}
+
+// [cursor, elements]. Only a COUNT that covers everything makes two servers stop at the same place.
+function scanned(inner) {
+  return (a, b, command) => {
+    if (a.t !== '*' || b.t !== '*' || a.a.length !== 2 || b.a.length !== 2) {
+      return show(a) === show(b);
+    }
+    const [x, y] = [a.a, b.a];
+    if (!command.some((arg) => /^10{3,}$/.test(String(arg)))) {
+      return x[0].t === y[0].t && x[1].t === y[1].t;
+    }
+    return show(x[0]) === show(y[0]) && inner(x[1], y[1]);
+  };
+}
+
+function randomFields(a, b, command) {
+  const count = Number(command[2]);
+  if (!a.a || !b.a) {
+    return sameType(a, b); // one random field, or none
+  }
+  if (a.t !== b.t || a.a.length !== b.a.length) {
+    return false;
+  }
+  const shapes = (r) => r.a.map((e) => (e.a ? `[${e.a.map((x) => x.t)}]` : e.t)).join(' ');
+  if (count < 0) {
+    return shapes(a) === shapes(b);
+  }
+  // Asked for at least as many as there are, both must answer all of them.
+  return shapes(a) === shapes(b) && (count < 1000 || sameSet(a, b, command.length > 3));
+}
+
+function sameSet(a, b, withValues) {
+  const nested = a.a.some((e) => e.a);
+  return withValues && !nested ? anyPairOrder(a, b) : anyOrder(a, b);
+}
+
+// The text that Godwit gives, where it follows a later release than 7.0.
+function says(pattern) {
+  return (a, b) => (isError(b) ? pattern.test(b.s) : false);
+}
+
+const upper = (command, i) => String(command[i] ?? '').toUpperCase();
+const named = (...names) => (command) => names.includes(upper(command, 0));
+const sub = (name, ...subs) => (command) => upper(command, 0) === name && subs.includes(upper(command, 1));
+
+export const DIFFERENCES = [
+  {
+    about: named('TTL', 'EXPIRETIME'),
+    why: 'the two servers read their clocks at different moments',
+    same: nearBy(TOLERANCE_S),
+  },
+  {
+    about: named('PTTL', 'PEXPIRETIME'),
+    why: 'the same, in milliseconds',
+    same: nearBy(TOLERANCE_S * 1000),
+  },
+  {
+    about: sub('OBJECT', 'IDLETIME'),
+    why: 'time since the last access, which the two saw at different moments',
+    same: nearBy(TOLERANCE_S),
+  },
+  {
+    about: named('RANDOMKEY'),
+    why: 'random: null or a key, agreed by DBSIZE and KEYS',
+    same: sameType,
+  },
+  {
+    about: named('HRANDFIELD'),
+    why: 'random: the count and the types are compared, and the set where all fields were asked for',
+    same: randomFields,
+  },
+  {
+    about: named('KEYS', 'HKEYS', 'HVALS'),
+    why: 'the order is a table\'s (Redis\' tip nondeterministic_output_order)',
+    same: anyOrder,
+  },
+  {
+    about: named('HGETALL'),
+    why: 'the same, for fields and values',
+    same: anyPairOrder,
+  },
+  {
+    about: named('SCAN'),
+    why: 'the same; COUNT covers everything, so both cursors are 0',
+    same: scanned(anyOrder),
+  },
+  {
+    about: named('HSCAN'),
+    why: 'the same, for fields and values',
+    same: scanned(anyPairOrder),
+  },
+  {
+    about: named('DUMP'),
+    why: 'the same value has many payloads (LZF, listpack or not); dump.test.js exchanges them',
+    same: sameType,
+  },
+  {
+    about: sub('MEMORY', 'USAGE'),
+    why: 'two allocators and two layouts',
+    same: sameType,
+  },
+  {
+    about: sub('OBJECT', 'REFCOUNT'),
+    why: 'Redis shares small integers; Godwit shares no values',
+    same: sameType,
+  },
+  {
+    about: sub('OBJECT', 'HELP'),
+    why: 'prose',
+    same: sameType,
+  },
+  {
+    about: (c) => named('UNLINK')(c) && c.length === 1,
+    why: 'answers 0: clients of the REST service send it with no keys (spec/redis-rest.md 2.8)',
+    same: (a, b) => b.t === ':' && b.s === '0',
+  },
+  {
+    about: (c) => named('COPY')(c) && String(c[1]) === String(c[2]),
+    why: 'copying a key to itself answers 0 (spec/redis-rest.md 2.8)',
+    same: (a, b) => show(a) === show(b) || (isError(a) && b.t === ':' && b.s === '0'),
+  },
+  {
+    about: named('BITCOUNT', 'BITPOS'),
+    why: '7.2 checks the arguments before it looks for the key, 7.0 answers 0 or -1 for a missing one',
+    same: (a, b) => show(a) === show(b) || (isInt(a) && says(/^ERR (value is not an integer|syntax error)|^ERR The bit argument/)(a, b)),
+  },
+];
+
+// Null if the replies agree, else why they do not.
+export function disagreement(command, a, b) {
+  // Against itself, to check the test: redis-server has none of the meant differences.
+  if (KIND === 'redis' && show(a) === show(b)) {
+    return null;
+  }
+  const row = DIFFERENCES.find((r) => r.about(command));
+  const same = row ? row.same(a, b, command) : show(a) === show(b);
+  return same ? null : row ? `(compared as: ${row.why})` : '(compared exactly)';
+}

@@ -1,0 +1,197 @@
+// The same seeded random commands to Debian's redis-server 7.0 and to Godwit: every reply is compared
+// type for type, in RESP2 and RESP3, pipelined and not, and so is the data at the end.
+//
+//   SEED=n ITERATIONS=1   that sequence again      ITERATIONS=n   as many sequences as that
+//   DIFF_SECONDS=n        how long without ITERATIONS (60)
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { SLOW } from '../lib/eventually.js';
+import { quote, show } from '../lib/resp.js';
+import { chooseSeed, Random } from '../lib/seed.js';
+import { KIND, startServer } from '../lib/server.js';
+import { Arguments, randomCommand } from './commands.js';
+import { disagreement } from './differences.js';
+
+const SECONDS = Number(process.env.DIFF_SECONDS || 60);
+const ITERATIONS = Number(process.env.ITERATIONS || 0);
+const COMMANDS = 150;
+const SHRINK_RUNS = 400;
+const SHRINK_MS = 20000;
+const KEYS = ['s', 'h', 'none'].flatMap((kind) => [0, 1, 2, 3, 4, 5].map((n) => kind + n));
+
+// Two servers side by side; `spoil` lets the test damage one reply to see itself fail.
+class Pair {
+  constructor(redis, godwit, spoil = (command, reply) => reply) {
+    this.servers = [redis, godwit];
+    this.spoil = spoil;
+  }
+
+  async open(proto) {
+    this.clients = await Promise.all(this.servers.map((s) => s.connect({ proto })));
+    await this.both([['FLUSHALL']]);
+  }
+
+  async close() {
+    await Promise.all(this.clients.map((c) => c.close()));
+  }
+
+  async both(commands) {
+    const [a, b] = await Promise.all(this.clients.map((c) => c.pipeline(commands)));
+    return commands.map((command, i) => ({ command, a: a[i], b: this.spoil(command, b[i]) }));
+  }
+}
+
+function firstMismatch(rounds) {
+  for (const { command, a, b } of rounds) {
+    const why = disagreement(command, a, b);
+    if (why !== null) {
+      return { command, a: show(a), b: show(b), why };
+    }
+  }
+  return null;
+}
+
+// What the keys hold, by commands whose replies are compared like any other.
+const STATE = [
+  ...KEYS.map((key) => ['GET', key]),
+  ...KEYS.map((key) => ['HGETALL', key]),
+  ...KEYS.map((key) => ['PTTL', key]),
+  ...KEYS.map((key) => ['OBJECT', 'ENCODING', key]),
+  ['KEYS', '*'],
+  ['DBSIZE'],
+];
+
+// Runs the batches on fresh connections and an empty database; the first mismatch, or null.
+async function play(pair, proto, batches) {
+  await pair.open(proto);
+  try {
+    for (const batch of batches) {
+      const found = firstMismatch(await pair.both(batch));
+      if (found) {
+        return found;
+      }
+    }
+    return firstMismatch(await pair.both(STATE));
+  } finally {
+    await pair.close();
+  }
+}
+
+function cut(random, commands, isPipelined) {
+  const out = [];
+  for (let at = 0; at < commands.length; ) {
+    const count = isPipelined ? random.between(1, 40) : 1;
+    out.push(commands.slice(at, at + count));
+    at += count;
+  }
+  return out;
+}
+
+// Leaves out ever smaller pieces as long as something still differs.
+async function shrink(pair, proto, commands) {
+  const end = Date.now() + SHRINK_MS * SLOW;
+  let runs = 0;
+  let found = null;
+
+  for (let size = commands.length >> 1; size >= 1; size = size > 1 ? size >> 1 : 0) {
+    for (let at = 0; at < commands.length; ) {
+      if (++runs > SHRINK_RUNS || Date.now() > end) {
+        return { commands, found };
+      }
+      const fewer = [...commands.slice(0, at), ...commands.slice(at + size)];
+      const still = await play(pair, proto, fewer.map((c) => [c]));
+      if (still) {
+        commands = fewer;
+        found = still;
+      } else {
+        at += size;
+      }
+    }
+  }
+  return { commands, found };
+}
+
+function text(command) {
+  const shown = command.slice(0, 24).map((arg) => {
+    const word = String(arg);
+    return /^[\w#*-]+$/.test(word) && word.length < 100 ? word : brief(quote(arg));
+  });
+  return shown.join(' ') + (command.length > 24 ? ` … (${command.length} arguments)` : '');
+}
+
+function brief(line) {
+  return line.length > 400 ? `${line.slice(0, 400)}… (${line.length} characters)` : line;
+}
+
+async function report(pair, { seed, proto, batches, found }) {
+  const commands = batches.flat();
+  const small = await shrink(pair, proto, commands);
+  const shown = small.found ? small.commands : commands.slice(-20);
+  const last = small.found || found;
+  return [
+    `servers differ; again with SEED=${seed} ITERATIONS=1 (RESP${proto}, ${commands.length} commands)`,
+    small.found ? 'the shortest sequence found:' : 'it did not happen again; the last commands were:',
+    ...shown.map((c) => `  ${text(c)}`),
+    `at   ${text(last.command)}`,
+    `redis  ${brief(last.a)}`,
+    `godwit ${brief(last.b)}`,
+    last.why,
+  ].join('\n');
+}
+
+// One sequence, all of it decided by its seed.
+async function sequence(pair, seed) {
+  const random = new Random(seed);
+  const proto = random.pick([2, 3]);
+  const isPipelined = random.chance(0.5);
+  const g = new Arguments(random, Date.now());
+  const commands = Array.from({ length: COMMANDS }, () => randomCommand(g));
+  const batches = cut(random, commands, isPipelined);
+  const found = await play(pair, proto, batches);
+  return found && { seed, proto, batches, found };
+}
+
+async function servers(t) {
+  return Promise.all([
+    startServer(t, { kind: 'redis' }),
+    startServer(t, { workers: KIND === 'godwit' ? 2 : undefined }),
+  ]);
+}
+
+test('Godwit answers random commands as redis-server does', async (t) => {
+  const pair = new Pair(...(await servers(t)));
+  const first = chooseSeed();
+  const end = Date.now() + SECONDS * 1000;
+  let count = 0;
+
+  t.diagnostic(`SEED=${first}`);
+  while (ITERATIONS ? count < ITERATIONS : Date.now() < end) {
+    const bad = await sequence(pair, (first + count) >>> 0);
+    if (bad) {
+      assert.fail(await report(pair, bad));
+    }
+    count++;
+  }
+  t.diagnostic(`${count} sequences of ${COMMANDS} commands agree`);
+});
+
+// The test above is worth what it finds: a reply of another type, once, must be found and cut down.
+test('the differential test finds a reply of the wrong type and shrinks it', async (t) => {
+  const redis = await startServer(t, { kind: 'redis' });
+  const spoil = (command, reply) =>
+    /^strlen$/i.test(command[0]) && reply.t === ':' ? { t: '+', s: reply.s } : reply;
+  const pair = new Pair(redis, redis, spoil);
+  pair.both = async (commands) => {
+    const replies = await pair.clients[0].pipeline(commands);
+    return commands.map((c, i) => ({ command: c, a: replies[i], b: spoil(c, replies[i]) }));
+  };
+  let bad = null;
+
+  for (let seed = 1; !bad && seed < 200; seed++) {
+    bad = await sequence(pair, seed);
+  }
+  assert.ok(bad, 'the spoilt reply was not noticed');
+  const { commands, found } = await shrink(pair, bad.proto, bad.batches.flat());
+  assert.equal(commands.length, 1);
+  assert.match(String(found.command[0]), /^strlen$/i);
+});
