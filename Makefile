@@ -92,8 +92,16 @@ UNIT_BINS := $(UNIT_DIRS:%=$(B)/unit_%)
 unit: $(if $(T),$(B)/unit_$(firstword $(subst /, ,$(T))),$(UNIT_BINS))
 	$(Q)for b in $^; do "$$b" $(if $(T),$(word 2,$(subst /, ,$(T)))) || exit 1; done
 
+# make bench                 every scenario     make bench S=get      one, compared with the last result
+# The load program stands alone: it shares no code with the server that it measures.
+$(B)/load: bench/load.c bench/load_wire.c bench/load.h bench/hist.h Makefile
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(COMMON) $(WARN) -O2 -I. -o $@ $(filter %.c,$^) -lm
+bench: $(B)/load $(if $(wildcard cli/main.c),bin/godwit)
+	$(Q)LOAD="$(B)/load" GODWIT=bin/godwit node bench/run.js $(S) $(BENCH_ARGS)
+
 clean:
 	$(Q)rm -rf $(BUILD) bin
-.PHONY: all unit clean
+.PHONY: all bench unit clean
 .SECONDARY:
 -include $(OBJ:.o=.d) $(wildcard $(B)/tests/*/*.d $(B)/tests/*/*/*.d)
