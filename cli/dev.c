@@ -3,6 +3,7 @@
 #include "base/conf.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/metric.h"
 #include "cli/main.h"
 
 #include <unistd.h>
@@ -10,7 +11,8 @@
 const char dev_usage[] = "usage: godwit dev TOPIC\n"
                          "\n"
                          "  config-doc     deploy/CONFIG.md: every setting\n"
-                         "  metrics-doc    deploy/METRICS.md: every metric\n";
+                         "  metrics-doc    deploy/METRICS.md: every metric\n"
+                         "  metrics        what /metrics says of a process that just began\n";
 
 /* clang-format off */
 static const struct {
@@ -18,6 +20,8 @@ static const struct {
     int (*write)(struct buf *out);
 } topics[] = {
     {"config-doc",  conf_manual},
+    {"metrics-doc", metric_manual},
+    {"metrics",     metric_write},
 };
 /* clang-format on */
 

@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "cli/dev.h"
+#include "cli/metrics.h"
 #include "cli/options.h"
 #include "cli/serve.h"
 
@@ -140,6 +141,7 @@ int main(int argc, char **argv, char **env)
     const struct subcommand *s;
 
     options_use();
+    metrics_use();
     if (argc < 2) {
         print_help(stderr);
         return MAIN_USAGE;
