@@ -62,6 +62,8 @@ struct cmd {
     struct key key;          /* argv's first key, if the row names one */
     const void *hint;
     int64_t now_ms;          /* the node's clock when the command began */
+    bool retry;              /* set by a read that met a publication: the handler will run again */
+    void *blocked_on;        /* private to the backend: the partition it met */
     bool again;              /* set by a handler that has more to do: it is called again next turn */
     void *progress;          /* owned by such a handler between calls; NULL at the first */
     void (*progress_free)(void *progress);

@@ -28,6 +28,8 @@ void keyspace_rename(struct cmd *c, struct key from, struct key to);
 void keyspace_copy(struct cmd *c, struct key from, struct key to);
 /* All keys of the database (CMD_WHOLE rows). */
 void keyspace_flush(struct cmd *c);
+/* Whether new entries get an eviction clock: the policy goes by use. */
+bool keyspace_clocked(const struct database *db);
 uint64_t keyspace_count(struct database *db);
 uint64_t keyspace_count_expiring(struct database *db);
 

@@ -35,6 +35,9 @@ void section_remove(struct section *s, struct key key);
 /* What the key's present entry points to now belongs to another: its value is not freed with it. */
 void section_keep_value(struct section *s, struct key key);
 
+/* Memory that a change in place took (or gave back, negative); undoing says the opposite. */
+void section_charge(struct section *s, struct key key, int64_t bytes);
+
 /* Where operations of the change are written. */
 struct change_writer *section_change(struct section *s);
 /* For `if (change_x(...) != OK) section_fail(s, SECTION_NOMEM)`. The first failure stays. */
@@ -43,7 +46,8 @@ bool section_has_failed(const struct section *s);
 
 /* At commit, after publication: retired, so that readers may still be in it. fn NULL: plain memory. */
 void section_retire(struct section *s, void *object, size_t bytes, rcu_free_fn fn);
-/* At abort, last first: undo what was done in place, or free what will not be published. */
+/* At abort, last first: undo what was done in place, or free a value that will not be published (the
+ * section frees its entry's own block, and nothing behind it). */
 void section_on_abort(struct section *s, void (*fn)(void *object, void *arg), void *object, void *arg);
 /* At the end, after publication or undoing: to drop a collection's own lock. */
 void section_on_end(struct section *s, void (*fn)(void *object, void *arg), void *object, void *arg);

@@ -36,7 +36,7 @@ struct table {
 
 struct table_stats {
     uint64_t count;
-    uint64_t expiring; /* entries that have an expiry */
+    uint64_t expiring; /* entries that have an expiry of their own (ENTRY_EXPIRES) */
     uint64_t bytes;    /* of directory, segments and overflows, by size class */
 };
 

@@ -1,0 +1,884 @@
+/* table.c - see table.h for what is promised.
+ *
+ * A word: | 63…48 tag | 47…4 address | 2 expires | 1 pending | 0 link |. Addresses of entries are 16-byte
+ * aligned on 64-bit jemalloc and glibc but for classes under 16 bytes, which no entry has; 8 would
+ * do, since bit 3 is free. A link (word 7 only) holds the overflow's capacity where a tag would be.
+ */
+#include "node/table.h"
+
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/rcu.h"
+#include "node/entry.h"
+
+#include <assert.h>
+
+enum { SLOTS = 8, LAST = SLOTS - 1, OVERFLOW_MAX = 1 << 15, DEPTH_MAX = 26 };
+
+#define LINK ((uintptr_t)1)
+#define PENDING ((uintptr_t)2)
+#define EXPIRES ((uintptr_t)4)
+#define ADDRESS ((uintptr_t)0x0000fffffffffff8u)
+#define TAG_SHIFT 48
+
+typedef _Atomic uintptr_t word;
+
+struct bucket {
+    _Alignas(64) word w[SLOTS];
+};
+
+struct segment {
+    _Alignas(64) uint32_t buckets;
+    uint32_t depth; /* leading hash bits that all its entries share */
+    uint32_t count; /* writer's: words in use, pending ones included */
+    bool dying;
+    struct bucket b[];
+};
+
+/* A segment's address with its bucket count (bits 48…55) and depth (56…61) in the unused top, so that a
+ * look-up does not touch the segment's header: one cache miss less. */
+typedef uintptr_t segment_ref;
+
+struct table_dir {
+    uint32_t depth;
+    _Atomic segment_ref seg[];
+};
+
+/* Bucket counts: with the 64-byte header each is exactly a size class of the allocator. */
+static const uint16_t sizes[] = {1, 2, 3, 5, 7, 11, 15, 23, 31, 47, 63, 95, 127, 191, 255};
+enum { SIZES = sizeof(sizes) / sizeof(sizes[0]), SIZE_MAX_BUCKETS = 255 };
+
+/* Mean entries a bucket at which a segment grows: with Poisson's tail an overflow then costs 9 bytes
+ * a bucket, and the table 10.7 to 15 bytes an entry. Tenths. */
+enum { FULL_TENTHS = 68, SPARSE_TENTHS = 20 };
+
+static inline uint32_t position(uint64_t hash)
+{
+    return (uint32_t)(hash >> 32);
+}
+
+static inline uintptr_t tag(uint64_t hash)
+{
+    return (uintptr_t)(hash & 0xffff) << TAG_SHIFT;
+}
+
+static inline struct entry *entry_of(uintptr_t w)
+{
+    return (struct entry *)(w & ADDRESS);
+}
+
+static inline uintptr_t word_of(const struct entry *e, uint64_t hash)
+{
+    return (uintptr_t)e | tag(hash) | ((e->flags & (ENTRY_EXPIRES | ENTRY_FIELDS_EXPIRE)) != 0 ? EXPIRES : 0);
+}
+
+static inline word *link_words(uintptr_t w)
+{
+    return (word *)(w & ADDRESS);
+}
+
+static inline uint32_t link_cap(uintptr_t w)
+{
+    return (uint32_t)(w >> TAG_SHIFT);
+}
+
+static inline struct segment *ref_segment(segment_ref r)
+{
+    return (struct segment *)(r & ADDRESS);
+}
+
+static inline segment_ref ref_of(const struct segment *s)
+{
+    return (segment_ref)s | (segment_ref)s->buckets << 48 | (segment_ref)s->depth << 56;
+}
+
+static inline uint32_t scaled(uint32_t pos, uint32_t depth, uint32_t buckets)
+{
+    return (uint32_t)(((uint64_t)(uint32_t)(pos << depth) * buckets) >> 32);
+}
+
+static inline uint32_t bucket_index(const struct segment *s, uint32_t pos)
+{
+    return scaled(pos, s->depth, s->buckets);
+}
+
+static inline segment_ref ref_at(const struct table_dir *d, uint32_t pos)
+{
+    /* Acquire: pairs with the release in point_to(). */
+    return atomic_load_explicit(&d->seg[((uint64_t)pos << d->depth) >> 32], memory_order_acquire);
+}
+
+static inline struct segment *segment_at(const struct table_dir *d, uint32_t pos)
+{
+    return ref_segment(ref_at(d, pos));
+}
+
+/* The bucket where the hash belongs, or NULL: no table yet. */
+static inline const struct bucket *bucket_find(const struct table *t, uint64_t hash)
+{
+    /* Acquire: pairs with the release in set_dir(). */
+    const struct table_dir *d = atomic_load_explicit(&t->dir, memory_order_acquire);
+
+    if (UNLIKELY(d == NULL)) {
+        return NULL;
+    }
+    segment_ref r = ref_at(d, position(hash));
+
+    return &ref_segment(r)->b[scaled(position(hash), (r >> 56) & 63, (r >> 48) & 255)];
+}
+
+static inline bool names(const struct entry *e, struct slice name)
+{
+    struct slice key = entry_key(e);
+
+    return key.len == name.len && memcmp(key.ptr, name.ptr, name.len) == 0;
+}
+
+static inline bool may_be(uintptr_t w, uintptr_t want)
+{
+    /* An empty word has tag 0 and no address; a pending one is not there yet. */
+    return ((w ^ want) >> TAG_SHIFT) == 0 && (w & (LINK | PENDING)) == 0 && (w & ADDRESS) != 0;
+}
+
+static struct entry *find_overflow(uintptr_t link, struct slice name, uintptr_t want)
+{
+    word *o = link_words(link);
+
+    for (uint32_t i = 0, n = link_cap(link); i < n; i++) {
+        uintptr_t w = atomic_load_explicit(&o[i], memory_order_acquire);
+
+        if (may_be(w, want) && names(entry_of(w), name)) {
+            return entry_of(w);
+        }
+    }
+    return NULL;
+}
+
+HOT struct entry *table_find(const struct table *t, struct slice name, uint64_t hash)
+{
+    const struct bucket *b = bucket_find(t, hash);
+    uintptr_t want = tag(hash);
+
+    if (b == NULL) {
+        return NULL;
+    }
+
+    for (int i = 0; i < SLOTS; i++) {
+        /* Acquire: pairs with the release in table_publish() and the like; also when the word turns
+         * out empty, since a miss is an observation too. */
+        uintptr_t w = atomic_load_explicit(&b->w[i], memory_order_acquire);
+
+        if (may_be(w, want) && names(entry_of(w), name)) {
+            return entry_of(w);
+        }
+        if (i == LAST && (w & LINK) != 0) {
+            return find_overflow(w, name, want);
+        }
+    }
+    return NULL;
+}
+
+void table_prefetch_bucket(const struct table *t, uint64_t hash)
+{
+    __builtin_prefetch(bucket_find(t, hash));
+}
+
+void table_prefetch_entry(const struct table *t, uint64_t hash)
+{
+    const struct bucket *b = bucket_find(t, hash);
+    uintptr_t want = tag(hash);
+
+    if (b == NULL) {
+        return;
+    }
+
+    for (int i = 0; i < SLOTS; i++) {
+        uintptr_t w = atomic_load_explicit(&b->w[i], memory_order_acquire);
+
+        if (may_be(w, want)) {
+            __builtin_prefetch(entry_of(w));
+            __builtin_prefetch((const char *)entry_of(w) + 64);
+            return;
+        }
+    }
+}
+
+/* ---- Segments: made, filled, published, retired ---- */
+
+static size_t segment_bytes(uint32_t buckets)
+{
+    return sizeof(struct segment) + (size_t)buckets * sizeof(struct bucket);
+}
+
+static size_t overflow_bytes(uint32_t cap)
+{
+    return (size_t)cap * sizeof(word);
+}
+
+static struct segment *segment_create(uint32_t buckets, uint32_t depth)
+{
+    struct segment *s = mem_alloc_lines(segment_bytes(buckets));
+
+    if (s != NULL) {
+        s->buckets = buckets;
+        s->depth = depth;
+    }
+    return s;
+}
+
+/* Of a segment that nobody has seen. */
+static void segment_drop(struct segment *s)
+{
+    if (s == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < s->buckets; i++) {
+        uintptr_t w = atomic_load_explicit(&s->b[i].w[LAST], memory_order_relaxed);
+
+        if ((w & LINK) != 0) {
+            mem_free(link_words(w), overflow_bytes(link_cap(w)));
+        }
+    }
+    mem_free(s, segment_bytes(s->buckets));
+}
+
+static size_t segment_footprint(const struct segment *s)
+{
+    size_t bytes = mem_size(segment_bytes(s->buckets));
+
+    for (uint32_t i = 0; i < s->buckets; i++) {
+        uintptr_t w = atomic_load_explicit(&s->b[i].w[LAST], memory_order_relaxed);
+
+        if ((w & LINK) != 0) {
+            bytes += mem_size(overflow_bytes(link_cap(w)));
+        }
+    }
+    return bytes;
+}
+
+static bool free_segment(void *object, size_t *budget)
+{
+    segment_drop(object);
+    *budget -= *budget > 16 ? 16 : *budget;
+    return true;
+}
+
+static int overflow_create(uint32_t cap, uintptr_t *link)
+{
+    word *o = mem_zalloc(overflow_bytes(cap));
+
+    if (o == NULL) {
+        return ERR_NOMEM;
+    }
+    *link = (uintptr_t)o | LINK | ((uintptr_t)cap << TAG_SHIFT);
+    return OK;
+}
+
+/* An empty word of a chain, or NULL. */
+static word *empty_in(word *o, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (atomic_load_explicit(&o[i], memory_order_relaxed) == 0) {
+            return &o[i];
+        }
+    }
+    return NULL;
+}
+
+/* Puts a word into a bucket: an empty word, or the overflow, which is made, or replaced by one of
+ * twice the size. `seen`: the segment is published, so what it replaces must be retired. */
+static int bucket_put(struct table_stats *st, struct bucket *b, uintptr_t w, bool seen)
+{
+    uintptr_t last = atomic_load_explicit(&b->w[LAST], memory_order_relaxed);
+    bool linked = (last & LINK) != 0;
+    word *at = empty_in(b->w, linked ? LAST : SLOTS);
+
+    if (at == NULL && linked) {
+        at = empty_in(link_words(last), link_cap(last));
+    }
+    if (at != NULL) {
+        atomic_store_explicit(at, w, memory_order_release);
+        return OK;
+    }
+    uint32_t old_cap = linked ? link_cap(last) : 0;
+    uint32_t cap = linked ? old_cap * 2 : 2;
+    uintptr_t link;
+
+    if (cap > OVERFLOW_MAX || overflow_create(cap, &link) != OK) {
+        return ERR_NOMEM;
+    }
+    word *o = link_words(link);
+
+    if (linked) {
+        if (seen && rcu_reserve(1) != OK) {
+            mem_free(o, overflow_bytes(cap));
+            return ERR_NOMEM;
+        }
+        for (uint32_t i = 0; i < old_cap; i++) {
+            atomic_store_explicit(&o[i],
+                                  atomic_load_explicit(&link_words(last)[i], memory_order_relaxed),
+                                  memory_order_relaxed);
+        }
+        atomic_store_explicit(&o[old_cap], w, memory_order_relaxed);
+    } else {
+        /* T1: the eighth moves behind the word that it stood in. */
+        atomic_store_explicit(&o[0], last, memory_order_relaxed);
+        atomic_store_explicit(&o[1], w, memory_order_relaxed);
+    }
+    /* Release: the overflow is complete before the word points to it. */
+    atomic_store_explicit(&b->w[LAST], link, memory_order_release);
+    st->bytes += mem_size(overflow_bytes(cap));
+    if (linked) {
+        st->bytes -= mem_size(overflow_bytes(old_cap));
+        if (seen) {
+            rcu_retire(link_words(last), overflow_bytes(old_cap));
+        } else {
+            mem_free(link_words(last), overflow_bytes(old_cap));
+        }
+    }
+    return OK;
+}
+
+/* ---- The words of a segment, in no order; `at` counts through buckets and overflows ---- */
+
+typedef void (*word_fn)(uintptr_t w, void *arg);
+
+static void bucket_each(const struct bucket *b, word_fn fn, void *arg)
+{
+    for (int i = 0; i < SLOTS; i++) {
+        uintptr_t w = atomic_load_explicit(&b->w[i], memory_order_acquire);
+
+        if ((w & LINK) != 0) {
+            for (uint32_t k = 0, n = link_cap(w); k < n; k++) {
+                uintptr_t o = atomic_load_explicit(&link_words(w)[k], memory_order_acquire);
+
+                if (o != 0) {
+                    fn(o, arg);
+                }
+            }
+        } else if (w != 0) {
+            fn(w, arg);
+        }
+    }
+}
+
+/* Up to LOOK_AHEAD words gathered, their entries prefetched, then put to where their hash says. */
+enum { LOOK_AHEAD = 32 };
+
+struct refill {
+    struct table_stats *st;
+    struct segment *to[2]; /* by the hash bit after the parent's depth; both the same when not split */
+    uint32_t bit_shift;
+    uint32_t n;
+    int err;
+    uintptr_t ahead[LOOK_AHEAD];
+};
+
+static void refill_flush(struct refill *r)
+{
+    for (uint32_t i = 0; i < r->n && r->err == OK; i++) {
+        uint32_t pos = position(hash_key(entry_key(entry_of(r->ahead[i]))));
+        struct segment *s = r->to[(pos >> r->bit_shift) & 1];
+
+        r->err = bucket_put(r->st, &s->b[bucket_index(s, pos)], r->ahead[i], false);
+        s->count++;
+    }
+    r->n = 0;
+}
+
+static void refill_word(uintptr_t w, void *arg)
+{
+    struct refill *r = arg;
+
+    __builtin_prefetch(entry_of(w));
+    r->ahead[r->n++] = w;
+    if (r->n == LOOK_AHEAD) {
+        refill_flush(r);
+    }
+}
+
+static int refill_from(struct refill *r, const struct segment *old)
+{
+    for (uint32_t i = 0; i < old->buckets && r->err == OK; i++) {
+        bucket_each(&old->b[i], refill_word, r);
+    }
+    refill_flush(r);
+    return r->err;
+}
+
+/* ---- The directory ---- */
+
+static size_t dir_bytes(uint32_t depth)
+{
+    return sizeof(struct table_dir) + ((size_t)1 << depth) * sizeof(segment_ref);
+}
+
+static void set_dir(struct table *t, struct table_dir *d)
+{
+    /* Release: pairs with the acquire in bucket_find(). */
+    atomic_store_explicit(&t->dir, d, memory_order_release);
+}
+
+/* The segment whose entries share the leading s->depth bits of pos takes its places. */
+static void point_to(struct table_dir *d, struct segment *s, uint32_t pos)
+{
+    uint32_t span = d->depth - s->depth;
+    uint64_t first = (((uint64_t)pos << s->depth) >> 32) << span;
+
+    for (uint64_t i = first; i < first + ((uint64_t)1 << span); i++) {
+        /* Release: T2, complete before it is pointed to. */
+        atomic_store_explicit(&d->seg[i], ref_of(s), memory_order_release);
+    }
+}
+
+static struct table_dir *dir_of(struct table *t)
+{
+    return atomic_load_explicit(&t->dir, memory_order_relaxed);
+}
+
+static int dir_double(struct table *t, struct table_stats *st)
+{
+    struct table_dir *old = dir_of(t);
+
+    if (old->depth >= DEPTH_MAX || rcu_reserve(1) != OK) {
+        return ERR_NOMEM;
+    }
+    struct table_dir *d = mem_alloc(dir_bytes(old->depth + 1));
+
+    if (d == NULL) {
+        return ERR_NOMEM;
+    }
+    d->depth = old->depth + 1;
+    for (uint64_t i = 0; i < (uint64_t)1 << d->depth; i++) {
+        atomic_init(&d->seg[i], atomic_load_explicit(&old->seg[i / 2], memory_order_relaxed));
+    }
+    set_dir(t, d);
+    st->bytes += mem_size(dir_bytes(d->depth)) - mem_size(dir_bytes(old->depth));
+    rcu_retire(old, dir_bytes(old->depth));
+    return OK;
+}
+
+static int table_begin(struct table *t, struct table_stats *st)
+{
+    struct table_dir *d = mem_alloc(dir_bytes(0));
+    struct segment *s = segment_create(1, 0);
+
+    if (d == NULL || s == NULL) {
+        mem_free(d, dir_bytes(0));
+        segment_drop(s);
+        return ERR_NOMEM;
+    }
+    d->depth = 0;
+    atomic_init(&d->seg[0], ref_of(s));
+    st->bytes += mem_size(dir_bytes(0)) + mem_size(segment_bytes(1));
+    set_dir(t, d);
+    return OK;
+}
+
+/* ---- Growing and shrinking: one segment, in one publication ---- */
+
+static uint32_t fitting(uint32_t count)
+{
+    for (int i = 0; i < SIZES; i++) {
+        /* Room for a third more before it grows again. */
+        if (count * 40 <= sizes[i] * (uint32_t)FULL_TENTHS * 3) {
+            return sizes[i];
+        }
+    }
+    return SIZE_MAX_BUCKETS;
+}
+
+/* `old` becomes one segment of `buckets`, or two when `split`. */
+static int rebuild(struct table *t, struct table_stats *st, struct segment *old, uint32_t pos,
+                   uint32_t buckets, bool split)
+{
+    uint64_t bytes = st->bytes;
+    struct refill r = {.st = st, .bit_shift = split ? 31 - old->depth : 0, .err = OK};
+
+    if (rcu_reserve(1) != OK) {
+        return ERR_NOMEM;
+    }
+    for (int i = 0; i < 2; i++) {
+        r.to[i] = i == 1 && !split ? r.to[0] : segment_create(buckets, old->depth + split);
+    }
+    if (r.to[0] == NULL || r.to[1] == NULL || refill_from(&r, old) != OK) {
+        segment_drop(r.to[0]);
+        segment_drop(split ? r.to[1] : NULL);
+        st->bytes = bytes;
+        return ERR_NOMEM;
+    }
+    uint32_t base = old->depth == 0 ? 0 : pos & ~(UINT32_MAX >> old->depth);
+
+    point_to(dir_of(t), r.to[0], base);
+    st->bytes += mem_size(segment_bytes(buckets)) * (split ? 2 : 1);
+    if (split) {
+        point_to(dir_of(t), r.to[1], base | (uint32_t)1 << r.bit_shift);
+    }
+    st->bytes -= segment_footprint(old);
+    rcu_retire_object(old, segment_footprint(old), free_segment);
+    return OK;
+}
+
+static int grow(struct table *t, struct table_stats *st, struct segment *s, uint32_t pos)
+{
+    for (int i = 0; i < SIZES; i++) {
+        /* Up to 63 buckets every size is a step; above, every other one, as each step rehashes all. */
+        if (sizes[i] > s->buckets && (sizes[i] <= 63 || sizes[i] >= s->buckets + s->buckets / 3)) {
+            return rebuild(t, st, s, pos, sizes[i], false);
+        }
+    }
+    if (s->depth == dir_of(t)->depth && dir_double(t, st) != OK) {
+        return ERR_NOMEM;
+    }
+    return rebuild(t, st, s, pos, fitting(s->count / 2), true);
+}
+
+static struct segment *segment_for(struct table *t, uint32_t pos)
+{
+    return segment_at(dir_of(t), pos);
+}
+
+static bool is_full(const struct segment *s)
+{
+    return s->count * 10 >= s->buckets * (uint32_t)FULL_TENTHS;
+}
+
+int table_prepare(struct table *t, struct table_stats *st, struct entry *e, uint64_t hash)
+{
+    uint32_t pos = position(hash);
+
+    if (dir_of(t) == NULL && table_begin(t, st) != OK) {
+        return ERR_NOMEM;
+    }
+    struct segment *s = segment_for(t, pos);
+
+    if (is_full(s) && grow(t, st, s, pos) == OK) {
+        s = segment_for(t, pos); /* when it could not grow, the overflow still takes the entry */
+    }
+    int err = bucket_put(st, &s->b[bucket_index(s, pos)], word_of(e, hash) | PENDING, true);
+
+    if (err == OK) {
+        s->count++;
+    }
+    return err;
+}
+
+/* The word that holds e; it is there. */
+static word *word_holding(struct table *t, const struct entry *e, uint64_t hash)
+{
+    struct segment *s = segment_for(t, position(hash));
+    struct bucket *b = &s->b[bucket_index(s, position(hash))];
+    uintptr_t last = atomic_load_explicit(&b->w[LAST], memory_order_relaxed);
+    int n = (last & LINK) != 0 ? LAST : SLOTS;
+
+    for (int i = 0; i < n; i++) {
+        if (entry_of(atomic_load_explicit(&b->w[i], memory_order_relaxed)) == e) {
+            return &b->w[i];
+        }
+    }
+    assert((last & LINK) != 0);
+    word *o = link_words(last);
+
+    for (uint32_t i = 0;; i++) {
+        assert(i < link_cap(last));
+        if (entry_of(atomic_load_explicit(&o[i], memory_order_relaxed)) == e) {
+            return &o[i];
+        }
+    }
+}
+
+void table_publish(struct table *t, struct table_stats *st, struct entry *e, uint64_t hash)
+{
+    word *w = word_holding(t, e, hash);
+
+    /* Release: pairs with the acquire in table_find(). */
+    atomic_store_explicit(w, word_of(e, hash), memory_order_release);
+    st->count++;
+    st->expiring += (e->flags & ENTRY_EXPIRES) != 0;
+}
+
+static void clear(struct table *t, struct entry *e, uint64_t hash)
+{
+    atomic_store_explicit(word_holding(t, e, hash), 0, memory_order_release);
+    segment_for(t, position(hash))->count--;
+}
+
+void table_unprepare(struct table *t, struct table_stats *st, struct entry *e, uint64_t hash)
+{
+    (void)st;
+    clear(t, e, hash);
+}
+
+void table_replace(struct table *t, struct table_stats *st, struct entry *old, struct entry *new,
+                   uint64_t hash)
+{
+    atomic_store_explicit(word_holding(t, old, hash), word_of(new, hash), memory_order_release);
+    st->expiring += (uint64_t)((new->flags & ENTRY_EXPIRES) != 0);
+    st->expiring -= (uint64_t)((old->flags & ENTRY_EXPIRES) != 0);
+}
+
+void table_remove(struct table *t, struct table_stats *st, struct entry *e, uint64_t hash)
+{
+    clear(t, e, hash);
+    st->count--;
+    st->expiring -= (uint64_t)((e->flags & ENTRY_EXPIRES) != 0);
+}
+
+/* Two buddies become one when both are sparse. */
+static bool merge(struct table *t, struct table_stats *st, struct segment *s, uint32_t pos)
+{
+    uint32_t bit = (uint32_t)1 << (32 - s->depth);
+    struct segment *buddy = segment_for(t, pos ^ bit);
+
+    if (buddy->depth != s->depth ||
+        (s->count + buddy->count) * 10 > SIZE_MAX_BUCKETS * (uint32_t)SPARSE_TENTHS * 2) {
+        return false;
+    }
+    struct segment *one = segment_create(fitting(s->count + buddy->count), s->depth - 1);
+    struct refill r = {.st = st, .to = {one, one}, .err = OK};
+    uint64_t bytes = st->bytes;
+
+    if (one == NULL || rcu_reserve(2) != OK || refill_from(&r, s) != OK ||
+        refill_from(&r, buddy) != OK) {
+        segment_drop(one);
+        st->bytes = bytes;
+        return false;
+    }
+    point_to(dir_of(t), one, pos & ~bit);
+    st->bytes += mem_size(segment_bytes(one->buckets));
+    st->bytes -= segment_footprint(s) + segment_footprint(buddy);
+    rcu_retire_object(s, segment_footprint(s), free_segment);
+    rcu_retire_object(buddy, segment_footprint(buddy), free_segment);
+    return true;
+}
+
+/* Halves a directory whose every segment is shallower; costs its own size, so only when it is worth a
+ * look: the writer calls this after a merge. */
+static void dir_halve(struct table *t, struct table_stats *st)
+{
+    struct table_dir *old = dir_of(t);
+
+    for (uint64_t i = 0; i < (uint64_t)1 << old->depth; i++) {
+        if (ref_segment(atomic_load_explicit(&old->seg[i], memory_order_relaxed))->depth == old->depth) {
+            return;
+        }
+    }
+    struct table_dir *d = rcu_reserve(1) == OK ? mem_alloc(dir_bytes(old->depth - 1)) : NULL;
+
+    if (d == NULL) {
+        return;
+    }
+    d->depth = old->depth - 1;
+    for (uint64_t i = 0; i < (uint64_t)1 << d->depth; i++) {
+        atomic_init(&d->seg[i], atomic_load_explicit(&old->seg[i * 2], memory_order_relaxed));
+    }
+    set_dir(t, d);
+    st->bytes -= mem_size(dir_bytes(old->depth)) - mem_size(dir_bytes(d->depth));
+    rcu_retire(old, dir_bytes(old->depth));
+}
+
+void table_shrink(struct table *t, struct table_stats *st, uint64_t hash)
+{
+    if (dir_of(t) == NULL) {
+        return;
+    }
+    uint32_t pos = position(hash);
+    struct segment *s = segment_for(t, pos);
+
+    if (s->count * 10 >= s->buckets * (uint32_t)SPARSE_TENTHS) {
+        return;
+    }
+    if (s->depth > 0 && merge(t, st, s, pos)) {
+        if (dir_of(t)->depth > 0) {
+            dir_halve(t, st);
+        }
+        return;
+    }
+    uint32_t buckets = fitting(s->count);
+
+    if (buckets < s->buckets) {
+        (void)rebuild(t, st, s, pos, buckets, false);
+    }
+}
+
+/* ---- Walking ---- */
+
+struct walk {
+    uint32_t from; /* positions below are passed over: given before */
+    bool expiring;
+    size_t given;
+    table_scan_fn fn;
+    void *arg;
+};
+
+static void walk_word(uintptr_t w, void *arg)
+{
+    struct walk *k = arg;
+
+    if ((w & PENDING) != 0 || (k->expiring && (w & EXPIRES) == 0)) {
+        return;
+    }
+    if (k->from != 0 && position(hash_key(entry_key(entry_of(w)))) < k->from) {
+        return;
+    }
+    k->given++;
+    k->fn(entry_of(w), k->arg);
+}
+
+/* First position of the bucket after b; 2^32 at the end of the table. */
+static uint64_t bucket_end(const struct segment *s, uint32_t pos, uint32_t b)
+{
+    uint64_t base = s->depth == 0 ? 0 : pos & ~(UINT32_MAX >> s->depth);
+    /* The least x with x * buckets >> 32 == b + 1, scaled back by the depth. */
+    uint64_t x = ((((uint64_t)b + 1) << 32) + s->buckets - 1) / s->buckets;
+
+    return base + ((x + ((uint64_t)1 << s->depth) - 1) >> s->depth);
+}
+
+static uint64_t walk_some(const struct table *t, uint64_t cursor, size_t want, size_t buckets,
+                          struct walk *k)
+{
+    uint64_t pos = cursor;
+
+    while (pos <= UINT32_MAX && k->given < want && buckets-- > 0) {
+        const struct table_dir *d = atomic_load_explicit(&t->dir, memory_order_acquire);
+
+        if (d == NULL) {
+            return 0; /* nothing yet, or flushed meanwhile */
+        }
+        const struct segment *s = segment_at(d, (uint32_t)pos);
+        uint32_t b = bucket_index(s, (uint32_t)pos);
+        uint64_t base = s->depth == 0 ? 0 : pos & ~(uint64_t)(UINT32_MAX >> s->depth);
+        /* A cursor in a bucket's middle: the bucket was another when the cursor was given. */
+        uint64_t starts = b == 0 ? base : bucket_end(s, (uint32_t)pos, b - 1);
+
+        k->from = starts == pos ? 0 : (uint32_t)pos;
+        bucket_each(&s->b[b], walk_word, k);
+        pos = bucket_end(s, (uint32_t)pos, b);
+    }
+    return pos > UINT32_MAX ? 0 : pos;
+}
+
+uint64_t table_scan(const struct table *t, uint64_t cursor, size_t want, table_scan_fn fn, void *arg)
+{
+    struct walk k = {.fn = fn, .arg = arg};
+
+    /* Empty buckets count too, ten for one, so that a sparse table cannot hold a page for long. */
+    return walk_some(t, cursor, want, want * 10 + 10, &k);
+}
+
+uint64_t table_scan_expiring(const struct table *t, uint64_t cursor, size_t buckets,
+                             table_scan_fn fn, void *arg)
+{
+    struct walk k = {.fn = fn, .arg = arg, .expiring = true};
+
+    return walk_some(t, cursor, SIZE_MAX, buckets, &k);
+}
+
+struct sample {
+    struct entry **out;
+    size_t n, want;
+};
+
+static void sample_entry(struct entry *e, void *arg)
+{
+    struct sample *s = arg;
+
+    if (s->n < s->want) {
+        s->out[s->n++] = e;
+    }
+}
+
+size_t table_sample(const struct table *t, struct rand *r, struct entry **out, size_t want)
+{
+    struct sample s = {out, 0, want};
+    struct walk k = {.fn = sample_entry, .arg = &s};
+    uint64_t start = rand_next(r) >> 32;
+    uint64_t at = walk_some(t, start, want, SIZE_MAX, &k);
+
+    if (s.n < want && at == 0) {
+        (void)walk_some(t, 0, want, SIZE_MAX, &k);
+    }
+    return s.n;
+}
+
+/* ---- The end of a table ---- */
+
+struct table_dir *table_detach(struct table *t, struct table_stats *st)
+{
+    struct table_dir *d = dir_of(t);
+
+    set_dir(t, NULL);
+    *st = (struct table_stats){0};
+    return d;
+}
+
+struct drop {
+    bool (*fn)(struct entry *, size_t *budget);
+    size_t *budget;
+};
+
+/* Frees entries of a chain of words, zeroing each, until the budget ends. */
+static bool drop_words(word *o, uint32_t n, struct drop *k)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        uintptr_t w = atomic_load_explicit(&o[i], memory_order_relaxed);
+
+        if (w == 0 || (w & LINK) != 0) {
+            continue;
+        }
+        if (*k->budget == 0 || !k->fn(entry_of(w), k->budget)) {
+            return false;
+        }
+        atomic_store_explicit(&o[i], 0, memory_order_relaxed);
+    }
+    return true;
+}
+
+static bool drop_segment_entries(struct segment *s, struct drop *k)
+{
+    /* count, which nobody needs any more, is the place to go on at. */
+    if (!s->dying) {
+        s->dying = true;
+        s->count = 0;
+    }
+    for (; s->count < s->buckets; s->count++) {
+        struct bucket *b = &s->b[s->count];
+        uintptr_t last = atomic_load_explicit(&b->w[LAST], memory_order_relaxed);
+
+        if (!drop_words(b->w, SLOTS, k) ||
+            ((last & LINK) != 0 && !drop_words(link_words(last), link_cap(last), k))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool table_dir_free(struct table_dir *d, size_t *budget, bool (*fn)(struct entry *, size_t *))
+{
+    struct drop k = {fn, budget};
+
+    if (d == NULL) {
+        return true;
+    }
+    for (uint64_t i = 0, n = (uint64_t)1 << d->depth; i < n;) {
+        struct segment *s = ref_segment(atomic_load_explicit(&d->seg[i], memory_order_relaxed));
+
+        if (s == NULL) {
+            i++;
+            continue;
+        }
+        if (*budget == 0 || (fn != NULL && !drop_segment_entries(s, &k))) {
+            return false;
+        }
+        uint64_t span = (uint64_t)1 << (d->depth - s->depth);
+
+        for (uint64_t end = i + span; i < end; i++) {
+            atomic_store_explicit(&d->seg[i], 0, memory_order_relaxed);
+        }
+        (void)free_segment(s, budget);
+    }
+    mem_free(d, dir_bytes(d->depth));
+    return true;
+}
