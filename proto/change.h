@@ -1,0 +1,120 @@
+/* change.h - writes Changes (change.proto) by hand, a few nanoseconds an operation.
+ *
+ * The bytes equal what protobuf-c packs for the same message. Reading is protobuf-c's, followed by
+ * change_check().
+ *
+ * Order      change_begin(); change_request_id() if there is one; operations; change_part() if it is
+ *            one; change_seal() when the log has given it its place.
+ * Ownership  the bytes are appended to the caller's buf; the writer owns its list of references:
+ *            change_writer_fini().
+ * Failure    ERR_NOMEM, and what was written before is as it was: all room is made before the first
+ *            byte. Ending an operation cannot fail.
+ */
+#ifndef PROTO_CHANGE_H
+#define PROTO_CHANGE_H
+
+#include "base/annot.h"
+#include "base/buf.h"
+#include "base/slice.h"
+
+struct Godwit__Change; /* generated: "proto/change.pb-c.h" */
+
+/* Fields 1 to 4 take so many bytes at the start of every Change. */
+enum { CHANGE_HEAD_BYTES = 32 };
+
+/* A value left where it lies: `len` bytes belong at offset `at` of the buf, before what stands
+ * there. References are in rising order of `at`; two never have the same. */
+struct change_ref {
+    size_t at;
+    uint64_t len;
+    void *ref; /* the caller's; whoever splices knows what it is */
+};
+
+struct change_writer {
+    struct buf *out;
+    size_t start; /* of the Change in out */
+    struct change_ref *refs;
+    uint32_t refs_count, refs_cap;
+    uint64_t refs_bytes; /* of all refs */
+    uint32_t ops;        /* operations so far */
+    /* private */
+    size_t op_at, body_at; /* of the operation that is open */
+    bool open;
+};
+
+static inline void change_writer_init(struct change_writer *w)
+{
+    *w = (struct change_writer){0};
+}
+
+void change_writer_fini(struct change_writer *w);
+
+/* Begins a Change behind what is in out; drops the references of the one before. */
+MUST_CHECK int change_begin(struct change_writer *w, struct buf *out, uint32_t database);
+/* Directly after change_begin(). */
+MUST_CHECK int change_request_id(struct change_writer *w, struct slice id);
+/* After the last operation: this is part `part` of `parts`. */
+MUST_CHECK int change_part(struct change_writer *w, uint32_t part, uint32_t parts);
+
+/* Length of the Change so far, referred-to values included. */
+static inline uint64_t change_bytes(const struct change_writer *w)
+{
+    return w->out->len - w->start + w->refs_bytes;
+}
+
+/* Takes back all operations since a mark, references too. Not while one is open. */
+struct change_mark {
+    size_t len;
+    uint64_t refs_bytes;
+    uint32_t refs_count, ops;
+};
+struct change_mark change_mark(const struct change_writer *w);
+void change_rewind(struct change_writer *w, struct change_mark mark);
+
+/* expire_at_ms 0: never. */
+MUST_CHECK int change_put_string(struct change_writer *w, struct slice key, struct slice value,
+                                 int64_t expire_at_ms);
+/* As change_put_string(), but the value's bytes are not copied: a struct change_ref stands for
+ * them, and they are spliced in by whoever sends or stores the Change. value_len > 0. */
+MUST_CHECK int change_put_string_ref(struct change_writer *w, struct slice key, uint64_t value_len,
+                                     int64_t expire_at_ms, void *ref);
+MUST_CHECK int change_put_range(struct change_writer *w, struct slice key, uint64_t offset,
+                                struct slice bytes);
+/* at_ms 0: persists. */
+MUST_CHECK int change_expire_at(struct change_writer *w, struct slice key, int64_t at_ms);
+
+enum change_reason { CHANGE_COMMAND, CHANGE_EXPIRED, CHANGE_EVICTED };
+MUST_CHECK int change_delete(struct change_writer *w, struct slice key, enum change_reason reason);
+MUST_CHECK int change_flush(struct change_writer *w);
+
+/* Operations on several fields: begin, each of them, end. In between, change_drop_open() takes the
+ * whole operation back; nothing else may be called. expire_at_ms is the key's, with replace only. */
+MUST_CHECK int change_put_fields_begin(struct change_writer *w, struct slice key, bool replace,
+                                       int64_t expire_at_ms);
+MUST_CHECK int change_field(struct change_writer *w, struct slice name, struct slice value,
+                            int64_t expire_at_ms);
+void change_put_fields_end(struct change_writer *w);
+
+MUST_CHECK int change_delete_fields_begin(struct change_writer *w, struct slice key);
+MUST_CHECK int change_delete_fields_name(struct change_writer *w, struct slice name);
+void change_delete_fields_end(struct change_writer *w);
+
+MUST_CHECK int change_expire_fields_begin(struct change_writer *w, struct slice key, int64_t at_ms);
+MUST_CHECK int change_expire_fields_name(struct change_writer *w, struct slice name);
+void change_expire_fields_end(struct change_writer *w);
+
+void change_drop_open(struct change_writer *w);
+
+/* `bytes` is a Change's first byte: gives it its place, when the append has found it. */
+void change_seal(char *bytes, uint64_t seq, uint64_t epoch, uint64_t time);
+/* Read from a sealed Change without decoding it. `bytes` has CHANGE_HEAD_BYTES at least. */
+uint64_t change_seq(const char *bytes);
+uint64_t change_epoch(const char *bytes);
+uint64_t change_time(const char *bytes);
+uint32_t change_database(const char *bytes);
+
+/* ERR_CORRUPT if a field is unknown at any level, an operation has no kind, or a number is outside
+ * its range: such a Change must not be applied, not even in part. */
+MUST_CHECK int change_check(const struct Godwit__Change *change);
+
+#endif
