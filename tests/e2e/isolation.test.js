@@ -1,0 +1,256 @@
+// Promise 1, isolation, from the outside: no client sees half of a command, and what one client has
+// seen no later read misses, whoever asks, on whichever worker, while the table grows under it all.
+//
+//   ISOLATION_SECONDS=n   how long (10)
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { plain } from '../lib/resp.js';
+import { seeded } from '../lib/seed.js';
+import { startServer } from '../lib/server.js';
+
+const SECONDS = Number(process.env.ISOLATION_SECONDS || 10);
+const WORKERS = 4;
+
+const numbered = (prefix, count) => Array.from({ length: count }, (_, i) => `${prefix}${i}`);
+
+// Many keys written at once. A value says who wrote it and when: `writer:n`. One reader must never see
+// two values in one MGET, and nobody may see n fall behind what anyone had seen, or been told was
+// written, before the read was sent.
+class ManyAtOnce {
+  constructor(name, { keyCount, writers }) {
+    this.keys = numbered(`{${name}}`, keyCount / 2).concat(numbered(`${name}:`, keyCount / 2));
+    this.sent = Array(writers).fill(0);
+    this.floor = Array(writers).fill(0);
+    this.reads = 0;
+  }
+
+  async begin(client) {
+    await client.cmd('MSET', ...this.keys.flatMap((key) => [key, '0:0']));
+  }
+
+  writers() {
+    return this.sent.map((_, w) => async (client, { broken }) => {
+      const n = ++this.sent[w];
+      const value = `${w}:${n}`;
+      if (broken) {
+        for (const key of this.keys) {
+          await client.cmd('SET', key, value);
+        }
+      } else {
+        assert.equal(await client.cmd('MSET', ...this.keys.flatMap((key) => [key, value])), 'OK');
+      }
+      this.floor[w] = Math.max(this.floor[w], n);
+    });
+  }
+
+  #judge(value, floor) {
+    const [w, n] = value.split(':').map(Number);
+    assert.ok(n >= floor[w], `saw ${value} after ${w}:${floor[w]} had been seen`);
+    this.floor[w] = Math.max(this.floor[w], n);
+    this.reads++;
+  }
+
+  async #together(client, random) {
+    const floor = [...this.floor];
+    const keys = random.shuffle(this.keys).slice(0, random.between(2, this.keys.length));
+    const values = await client.cmd('MGET', ...keys);
+    assert.equal(new Set(values).size, 1, `a mixture: ${values.join(' ')}`);
+    this.#judge(values[0], floor);
+  }
+
+  async #oneByOne(client, random) {
+    const floor = [...this.floor];
+    const batch = Array.from({ length: 8 }, () => ['GET', random.pick(this.keys)]);
+    for (const reply of await client.pipeline(batch)) {
+      const value = plain(reply);
+      const [w, n] = value.split(':').map(Number);
+      this.#judge(value, floor);
+      floor[w] = n; // a connection's later read must not fall behind its earlier one either
+    }
+  }
+
+  readers() {
+    return [
+      (client, random) => this.#together(client, random),
+      (client, random) => this.#together(client, random),
+      (client, random) => this.#oneByOne(client, random),
+      (client, random) => this.#oneByOne(client, random),
+    ];
+  }
+}
+
+// One writer sets a, then b. Nobody may see b ahead of a.
+class InOrder {
+  constructor() {
+    this.n = 0;
+    this.reads = 0;
+  }
+
+  async begin(client) {
+    await client.cmd('MSET', 'order:a', 0, 'order:b', 0);
+  }
+
+  writers() {
+    return [
+      async (client, { broken }) => {
+        const n = ++this.n;
+        const both = [['SET', 'order:a', n], ['SET', 'order:b', n]];
+        if (broken) {
+          await client.call(...both[1]);
+          await client.call(...both[0]);
+        } else if (n % 2) {
+          await client.pipeline(both);
+        } else {
+          await client.call(...both[0]);
+          await client.call(...both[1]);
+        }
+      },
+    ];
+  }
+
+  #judge(a, b) {
+    assert.ok(Number(b) <= Number(a), `b is ${b} while a is ${a}`);
+    this.reads++;
+  }
+
+  readers() {
+    return [
+      async (client) => this.#judge(...(await client.cmd('MGET', 'order:a', 'order:b'))),
+      async (client) => {
+        const [b, a] = await client.cmd('MGET', 'order:b', 'order:a');
+        this.#judge(a, b);
+      },
+      async (client) => {
+        const [b, a] = (await client.pipeline([['GET', 'order:b'], ['GET', 'order:a']])).map(plain);
+        this.#judge(a, b);
+      },
+    ];
+  }
+}
+
+// A key that moves between two names: at any time exactly one of them exists.
+class ExactlyOne {
+  constructor() {
+    this.reads = 0;
+    this.names = ['one:here', 'one:there'];
+  }
+
+  async begin(client) {
+    await client.cmd('SET', this.names[0], 'v');
+  }
+
+  writers() {
+    return [
+      async (client, { broken }) => {
+        const [from, to] = this.names;
+        if (broken) {
+          await client.cmd('DEL', from);
+          await client.cmd('SET', to, 'v');
+        } else {
+          assert.equal(await client.cmd('RENAME', from, to), 'OK');
+        }
+        this.names = [to, from];
+      },
+    ];
+  }
+
+  readers() {
+    const judge = (count) => {
+      assert.equal(count, 1, `${count} of the two names exist`);
+      this.reads++;
+    };
+    return [
+      async (client) => judge(await client.cmd('EXISTS', 'one:here', 'one:there')),
+      async (client) => {
+        const values = await client.cmd('MGET', 'one:there', 'one:here');
+        judge(values.filter((v) => v !== null).length);
+      },
+      async (client) => judge(await client.cmd('TOUCH', 'one:there', 'one:here')),
+    ];
+  }
+}
+
+// Makes the table grow and shrink beneath the others.
+async function growAndShrink(client, state) {
+  const batch = Array.from({ length: 200 }, () => ['SET', `grow:${state.next++}`, 'x']);
+  await client.pipeline(batch);
+  if (state.next - state.first > 100000) {
+    while (state.first < state.next) {
+      const some = numbered('', 500).map(() => `grow:${state.first++}`);
+      await client.cmd('UNLINK', ...some);
+    }
+  }
+}
+
+// Runs every writer and reader on a connection of its own until the time is up or one of them fails.
+async function contend(t, server, parts, { seconds, broken = false, random, grow = true }) {
+  const end = Date.now() + seconds * 1000;
+  let failure = null;
+  const jobs = [];
+  const table = { first: 0, next: 0 };
+
+  async function repeat(step) {
+    const client = await server.client(t);
+    while (Date.now() < end && !failure) {
+      try {
+        await step(client);
+      } catch (err) {
+        failure ??= err;
+      }
+    }
+  }
+
+  const first = await server.client(t);
+  for (const part of parts) {
+    await part.begin(first);
+  }
+  for (const part of parts) {
+    part.writers().forEach((write) => jobs.push(repeat((c) => write(c, { broken }))));
+    part.readers().forEach((read) => jobs.push(repeat((c) => read(c, random))));
+  }
+  if (grow) {
+    jobs.push(repeat((client) => growAndShrink(client, table)));
+  }
+  await Promise.all(jobs);
+  return failure;
+}
+
+function allParts() {
+  return {
+    'many keys by one writer': new ManyAtOnce('single', { keyCount: 16, writers: 1 }),
+    'the same keys by three writers': new ManyAtOnce('shared', { keyCount: 8, writers: 3 }),
+    'a, then b': new InOrder(),
+    'exactly one of two': new ExactlyOne(),
+  };
+}
+
+test('no mixture and no step back in time is ever seen (promise 1)', async (t) => {
+  const server = await startServer(t, { workers: WORKERS });
+  const parts = allParts();
+  const failure = await contend(t, server, Object.values(parts), {
+    seconds: SECONDS,
+    random: seeded(t),
+  });
+
+  if (failure) {
+    throw failure;
+  }
+  for (const [name, part] of Object.entries(parts)) {
+    t.diagnostic(`${name}: ${part.reads} reads`);
+    assert.ok(part.reads > 100 * Math.min(SECONDS, 10), `${name}: only ${part.reads} reads`);
+  }
+});
+
+// Each part must be able to fail: the same readers over writers that take several steps where one
+// command was promised to be one step.
+test('each part of the isolation test sees what it looks for', async (t) => {
+  const server = await startServer(t, { workers: WORKERS });
+
+  for (const [name, part] of Object.entries(allParts())) {
+    await t.test(name, async (t) => {
+      const options = { seconds: 10, broken: true, random: seeded(t), grow: false };
+      const failure = await contend(t, server, [part], options);
+      assert.ok(failure instanceof assert.AssertionError, 'nothing was noticed');
+    });
+  }
+});
