@@ -73,7 +73,7 @@ void reply_bulk(struct reply *r, struct slice bytes);
 void reply_int(struct reply *r, int64_t value);
 void reply_null(struct reply *r);
 void reply_null_array(struct reply *r);
-void reply_double(struct reply *r, double value);   /* , in RESP3; a bulk of %.17g in RESP2 */
+void reply_double(struct reply *r, double value);   /* , in RESP3; a bulk in RESP2: the shortest that reads back */
 void reply_bool(struct reply *r, bool value);       /* # in RESP3; 1 or 0 in RESP2 */
 void reply_big(struct reply *r, struct slice digits);  /* ( in RESP3; a bulk in RESP2 */
 void reply_verbatim(struct reply *r, const char *format3, struct slice text); /* = ; a bulk */
