@@ -21,7 +21,7 @@ USES_cli         := base proto edge replication node router queue stream
 
 CC       := $(if $(filter tsan fuzz,$(VARIANT)),clang,gcc)
 # No -Wpedantic: gcc counts %m among its sins, and there is no finer switch.
-WARN     := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
+WARN     := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wno-missing-field-initializers \
             -Wpointer-arith -Wwrite-strings -Wswitch-enum -Wundef -Werror
 COMMON   := -std=gnu11 -D_GNU_SOURCE -g -fno-strict-aliasing -fstack-protector-strong -pthread -mcx16 -msse4.2
 OPT_release := -O2 -DGODWIT_RELEASE=1
