@@ -52,9 +52,9 @@ function load(server, streams, { ms = 2000, warmupMs = 200, unpinned = false } =
   });
 }
 
-// Every key once, in order, in deep pipelines.
-function preload(server, { keys, value, first = 0, ttl_ms: ttl = 0 }) {
-  return load(server, [{ op: 'set', dist: 'seq', count: keys, keys, first, value, ttl_ms: ttl,
+// Every key once (or `count` writes), in order, in deep pipelines.
+function preload(server, { keys, value, count = keys, first = 0, ttl_ms: ttl = 0 }) {
+  return load(server, [{ op: 'set', dist: 'seq', count, keys, first, value, ttl_ms: ttl,
     conns: 16, pipeline: 64 }]);
 }
 

@@ -82,7 +82,7 @@ function machine(kinds) {
   return [
     `- Commit ${git('rev-parse', '--short', 'HEAD') || 'unknown'}${dirty}`,
     `- ${cpu.length} × ${cpu[0].model.trim()}, ${Math.round(os.totalmem() / 2 ** 30)} GiB, Linux ${os.release()}`,
-    ...kinds.map((k) => `- ${servers.KINDS[k].title}: ${servers.versionOf(k)}`),
+    ...kinds.map((k) => `- ${servers.KINDS[k].title}: ${servers.versionOf(k) || 'of this tree'}`),
     ...(servers.mayPin ? [] : ['- One core or no taskset: nothing was pinned, and servers and load disturb each other']),
   ];
 }

@@ -17,7 +17,7 @@ const servers = require('./servers.js');
 const ORDER = ['get', 'set', 'latency', 'beside', 'ranges', 'memory', 'workers', 'table'];
 
 function parseArgs(argv) {
-  const opts = { names: [], ms: 2000, rounds: 3, file: true, only: Object.keys(servers.KINDS) };
+  const opts = { names: [], ms: 2000, rounds: 3, file: true, only: Object.keys(servers.KINDS).filter((k) => !servers.KINDS[k].byChoice) };
   for (let i = 0; i < argv.length; i++) {
     if (argv[i] === '--ms') opts.ms = Number(argv[++i]);
     else if (argv[i] === '--rounds') opts.rounds = Number(argv[++i]);

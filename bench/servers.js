@@ -64,6 +64,14 @@ const KINDS = {
     },
     password: 'bench',
   },
+  // What sockets alone cost (floor.c): only when asked for by --only, since it takes its time.
+  floor: {
+    title: 'floor',
+    program: process.env.BENCH_FLOOR || 'build/release/bench_floor',
+    version: ['true'],
+    command: (port) => [path.resolve(process.env.BENCH_FLOOR || 'build/release/bench_floor'), String(port)],
+    byChoice: true,
+  },
 };
 
 function isInstalled(kind) {

@@ -1,26 +1,28 @@
 'use strict';
-// Resident bytes a key: RSS with the keys less RSS of the fresh server. The change log's ring is of a
-// fixed size and no part of a key's cost, so its stated size is subtracted (never more than is there).
+// Resident bytes a key: RSS with the keys less RSS of the server with none. The change log's ring is
+// of a fixed size and no part of a key's cost; how much of it a fresh server has touched is not known,
+// so it is filled before the first reading (one key, written often), and so is out of the difference.
 const KEYS = 5000000;
 const VALUE = 32;
 const TTL_MS = 86400000;
 
-// What INFO states as the ring's size; 0 where there is none.
+// As the server states it; 0 where there is none.
 async function ringBytes(ctx, server) {
   if (server.kind !== 'godwit') return 0;
-  const info = await ctx.ask(server, ['INFO', 'memory']);
-  return Number(/^(?:changelog|ring)[a-z_]*(?:size|bytes|memory)[a-z_]*:(\d+)/m.exec(info)?.[1] ?? 0);
+  const [, size] = await ctx.ask(server, ['CONFIG', 'GET', 'changelog-ring']);
+  if (!(Number(size) > 0)) throw new Error(`changelog-ring is not a number of bytes: ${size}`);
+  return Number(size);
 }
 
 async function once(ctx, kind, ttl) {
   const [server] = await ctx.start([kind]);
   if (server === undefined) return { failed: 'did not start' };
   try {
+    const ring = await ringBytes(ctx, server);
+    await ctx.preload(server, { keys: 1, count: 2000 + Math.ceil(ring / 800), value: 1024 });
     const before = await ctx.settledRssBytes(server);
     await ctx.preload(server, { keys: KEYS, value: VALUE, ttl_ms: ttl });
-    const grown = await ctx.settledRssBytes(server) - before;
-    const ring = await ringBytes(ctx, server);
-    return { bytes: (grown - ring) / KEYS, ring: ring / 2 ** 20 };
+    return { bytes: (await ctx.settledRssBytes(server) - before) / KEYS, ring: ring / 2 ** 20 };
   } catch (e) {
     return { failed: e.message };
   } finally {
@@ -43,6 +45,6 @@ exports.run = async (ctx) => {
   const ring = rows.find((r) => r.cells.godwit?.ring !== undefined)?.cells.godwit.ring;
   return [{
     title: 'memory', metrics: [{ key: 'bytes', title: 'bytes/key', digits: 1 }], rows,
-    notes: ring === undefined ? [] : [`\ngodwit states a change-log ring of ${ring} MiB, subtracted above.`],
+    notes: ring === undefined ? [] : [`\ngodwit's change-log ring, ${ring} MiB, was filled before the first reading and is in none of the figures.`],
   }];
 };

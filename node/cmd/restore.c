@@ -1,5 +1,0 @@
-#include "node/cmd/families.h"
-
-struct cmd_def restore_cmds[] = {
-    CMD_END
-};
