@@ -1,5 +1,5 @@
 # Godwit. GNU make, one file, not recursive; CONTRIBUTING.md lists the commands.
-#   VARIANT  release (default) debug asan tsan cover     V=1  show commands     BUILD  build folder
+#   VARIANT  release (default) debug asan tsan cover fuzz   V=1  show commands   BUILD  build folder
 VARIANT ?= release
 BUILD   ?= build
 B       := $(BUILD)/$(VARIANT)
@@ -19,9 +19,9 @@ USES_queue       := base proto edge replication node
 USES_stream      := base proto edge replication node
 USES_cli         := base proto edge replication node router queue stream
 
-CC       := $(if $(filter tsan,$(VARIANT)),clang,gcc)
+CC       := $(if $(filter tsan fuzz,$(VARIANT)),clang,gcc)
 # No -Wpedantic: gcc counts %m among its sins, and there is no finer switch.
-WARN     := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
+WARN     := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wno-missing-field-initializers \
             -Wpointer-arith -Wwrite-strings -Wswitch-enum -Wundef -Werror
 COMMON   := -std=gnu11 -D_GNU_SOURCE -g -fno-strict-aliasing -fstack-protector-strong -pthread -mcx16 -msse4.2
 OPT_release := -O2 -DGODWIT_RELEASE=1
@@ -29,10 +29,11 @@ OPT_debug   := -O1
 OPT_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_tsan    := -O1 -fsanitize=thread -fno-omit-frame-pointer
 OPT_cover   := -O0 --coverage
+OPT_fuzz    := -O1 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -fno-omit-frame-pointer
 CFLAGS   := $(COMMON) $(WARN) $(OPT_$(VARIANT)) $(EXTRA_CFLAGS)
 LDFLAGS  := -pthread $(filter -fsanitize% --coverage,$(OPT_$(VARIANT)))
 # The sanitizers bring an allocator of their own; two in one process hide each other's errors.
-LDLIBS   := $(if $(filter asan tsan,$(VARIANT)),,-ljemalloc) -lurcu-qsbr -lprotobuf-c -lsodium -lxxhash -lm
+LDLIBS   := $(if $(filter asan tsan fuzz,$(VARIANT)),,-ljemalloc) -lurcu-qsbr -lprotobuf-c -lsodium -lxxhash -lm
 
 SRC      := $(foreach d,$(FOLDERS),$(wildcard $(d)/*.c $(d)/*/*.c))
 GEN_C    := $(patsubst %.proto,$(B)/gen/%.pb-c.c,$(wildcard proto/*.proto))
@@ -40,9 +41,10 @@ LLHTTP   := $(patsubst %,$(B)/llhttp/%.o,api http llhttp)
 OBJ      := $(SRC:%.c=$(B)/%.o)
 LIB_OBJ  := $(filter-out $(B)/cli/main.o,$(OBJ)) $(GEN_C:.c=.o) $(LLHTTP)
 
-all: bin/godwit
+# bin/godwit is the release, whatever else is built beside it.
+all: $(if $(filter release,$(VARIANT)),bin/godwit,$(B)/godwit)
 
-bin/godwit: $(B)/godwit
+bin/godwit: $(BUILD)/release/godwit
 	$(Q)mkdir -p bin && cp -f $< $@.new && mv -f $@.new $@
 
 $(B)/libgodwit.a: $(LIB_OBJ)
@@ -75,22 +77,89 @@ $(B)/llhttp/%.o: /usr/share/llhttp/%.c
 	$(Q)$(CC) $(COMMON) $(OPT_$(VARIANT)) -DLLHTTP_STRICT_MODE=1 -I/usr/share/include/llhttp -c -o $@ $<
 
 # Unit tests: one binary a folder; a suite's symbol is its file's name (tests/lib/unit.h).
-UNIT_DIRS := $(notdir $(wildcard tests/unit/*))
+UNIT_DIRS := $(sort $(patsubst tests/unit/%/,%,$(dir $(wildcard tests/unit/*/test_*.c))))
 TESTLIB   := $(patsubst %.c,$(B)/%.o,$(wildcard tests/lib/*.c))
 $(B)/tests/%.o: tests/%.c Makefile | $(GEN_C)
 	@$(if $(V),,echo "  CC $<")
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -I. -isystem $(B)/gen -isystem /usr/share/include/llhttp -MMD -MP -c -o $@ $<
+# The list of suites is written again only when it differs, so that a new file is enough.
 define unit_rules
-$(B)/unit_$(1): $(patsubst %.c,$(B)/%.o,$(wildcard tests/unit/$(1)/*.c)) $(TESTLIB) $(B)/libgodwit.a
+$(B)/gen/unit_$(1).c: FORCE
+	@mkdir -p $$(@D)
+	@{ echo '#include "tests/lib/unit.h"'; \
+	   for s in $(patsubst tests/unit/$(1)/test_%.c,%,$(sort $(wildcard tests/unit/$(1)/test_*.c))); do \
+	       echo "extern const struct unit_test test_$$$$s[];"; list="$$$$list {\"$$$$s\", test_$$$$s},"; done; \
+	   echo "const struct unit_suite unit_suites[] = {$$$$list {NULL, NULL}};"; } > $$@.new
+	@cmp -s $$@.new $$@ && rm $$@.new || mv $$@.new $$@
+$(B)/gen/unit_$(1).o: $(B)/gen/unit_$(1).c tests/lib/unit.h
+	$$(Q)$$(CC) $$(CFLAGS) -I. -c -o $$@ $$<
+$(B)/unit_$(1): $(patsubst %.c,$(B)/%.o,$(wildcard tests/unit/$(1)/*.c)) $(B)/gen/unit_$(1).o $(TESTLIB) $(B)/libgodwit.a
 	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$(filter %.o,$$^) $(B)/libgodwit.a $$(LDLIBS) -lcunit
 endef
 $(foreach d,$(UNIT_DIRS),$(eval $(call unit_rules,$(d))))
 UNIT_BINS := $(UNIT_DIRS:%=$(B)/unit_%)
+unit-bins: $(UNIT_BINS)
+FORCE:
 
 # make unit                  every suite        make unit T=proto/resp_req    one suite of one folder
+# In the debug variant, since release has no fault points.
+ifeq ($(origin VARIANT),file)
+unit:
+	$(Q)$(MAKE) --no-print-directory VARIANT=debug unit
+else
 unit: $(if $(T),$(B)/unit_$(firstword $(subst /, ,$(T))),$(UNIT_BINS))
-	$(Q)for b in $^; do "$$b" $(if $(T),$(word 2,$(subst /, ,$(T)))) || exit 1; done
+	$(Q)for b in $^; do echo "$$b"; "$$b" $(if $(T),$(word 2,$(subst /, ,$(T)))) || exit 1; done
+endif
+
+# Fuzz targets: tests/fuzz/fuzz_<codec>.c and its corpus in tests/fuzz/corpus/<codec>/.
+# make fuzz F=resp_req TIME=60    libFuzzer; new inputs stay in the build folder, copy what is worth it
+# Any variant can replay a corpus: tests/fuzz/replay.c stands in for libFuzzer.
+FUZZ_NAMES  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+REPLAY_BINS := $(FUZZ_NAMES:%=$(B)/replay_%)
+$(B)/replay_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/replay.o $(B)/libgodwit.a
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(B)/libgodwit.a $(LDLIBS)
+$(B)/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/libgodwit.a
+	$(Q)$(CC) $(filter-out -fsanitize%,$(LDFLAGS)) -fsanitize=address,undefined,fuzzer -o $@ $(filter %.o,$^) $(B)/libgodwit.a $(LDLIBS)
+replay-bins: $(REPLAY_BINS)
+TIME ?= 60
+fuzz:
+	$(Q)[ -n "$(F)" ] || { echo "make fuzz F=<one of: $(FUZZ_NAMES)> [TIME=60]"; exit 2; }
+	$(Q)$(MAKE) --no-print-directory VARIANT=fuzz $(BUILD)/fuzz/fuzz_$(F)
+	$(Q)mkdir -p $(BUILD)/fuzz/new_$(F)
+	$(Q)cd $(BUILD)/fuzz && ./fuzz_$(F) -max_total_time=$(TIME) -timeout=10 -rss_limit_mb=2048 \
+	    new_$(F) $(wildcard $(CURDIR)/tests/fuzz/corpus/$(F))
+
+# What a newcomer types. Each checks that its packages are there, and says what it installs.
+run:
+	$(Q)deploy/setup.sh run build
+	$(Q)$(MAKE) --no-print-directory -j"$$(nproc)" bin/godwit
+	$(Q)deploy/run.sh bin/godwit serve $(ARGS)
+test:
+	$(Q)deploy/setup.sh run build test
+	$(Q)tests/run.sh all
+test-asan test-tsan:
+	$(Q)deploy/setup.sh run build test
+	$(Q)tests/run.sh $(@:test-%=%)
+# make e2e T=clients         one file of tests/e2e
+e2e:
+	$(Q)deploy/setup.sh run build test
+	$(Q)tests/run.sh e2e $(T)
+
+# What is generated and committed; `make lint` fails when it differs.
+docs: $(B)/godwit
+	$(Q)$(B)/godwit dev config-doc > deploy/CONFIG.md
+	$(Q)$(B)/godwit dev metrics-doc > deploy/METRICS.md
+	$(Q)if $(B)/godwit dev --help | grep -q commands-doc; then $(B)/godwit dev commands-doc > proto/COMMANDS.md; fi
+
+C_FILES := $(foreach d,$(FOLDERS) tests bench,$(wildcard $(d)/*.[ch] $(d)/*/*.[ch] $(d)/*/*/*.[ch]))
+fmt:
+	$(Q)clang-format -i $(C_FILES)
+lint:
+	$(Q)deploy/setup.sh build test
+	$(Q)$(MAKE) --no-print-directory VARIANT=debug lint-inputs
+	$(Q)tests/lint/lint.sh $(BUILD)/debug $(LINT)
+lint-inputs: $(B)/godwit $(FOLDERS:%=$(B)/inc/%/.ok) $(GEN_C)
 
 # make bench                 every scenario     make bench S=get      one, compared with the last result
 # The load program stands alone: it shares no code with the server that it measures.
@@ -111,6 +180,7 @@ bench: bin/godwit $(B)/load $(B)/bench_floor $(if $(wildcard node/table.c),$(B)/
 
 clean:
 	$(Q)rm -rf $(BUILD) bin
-.PHONY: all bench unit clean
+.PHONY: all bench clean docs e2e fmt fuzz lint lint-inputs replay-bins run test test-asan test-tsan \
+        unit unit-bins FORCE
 .SECONDARY:
 -include $(OBJ:.o=.d) $(wildcard $(B)/bench/*.d $(B)/tests/*/*.d $(B)/tests/*/*/*.d)

@@ -94,6 +94,8 @@ struct cmd_def {
  * Two rows of one name end the process. */
 void cmd_register(const char *group, struct cmd_def *rows);
 void cmd_freeze(void);
+/* Forgets every row. For tests, and for a clean exit. */
+void cmd_thaw(void);
 
 /* NULL if there is none. Any case. */
 const struct cmd_def *cmd_find(struct slice name);

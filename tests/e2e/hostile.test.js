@@ -12,7 +12,7 @@ import { eventually, passTime, SLOW, within } from '../lib/eventually.js';
 import { cpuMs } from '../lib/proc.js';
 import { encode, Resp, show } from '../lib/resp.js';
 import { seeded } from '../lib/seed.js';
-import { KIND, startServer } from '../lib/server.js';
+import { godwitOnly, KIND, startServer } from '../lib/server.js';
 
 const MB = 1 << 20;
 
@@ -91,7 +91,7 @@ test('empty requests are no requests', async (t) => {
 
 // A web page can make a browser post to any port: the request must not be carried out.
 test('a browser that was sent here by a page cannot give orders', async (t) => {
-  const server = await startServer(t, { password: '' });
+  const server = await startServer(t);
 
   for (const head of ['POST / HTTP/1.1\r\nHost: x\r\n\r\n', 'GET / HTTP/1.1\r\nHost: x\r\n']) {
     const client = await server.client(t);
@@ -177,7 +177,7 @@ test('a request that trickles in holds up nobody and is answered in the end', as
   await bystander.served();
 });
 
-test('a request that never ends is closed after the time that was set', async (t) => {
+test('a client that falls silent is closed after timeout', async (t) => {
   const server = await startServer(t);
   const bystander = await Bystander.watch(t, server);
   const admin = await server.client(t);
@@ -189,12 +189,58 @@ test('a request that never ends is closed after the time that was set', async (t
   await bystander.served();
 });
 
+// A byte now and then keeps timeout away; request-timeout is about the whole request.
+test('a request that never ends is closed after request-timeout', godwitOnly, async (t) => {
+  const server = await startServer(t);
+  const bystander = await Bystander.watch(t, server);
+  const admin = await server.client(t);
+
+  await admin.cmd('CONFIG', 'SET', 'request-timeout', 1);
+  const idle = await server.client(t);
+  const slow = await server.client(t);
+  slow.write('*3\r\n$3\r\nSET\r\n$5\r\nnever\r\n$100000\r\n');
+  const end = Date.now() + 10000 * SLOW;
+  while (!slow.isClosed && Date.now() < end) {
+    slow.write('x');
+    await passTime(50);
+  }
+  assert.ok(slow.isClosed, 'the trickling request went on');
+  assert.equal(await idle.cmd('PING'), 'PONG', 'who is between requests is left alone');
+  assert.equal(await idle.cmd('EXISTS', 'never'), 0);
+  await bystander.served();
+});
+
+test('a request larger than client-query-buffer-limit closes its sender', async (t) => {
+  const server = await startServer(t);
+  const bystander = await Bystander.watch(t, server);
+  const admin = await server.client(t);
+  const before = server.rssBytes();
+
+  await admin.cmd('CONFIG', 'SET', 'client-query-buffer-limit', 2 * MB);
+  // Redis does not count arguments that it has already taken out of its buffer.
+  const shapes = [['SET', 'k', Buffer.alloc(20 * MB, 'q')]];
+  if (KIND === 'godwit') {
+    shapes.push(['MSET', ...Array.from({ length: 200 }, () => Buffer.alloc(100000, 'q'))]);
+  }
+  for (const shape of shapes) {
+    const large = await server.client(t);
+    large.write(encode(shape));
+    await within(large.closed, 10000, 'the large request being closed');
+  }
+  assert.ok(server.rssBytes() < before + 64 * MB);
+  await bystander.served();
+});
+
 test('a client that never reads is closed at its output limit', async (t) => {
   const server = await startServer(t);
   const admin = await server.client(t);
   const bystander = await Bystander.watch(t, server);
 
-  await admin.cmd('CONFIG', 'SET', 'client-output-buffer-limit', 'normal 32mb 16mb 2');
+  if (KIND === 'godwit') {
+    await admin.cmd('CONFIG', 'SET', 'output-limit', '32mb');
+  } else {
+    await admin.cmd('CONFIG', 'SET', 'client-output-buffer-limit', 'normal 32mb 16mb 2');
+  }
   await admin.cmd('SET', 'large', Buffer.alloc(MB, 'x'));
   const before = server.rssBytes();
   const deaf = await server.client(t);
@@ -227,7 +273,11 @@ test('a reply larger than the limit reaches a client that reads', async (t) => {
   const server = await startServer(t);
   const client = await server.client(t);
 
-  await client.cmd('CONFIG', 'SET', 'client-output-buffer-limit', 'normal 0 4mb 60');
+  if (KIND === 'godwit') {
+    await client.cmd('CONFIG', 'SET', 'output-limit', '4mb');
+  } else {
+    await client.cmd('CONFIG', 'SET', 'client-output-buffer-limit', 'normal 0 4mb 60');
+  }
   await client.cmd('SET', 'huge', Buffer.alloc(20 * MB, 'x'));
   assert.equal((await client.cmd('GET', 'huge')).length, 20 * MB);
 });

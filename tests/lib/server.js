@@ -200,9 +200,6 @@ export async function startServer(t, options = {}) {
     o.passwordFile ??= writeSecret(secrets, o.password);
   }
   let [program, args] = commandLine(kind, o);
-  if (o.bare) {
-    args = ['serve', ...o.args];
-  }
   if (o.files) {
     args = [`--nofile=${o.files}:${o.files}`, program, ...args];
     program = '/usr/bin/prlimit';

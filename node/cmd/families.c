@@ -1,0 +1,9 @@
+#include "node/cmd/families.h"
+
+void families_register(void)
+{
+    cmd_register("generic", generic_cmds);
+    cmd_register("generic", expiry_cmds);
+    cmd_register("generic", scan_cmds);
+    cmd_register("generic", restore_cmds);
+}

@@ -1,0 +1,18 @@
+/* families.h - every command of the node: one array of rows a file of handlers. */
+#ifndef NODE_CMD_FAMILIES_H
+#define NODE_CMD_FAMILIES_H
+
+#include "proto/cmd.h"
+
+extern struct cmd_def generic_cmds[];
+extern struct cmd_def expiry_cmds[];
+extern struct cmd_def scan_cmds[];
+extern struct cmd_def restore_cmds[];
+
+/* Hands the rows to the command table. Once, before cmd_freeze(). */
+void families_register(void);
+
+/* The handler of a container's HELP row: lists its parent's rows. */
+void help_run(struct cmd *c);
+
+#endif

@@ -1,0 +1,5 @@
+#include "node/cmd/families.h"
+
+struct cmd_def restore_cmds[] = {
+    CMD_END
+};
