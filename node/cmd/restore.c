@@ -1,5 +1,142 @@
+/* restore.c - DUMP and RESTORE. */
+#include "base/err.h"
+#include "base/parse.h"
+#include "edge/backend.h"
 #include "node/cmd/families.h"
+#include "node/dump.h"
+#include "node/keyspace.h"
 
+static void cmd_dump(struct cmd *c)
+{
+    struct key key = cmd_key(c, 1);
+    const struct entry *e = keyspace_peek(c, key);
+    struct buf out = {0};
+    int err;
+
+    if (e == NULL) {
+        reply_null(c->reply);
+        return;
+    }
+    err = dump_write(c, key, e, &out);
+    if (err == OK) {
+        reply_bulk(c->reply, buf_slice(&out));
+    } else {
+        reply_err(c->reply, WIRE_NOMEM);
+    }
+    buf_fini(&out);
+}
+
+struct restore_options {
+    bool replace, absolute;
+    int64_t idle_seconds, frequency; /* -1: not given */
+};
+
+/* A number from 0 to max; false when an error was answered. */
+static bool use_arg(struct cmd *c, uint32_t index, int64_t max, const char *otherwise, int64_t *out)
+{
+    if (!parse_i64(c->argv[index], out)) {
+        reply_err(c->reply, WIRE_NOT_INTEGER);
+        return false;
+    }
+    if (*out < 0 || *out > max) {
+        reply_errf(c->reply, "ERR %s", otherwise);
+        return false;
+    }
+    return true;
+}
+
+/* False when an error was answered. */
+static bool restore_options(struct cmd *c, struct restore_options *o)
+{
+    *o = (struct restore_options){.idle_seconds = -1, .frequency = -1};
+    for (uint32_t i = 4; i < c->argc; i++) {
+        bool more = i + 1 < c->argc;
+
+        if (slice_is_word(c->argv[i], "replace")) {
+            o->replace = true;
+        } else if (slice_is_word(c->argv[i], "absttl")) {
+            o->absolute = true;
+        } else if (more && o->frequency < 0 && slice_is_word(c->argv[i], "idletime")) {
+            if (!use_arg(c, ++i, INT64_MAX, "Invalid IDLETIME value, must be >= 0",
+                         &o->idle_seconds)) {
+                return false;
+            }
+        } else if (more && o->idle_seconds < 0 && slice_is_word(c->argv[i], "freq")) {
+            if (!use_arg(c, ++i, 255, "Invalid FREQ value, must be >= 0 and <= 255",
+                         &o->frequency)) {
+                return false;
+            }
+        } else {
+            reply_err(c->reply, WIRE_SYNTAX);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What was checked becomes the key. */
+static void restore(struct cmd *c, struct key key, const struct dump_value *v,
+                    const struct restore_options *o, int64_t ttl)
+{
+    int64_t at_ms = ttl;
+
+    if (ttl != 0 && !o->absolute && __builtin_add_overflow(ttl, c->now_ms, &at_ms)) {
+        at_ms = INT64_MAX;
+    }
+    (void)keyspace_delete(c, key);
+    /* Expired on its way here: replaced by nothing. */
+    if (at_ms == 0 || at_ms > c->now_ms) {
+        dump_store(c, key, v, at_ms);
+    }
+    reply_ok(c->reply);
+}
+
+static void cmd_restore(struct cmd *c)
+{
+    struct key key = cmd_key(c, 1);
+    struct restore_options o;
+    struct dump_value v;
+    int64_t ttl;
+    int err;
+
+    if (!restore_options(c, &o)) {
+        return;
+    }
+    if (!o.replace && keyspace_peek(c, key) != NULL) {
+        reply_err(c->reply, WIRE_BUSYKEY);
+        return;
+    }
+    if (!parse_i64(c->argv[2], &ttl)) {
+        reply_err(c->reply, WIRE_NOT_INTEGER);
+        return;
+    }
+    if (ttl < 0) {
+        reply_errf(c->reply, "ERR Invalid TTL value, must be >= 0");
+        return;
+    }
+    if (!dump_is_sound(c->argv[3])) {
+        reply_err(c->reply, WIRE_BAD_PAYLOAD);
+        return;
+    }
+    err = dump_read(c->argv[3], &v);
+    if (err == OK) {
+        restore(c, key, &v, &o, ttl);
+    } else {
+        reply_err(c->reply, err == ERR_NOMEM ? WIRE_NOMEM : WIRE_BAD_DATA);
+    }
+    dump_value_fini(&v);
+}
+
+/* clang-format off */
 struct cmd_def restore_cmds[] = {
+    { "DUMP",     2, CMD_READ | CMD_RANDOM,                    KEYS(1, 1, 1), "2.6.0", cmd_dump, "key",
+      "The value of a key in Redis' own form, for RESTORE." },
+    { "RESTORE", -4, CMD_WRITE | CMD_GROWS | CMD_DANGEROUS,    KEYS(1, 1, 1), "2.6.0", cmd_restore,
+      "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",
+      "Makes a key of what DUMP gave." },
+    { "RESTORE-ASKING", -4, CMD_WRITE | CMD_GROWS | CMD_DANGEROUS | CMD_INTERNAL, KEYS(1, 1, 1), "3.0.0", cmd_restore,
+      "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",
+      "As RESTORE, while a slot moves." },
     CMD_END
 };
+/* clang-format on */

@@ -1,0 +1,369 @@
+#include "node/dump.h"
+
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/parse.h"
+#include "base/rand.h"
+#include "node/keyspace.h"
+#include "node/type_hash.h"
+#include "node/type_string.h"
+
+#include <endian.h>
+
+enum {
+    FOOTER_BYTES = 10,
+    /* The format's numbers for what a payload holds. */
+    FORM_STRING = 0,
+    FORM_HASH = 4,
+    FORM_HASH_ZIPMAP = 9,
+    FORM_HASH_ZIPLIST = 13,
+    FORM_HASH_LISTPACK = 16,
+    FORM_HASH_EXPIRING = 24,
+    FORM_HASH_LISTPACK_EXPIRING = 25
+};
+
+/* Of an expiry of a field: Redis keeps 48 bits. */
+#define FIELD_EXPIRE_MAX ((1ull << 48) - 1)
+
+/* Reading */
+
+static int add_field(struct dump_value *v, struct hash_field f)
+{
+    if (v->count == v->cap) {
+        size_t cap = v->cap == 0 ? 16 : 2 * v->cap;
+        struct hash_field *fields;
+
+        if (cap * sizeof(*fields) > RDB_MEMORY_MAX) {
+            return ERR_LIMIT;
+        }
+        fields = mem_realloc(v->fields, v->cap * sizeof(*fields), cap * sizeof(*fields));
+        if (fields == NULL) {
+            return ERR_NOMEM;
+        }
+        v->fields = fields;
+        v->cap = cap;
+    }
+    v->fields[v->count++] = f;
+    return OK;
+}
+
+/* ERR_CORRUPT if two fields have the same name. */
+static int check_names(const struct dump_value *v)
+{
+    size_t slots = 4;
+    size_t *seen; /* index plus one, by hash */
+    int err = OK;
+
+    while (slots < 2 * v->count) {
+        slots *= 2;
+    }
+    seen = mem_zalloc(slots * sizeof(*seen));
+    if (seen == NULL) {
+        return ERR_NOMEM;
+    }
+    for (size_t i = 0; i < v->count && err == OK; i++) {
+        size_t at = hash_key(v->fields[i].name) & (slots - 1);
+
+        while (seen[at] != 0 && err == OK) {
+            err = slice_is(v->fields[seen[at] - 1].name, v->fields[i].name) ? ERR_CORRUPT : OK;
+            at = (at + 1) & (slots - 1);
+        }
+        seen[at] = i + 1;
+    }
+    mem_free(seen, slots * sizeof(*seen));
+    return err;
+}
+
+static int read_string(struct rdb_reader *r, struct dump_value *v)
+{
+    return rdb_read_string(r, &v->string);
+}
+
+/* Fields one after another; with expiries, each has its distance from the earliest, plus one, before
+ * it, and 0 when it has none. */
+static int read_fields(struct rdb_reader *r, struct dump_value *v, bool expiring)
+{
+    uint64_t earliest = 0;
+    uint64_t n;
+    int err = expiring ? rdb_read_u64(r, &earliest) : OK;
+
+    if (err == OK) {
+        err = rdb_read_len(r, &n);
+    }
+    while (err == OK && v->count < n) {
+        struct hash_field f = {0};
+        uint64_t ttl = 0;
+
+        err = expiring ? rdb_read_len(r, &ttl) : OK;
+        if (err == OK && ttl > 0) {
+            if (earliest > FIELD_EXPIRE_MAX || ttl - 1 > FIELD_EXPIRE_MAX - earliest) {
+                return ERR_CORRUPT;
+            }
+            f.expire_at_ms = (int64_t)(earliest + ttl - 1);
+        }
+        err = err == OK ? rdb_read_string(r, &f.name) : err;
+        err = err == OK ? rdb_read_string(r, &f.value) : err;
+        err = err == OK ? add_field(v, f) : err;
+    }
+    return err;
+}
+
+static int read_hash(struct rdb_reader *r, struct dump_value *v)
+{
+    return read_fields(r, v, false);
+}
+
+static int read_hash_expiring(struct rdb_reader *r, struct dump_value *v)
+{
+    return read_fields(r, v, true);
+}
+
+/* Names and values in turn, with expiries, as numbers, behind each pair. */
+static int read_pack(struct rdb_reader *r, struct dump_value *v, enum rdb_pack_kind kind,
+                     bool expiring)
+{
+    struct rdb_pack p;
+    struct slice blob;
+    int err = rdb_read_string(r, &blob);
+
+    if (err == OK) {
+        err = rdb_pack_begin(&p, kind, blob, r->memory);
+    }
+    while (err == OK && !rdb_pack_is_done(&p)) {
+        struct hash_field f = {0};
+        struct slice at;
+
+        err = rdb_pack_next(&p, &f.name);
+        err = err == OK ? rdb_pack_next(&p, &f.value) : err;
+        if (err == OK && expiring) {
+            err = rdb_pack_next(&p, &at);
+            if (err == OK && (!parse_i64(at, &f.expire_at_ms) || f.expire_at_ms < 0 ||
+                              (uint64_t)f.expire_at_ms > FIELD_EXPIRE_MAX)) {
+                err = ERR_CORRUPT;
+            }
+        }
+        err = err == OK ? add_field(v, f) : err;
+    }
+    return err == OK ? rdb_pack_end(&p) : err;
+}
+
+static int read_zipmap(struct rdb_reader *r, struct dump_value *v)
+{
+    return read_pack(r, v, RDB_ZIPMAP, false);
+}
+
+static int read_ziplist(struct rdb_reader *r, struct dump_value *v)
+{
+    return read_pack(r, v, RDB_ZIPLIST, false);
+}
+
+static int read_listpack(struct rdb_reader *r, struct dump_value *v)
+{
+    return read_pack(r, v, RDB_LISTPACK, false);
+}
+
+static int read_listpack_expiring(struct rdb_reader *r, struct dump_value *v)
+{
+    uint64_t earliest; /* each field says its own */
+    int err = rdb_read_u64(r, &earliest);
+
+    return err == OK ? read_pack(r, v, RDB_LISTPACK, true) : err;
+}
+
+/* A row a form that is read. */
+/* clang-format off */
+static const struct {
+    uint8_t form;
+    uint8_t type; /* enum value_type */
+    int (*read)(struct rdb_reader *r, struct dump_value *v);
+} forms[] = {
+    {FORM_STRING,                 TYPE_STRING, read_string},
+    {FORM_HASH,                   TYPE_HASH,   read_hash},
+    {FORM_HASH_ZIPMAP,            TYPE_HASH,   read_zipmap},
+    {FORM_HASH_ZIPLIST,           TYPE_HASH,   read_ziplist},
+    {FORM_HASH_LISTPACK,          TYPE_HASH,   read_listpack},
+    {FORM_HASH_EXPIRING,          TYPE_HASH,   read_hash_expiring},
+    {FORM_HASH_LISTPACK_EXPIRING, TYPE_HASH,   read_listpack_expiring},
+};
+/* clang-format on */
+
+bool dump_is_sound(struct slice payload)
+{
+    uint16_t version;
+    uint64_t crc;
+
+    if (payload.len < FOOTER_BYTES) {
+        return false;
+    }
+    memcpy(&version, payload.ptr + payload.len - FOOTER_BYTES, sizeof(version));
+    memcpy(&crc, payload.ptr + payload.len - sizeof(crc), sizeof(crc));
+    return le16toh(version) <= DUMP_VERSION_MAX &&
+           le64toh(crc) == rdb_crc64(0, (struct slice){payload.ptr, payload.len - sizeof(crc)});
+}
+
+int dump_read(struct slice payload, struct dump_value *out)
+{
+    struct rdb_reader r = {.rest = {payload.ptr, payload.len - FOOTER_BYTES},
+                           .memory = &out->memory};
+    uint8_t form;
+    int err;
+
+    *out = (struct dump_value){0};
+    err = rdb_read_byte(&r, &form);
+    for (size_t i = 0; err == OK && i < sizeof(forms) / sizeof(forms[0]); i++) {
+        if (forms[i].form != form) {
+            continue;
+        }
+        out->type = (enum value_type)forms[i].type;
+        err = forms[i].read(&r, out);
+        if (err == OK && out->type == TYPE_HASH) {
+            err = out->count == 0 ? ERR_CORRUPT : check_names(out);
+        }
+        return err == OK && r.rest.len != 0 ? ERR_CORRUPT : err;
+    }
+    return ERR_CORRUPT;
+}
+
+void dump_value_fini(struct dump_value *v)
+{
+    mem_free(v->fields, v->cap * sizeof(*v->fields));
+    rdb_memory_fini(&v->memory);
+    *v = (struct dump_value){0};
+}
+
+/* Storing */
+
+static void store_string(struct cmd *c, struct key key, const struct dump_value *v,
+                         int64_t expire_at_ms)
+{
+    string_put(c, key, v->string, expire_at_ms);
+}
+
+static void store_hash(struct cmd *c, struct key key, const struct dump_value *v,
+                       int64_t expire_at_ms)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < v->count; i++) {
+        const struct hash_field *f = &v->fields[i];
+
+        /* Expired on its way here. */
+        if (f->expire_at_ms == 0 || f->expire_at_ms > c->now_ms) {
+            (void)hash_put(c, key, f->name, f->value, f->expire_at_ms);
+            any = true;
+        }
+    }
+    if (any && expire_at_ms != 0) {
+        keyspace_expire_at(c, key, expire_at_ms);
+    }
+}
+
+/* Writing */
+
+static int write_string(struct cmd *c, struct key key, const struct entry *e, struct buf *out,
+                        uint16_t *version)
+{
+    struct string_value v;
+    struct buf whole = {0};
+    struct slice s;
+    int err = ERR_NOMEM;
+
+    (void)c, (void)key, (void)version;
+    string_of_entry(e, &v);
+    if (string_flat(&v, &whole, &s)) {
+        err = buf_append_char(out, FORM_STRING);
+        err = err == OK ? rdb_write_string(out, s) : err;
+    }
+    buf_fini(&whole);
+    return err;
+}
+
+struct hash_out {
+    struct buf *out;
+    uint64_t earliest; /* of all fields; UINT64_MAX: none expires */
+    bool expiring;
+    int err;
+};
+
+static void look_at_field(const struct hash_field *f, void *arg)
+{
+    struct hash_out *h = arg;
+
+    if (f->expire_at_ms != 0 && (uint64_t)f->expire_at_ms < h->earliest) {
+        h->earliest = (uint64_t)f->expire_at_ms;
+    }
+}
+
+static void write_field(const struct hash_field *f, void *arg)
+{
+    struct hash_out *h = arg;
+
+    if (h->err == OK && h->expiring) {
+        uint64_t at = (uint64_t)f->expire_at_ms;
+
+        h->err = rdb_write_len(h->out, at == 0 ? 0 : at - h->earliest + 1);
+    }
+    h->err = h->err == OK ? rdb_write_string(h->out, f->name) : h->err;
+    h->err = h->err == OK ? rdb_write_string(h->out, f->value) : h->err;
+}
+
+static int write_hash(struct cmd *c, struct key key, const struct entry *e, struct buf *out,
+                      uint16_t *version)
+{
+    struct hash_out to = {.out = out, .earliest = UINT64_MAX};
+    struct hash h;
+
+    (void)e;
+    if (hash_open(c, key, &h) != FOUND) {
+        return ERR_INVALID; /* changed since the caller looked; c->retry says so */
+    }
+    hash_each(&h, look_at_field, &to);
+    to.expiring = to.earliest != UINT64_MAX;
+    to.err = buf_append_char(out, to.expiring ? FORM_HASH_EXPIRING : FORM_HASH);
+    if (to.expiring) {
+        uint64_t le = htole64(to.earliest);
+
+        *version = DUMP_VERSION_FIELDS_EXPIRE;
+        to.err = to.err == OK ? buf_append(out, &le, sizeof(le)) : to.err;
+    }
+    to.err = to.err == OK ? rdb_write_len(out, hash_count(&h)) : to.err;
+    hash_each(&h, write_field, &to);
+    hash_close(&h);
+    return to.err;
+}
+
+/* A row a type. */
+static const struct {
+    int (*write)(struct cmd *c, struct key key, const struct entry *e, struct buf *out,
+                 uint16_t *version);
+    void (*store)(struct cmd *c, struct key key, const struct dump_value *v, int64_t expire_at_ms);
+} types[VALUE_TYPES] = {
+    [TYPE_STRING] = {write_string, store_string},
+    [TYPE_HASH] = {write_hash, store_hash},
+};
+
+int dump_write(struct cmd *c, struct key key, const struct entry *e, struct buf *out)
+{
+    uint16_t version = DUMP_VERSION;
+    size_t from = out->len;
+    uint64_t crc;
+    int err;
+
+    if (types[e->type].write == NULL) {
+        return ERR_INVALID;
+    }
+    err = types[e->type].write(c, key, e, out, &version);
+    version = htole16(version);
+    err = err == OK ? buf_append(out, &version, sizeof(version)) : err;
+    if (err != OK) {
+        return err;
+    }
+    crc = htole64(rdb_crc64(0, (struct slice){out->ptr + from, out->len - from}));
+    return buf_append(out, &crc, sizeof(crc));
+}
+
+void dump_store(struct cmd *c, struct key key, const struct dump_value *v, int64_t expire_at_ms)
+{
+    types[v->type].store(c, key, v, expire_at_ms);
+}
