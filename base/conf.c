@@ -162,8 +162,7 @@ bool conf_may_set(struct conf_opt *opt, struct slice text, struct buf *why)
     if ((opt->flags & CONF_RELOAD) == 0) {
         return conf_because(why, "can't set immutable config");
     }
-    return conf_value_parse(opt, text, &word, why) &&
-           (opt->check == NULL || opt->check(text, why));
+    return conf_value_parse(opt, text, &word, why) && (opt->check == NULL || opt->check(text, why));
 }
 
 bool conf_set(struct conf_opt *opt, struct slice text, struct buf *why)

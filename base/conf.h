@@ -46,7 +46,13 @@ enum {
     CONF_COMPAT = 4, /* accepted because Redis' tools set or ask it; changes nothing */
 };
 
-enum conf_source { CONF_FROM_DEFAULT, CONF_FROM_FILE, CONF_FROM_ENV, CONF_FROM_FLAG, CONF_FROM_SET };
+enum conf_source {
+    CONF_FROM_DEFAULT,
+    CONF_FROM_FILE,
+    CONF_FROM_ENV,
+    CONF_FROM_FLAG,
+    CONF_FROM_SET
+};
 
 #define CONF_NAME_MAX 48
 #define CONF_ROWS_MAX 512
@@ -109,7 +115,7 @@ MUST_CHECK int conf_reveal(const struct conf_opt *opt, struct buf *out);
 MUST_CHECK int conf_show(const struct conf_opt *opt, struct buf *out);
 
 /* The table of all rows, aliases and groups included; it must stay. Gives every row its name. */
-void conf_use(struct conf_opt *const *rows, size_t count);
+void conf_use(struct conf_opt *const *table, size_t count);
 size_t conf_count(void);
 struct conf_opt *conf_at(size_t index);
 

@@ -15,21 +15,21 @@
 #define CONF_NUMBER(k, d, lo, hi)                                                                  \
     .kind = (k), .word = (uint64_t)(d), .first = (uint64_t)(d), .min = (uint64_t)(lo),             \
     .max = (uint64_t)(hi)
-#define UINT(d, lo, hi) CONF_NUMBER(CONF_UINT, d, lo, hi)
-#define INT(d, lo, hi) CONF_NUMBER(CONF_INT, d, lo, hi)
-#define BYTES(d, lo, hi) CONF_NUMBER(CONF_BYTES, d, lo, hi)
+#define UINT(d, lo, hi)    CONF_NUMBER(CONF_UINT, d, lo, hi)
+#define INT(d, lo, hi)     CONF_NUMBER(CONF_INT, d, lo, hi)
+#define BYTES(d, lo, hi)   CONF_NUMBER(CONF_BYTES, d, lo, hi)
 #define SECONDS(d, lo, hi) CONF_NUMBER(CONF_SECONDS, d, lo, hi)
-#define MILLIS(d, lo, hi) CONF_NUMBER(CONF_MILLIS, d, lo, hi)
-#define MICROS(d, lo, hi) CONF_NUMBER(CONF_MICROS, d, lo, hi)
-#define BOOL(d) CONF_NUMBER(CONF_BOOL, d, 0, 1)
-#define ENUM(d, list) CONF_NUMBER(CONF_ENUM, d, 0, 0), .choices = (list)
-#define STRING(d, most) .kind = CONF_STRING, .first_text = (d), .max = (most)
-#define PATH(d) .kind = CONF_PATH, .first_text = (d), .max = 4095
-#define ADDRESSES(d) .kind = CONF_ADDRESSES, .first_text = (d), .max = 1023
+#define MILLIS(d, lo, hi)  CONF_NUMBER(CONF_MILLIS, d, lo, hi)
+#define MICROS(d, lo, hi)  CONF_NUMBER(CONF_MICROS, d, lo, hi)
+#define BOOL(d)            CONF_NUMBER(CONF_BOOL, d, 0, 1)
+#define ENUM(d, list)      CONF_NUMBER(CONF_ENUM, d, 0, 0), .choices = (list)
+#define STRING(d, most)    .kind = CONF_STRING, .first_text = (d), .max = (most)
+#define PATH(d)            .kind = CONF_PATH, .first_text = (d), .max = 4095
+#define ADDRESSES(d)       .kind = CONF_ADDRESSES, .first_text = (d), .max = 1023
 
-#define KIB (UINT64_C(1) << 10)
-#define MIB (UINT64_C(1) << 20)
-#define GIB (UINT64_C(1) << 30)
+#define KIB                (UINT64_C(1) << 10)
+#define MIB                (UINT64_C(1) << 20)
+#define GIB                (UINT64_C(1) << 30)
 
 #define GROUP(sym, title)                                                                          \
     struct conf_opt opt_group_##sym = {.symbol = #sym, .kind = CONF_GROUP, .meaning = (title)};

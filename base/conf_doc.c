@@ -5,7 +5,7 @@
 
 /* Where a meaning starts in the help, and where its line ends. */
 #define HELP_INDENT 42
-#define HELP_WIDTH 100
+#define HELP_WIDTH  100
 
 /* The end is left out where nobody will reach it. */
 static int allowed_range(const struct conf_opt *o, const char *what, struct buf *out)
@@ -209,10 +209,10 @@ static int manual_row(const struct conf_opt *o, struct buf *out)
         conf_allowed(o, out) != OK) {
         return ERR_NOMEM;
     }
-    return buf_printf(out, " | %s | %s%s%s |\n", (o->flags & CONF_RELOAD) != 0 ? "CONFIG SET" : "start",
-                      o->meaning, (o->flags & CONF_SECRET) != 0 ? " Secret." : "",
-                      (o->flags & CONF_COMPAT) != 0 ? " *Accepted for Redis' tools; changes nothing.*"
-                                                    : "");
+    return buf_printf(
+        out, " | %s | %s%s%s |\n", (o->flags & CONF_RELOAD) != 0 ? "CONFIG SET" : "start",
+        o->meaning, (o->flags & CONF_SECRET) != 0 ? " Secret." : "",
+        (o->flags & CONF_COMPAT) != 0 ? " *Accepted for Redis' tools; changes nothing.*" : "");
 }
 
 static const char manual_head[] =
@@ -224,21 +224,22 @@ static const char manual_head[] =
     "\n"
     "1. a flag: `--maxmemory 1gb` or `--maxmemory=1gb`;\n"
     "2. the environment: `GODWIT_MAXMEMORY=1gb` (upper case, hyphens are underscores);\n"
-    "3. the file that `--config` or `GODWIT_CONFIG` names: `maxmemory 1gb` or `maxmemory = 1gb`, a line\n"
-    "   each; `#` begins a comment line, quotes keep blanks at the ends;\n"
+    "3. the file that `--config` or `GODWIT_CONFIG` names, a line each: `maxmemory 1gb` or\n"
+    "   `maxmemory = 1gb`; `#` begins a comment line, quotes keep blanks at the ends;\n"
     "4. the default below.\n"
     "\n"
-    "An unknown or ill-formed setting stops the start with a line that names the setting, its value,\n"
-    "where it stood and what is allowed. That includes every variable that begins with `GODWIT_`: in\n"
-    "Kubernetes a service named `godwit` makes some, unless `enableServiceLinks: false`.\n"
+    "An unknown or ill-formed setting stops the start with a line that names the setting,\n"
+    "its value, where it stood and what is allowed. That includes every variable that begins\n"
+    "with `GODWIT_`, of which Kubernetes makes some for a service named `godwit` unless its\n"
+    "pods have `enableServiceLinks: false`.\n"
     "\n"
-    "A secret `x` may also be the first line of a file: `--x-file PATH`, `GODWIT_X_FILE=PATH`, or\n"
+    "A secret `x` may also be what a file holds: `--x-file PATH`, `GODWIT_X_FILE=PATH`, or\n"
     "`x-file PATH`. Wherever settings are shown it reads `<redacted>`.\n"
     "\n"
-    "Bytes: `1000`, `10k` (10,000), `10kb` (10,240), and so on with m, g and t. Times: a bare number\n"
-    "has the unit that the table names; `100ms`, `5s`, `2m`, `1h`, `1d` say it themselves. The last\n"
-    "column but one says whether `CONFIG SET` may change it in a running server; `CONFIG REWRITE` keeps\n"
-    "such changes in the file.\n";
+    "Bytes: `1000`, `10k` (10,000), `10kb` (10,240), and so on with m, g and t. Times: a bare\n"
+    "number has the unit that the table names; `100ms`, `5s`, `2m`, `1h`, `1d` say it\n"
+    "themselves. *Changed by* says whether `CONFIG SET` may change it in a running server;\n"
+    "`CONFIG REWRITE` keeps such changes in the file.\n";
 
 int conf_manual(struct buf *out)
 {
@@ -250,11 +251,12 @@ int conf_manual(struct buf *out)
         int err = OK;
 
         if (o->kind == CONF_GROUP) {
-            err = has_rows(i, true) ? buf_printf(out,
-                                                 "\n## %s\n\n| setting | default | allowed | changed by "
-                                                 "| meaning |\n|---|---|---|---|---|\n",
-                                                 o->meaning)
-                                    : OK;
+            err = has_rows(i, true)
+                      ? buf_printf(out,
+                                   "\n## %s\n\n| setting | default | allowed | changed by "
+                                   "| meaning |\n|---|---|---|---|---|\n",
+                                   o->meaning)
+                      : OK;
         } else if (o->kind != CONF_ALIAS) {
             err = manual_row(o, out);
         }

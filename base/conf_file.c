@@ -82,8 +82,8 @@ static struct conf_line split_line(struct slice line)
 /* "a \"b\"" and 'a' as one value; anything else stands for itself. */
 int conf_file_unquote(struct slice v, struct buf *out)
 {
-    bool quoted = v.len >= 2 && (v.ptr[0] == '"' || v.ptr[0] == '\'') &&
-                  v.ptr[v.len - 1] == v.ptr[0];
+    bool quoted =
+        v.len >= 2 && (v.ptr[0] == '"' || v.ptr[0] == '\'') && v.ptr[v.len - 1] == v.ptr[0];
 
     if (!quoted) {
         return buf_append_slice(out, v);

@@ -143,8 +143,7 @@ static int give_from_file(struct conf_opt *o, struct slice path, const struct pl
         err = conf_file_read(name, LIMIT_SECRET_FILE_BYTES, &text);
     }
     if (err == OK) {
-        while (text.len > 0 &&
-               (text.ptr[text.len - 1] == '\n' || text.ptr[text.len - 1] == '\r')) {
+        while (text.len > 0 && (text.ptr[text.len - 1] == '\n' || text.ptr[text.len - 1] == '\r')) {
             text.len--;
         }
         err = give(o, buf_slice(&text), at, why);
@@ -347,8 +346,9 @@ static int load_flag(char **argv, int *args, struct buf *why)
         return give_named(f.name, SLICE("yes"), &at, why);
     }
     if (f.value == NULL && (o != NULL || find_file_form(f.name) != NULL)) {
-        (void)conf_because(why, "setting \"%.*s\" needs a value (flag %s); allowed: ",
-                           (int)f.name.len, f.name.ptr, shown);
+        (void)conf_because(why,
+                           "setting \"%.*s\" needs a value (flag %s); allowed: ", (int)f.name.len,
+                           f.name.ptr, shown);
         return o == NULL || conf_allowed(o, why) == OK ? ERR_INVALID : ERR_NOMEM;
     }
     err = give_named(f.name, f.value == NULL ? SLICE("") : slice_of(f.value), &at, why);

@@ -12,13 +12,19 @@ struct unit {
 
 /* As Redis reads them: k is a thousand, kb is 1024. The longer names first. */
 static const struct unit byte_units[] = {
-    {"kb", UINT64_C(1) << 10}, {"mb", UINT64_C(1) << 20}, {"gb", UINT64_C(1) << 30},
-    {"tb", UINT64_C(1) << 40}, {"k", 1000},               {"m", 1000000},
-    {"g", 1000000000},         {"b", 1},                  {NULL, 0},
+    {"kb", UINT64_C(1) << 10},
+    {"mb", UINT64_C(1) << 20},
+    {"gb", UINT64_C(1) << 30},
+    {"tb", UINT64_C(1) << 40},
+    {"k", 1000},
+    {"m", 1000000},
+    {"g", 1000000000},
+    {"b", 1},
+    {NULL, 0},
 };
 
 static const struct unit time_units[] = {
-    {"us", 1},        {"ms", 1000},        {"s", 1000000},      {"m", 60000000},
+    {"us", 1},         {"ms", 1000},       {"s", 1000000}, {"m", 60000000},
     {"h", 3600000000}, {"d", 86400000000}, {NULL, 0},
 };
 

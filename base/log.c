@@ -13,8 +13,8 @@
 /* PIPE_BUF: a pipe that poll() calls writable takes this much in one piece without waiting. */
 #define LOG_LINE_BYTES 4096
 #define LOG_FIELDS_MAX 12
-#define LOG_BURST 20
-#define LOG_REFILL_MS 1000
+#define LOG_BURST      20
+#define LOG_REFILL_MS  INT64_C(1000)
 
 _Atomic int log_level_now = LOG_INFO;
 static _Atomic int log_fd = STDERR_FILENO;

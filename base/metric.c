@@ -141,8 +141,9 @@ void metric_sample(struct metric_out *out, const char *labels, double value)
     const char *close = labels[0] == '\0' ? "" : "}";
 
     if (out->err == OK) {
-        out->err = buf_printf(out->text, is_whole(value) ? "%s%s%s%s%s %.0f\n" : "%s%s%s%s%s %.15g\n",
-                              prefix(m), m->symbol, open, labels, close, value);
+        out->err =
+            buf_printf(out->text, is_whole(value) ? "%s%s%s%s%s %.0f\n" : "%s%s%s%s%s %.15g\n",
+                       prefix(m), m->symbol, open, labels, close, value);
     }
 }
 
@@ -201,10 +202,9 @@ static const char manual_head[] =
     "\n"
     "Made by `make docs` from the rows in `*/metrics.def`; do not edit.\n"
     "\n"
-    "`http://127.0.0.1:9379/metrics` (the setting `admin-port`) answers with these in Prometheus' text\n"
-    "format. A counter only rises, since the start of the process; a gauge rises and falls; a\n"
-    "histogram has buckets from 1 µs to 16.8 s, each twice the one before. *Alarm* says when somebody\n"
-    "should look.\n"
+    "`/metrics` on the admin port (9379) answers with these in Prometheus' text format. A counter\n"
+    "only rises, since the start of the process; a gauge rises and falls; a histogram has buckets\n"
+    "from 1 µs to 16.8 s, each twice the one before. *Alarm* says when somebody should look.\n"
     "\n"
     "| metric | kind | meaning | alarm |\n"
     "|---|---|---|---|\n";

@@ -24,10 +24,10 @@
 #include <stdint.h>
 
 /* Words of a thread's block: every counter and gauge has one, a histogram METRIC_SPAN. */
-#define METRIC_WORDS 1024
+#define METRIC_WORDS  1024
 /* Upper bounds 1 µs, 2 µs, 4 µs … 16.8 s, one more for what is longer, and the sum. */
 #define METRIC_BOUNDS 25
-#define METRIC_SPAN (METRIC_BOUNDS + 2)
+#define METRIC_SPAN   (METRIC_BOUNDS + 2)
 
 enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
@@ -87,7 +87,7 @@ static inline void metric_observe(const struct metric *m, uint64_t ns)
 }
 
 /* The table of all rows; it must stay. */
-void metric_use(struct metric *const *rows, size_t count);
+void metric_use(struct metric *const *table, size_t count);
 
 /* Has a counter or gauge asked from fn instead of counted in blocks. */
 void metric_ask(struct metric *m, metric_ask_fn fn, void *arg);

@@ -13,7 +13,7 @@
 struct subcommand {
     const char *name;
     const char *summary;
-    bool has_settings; /* its arguments are settings, read before it runs */
+    bool has_settings;                 /* its arguments are settings, read before it runs */
     int (*run)(int argc, char **argv); /* exit code; argv begins behind the name */
     const char *usage;                 /* what --help prints, before the settings if it has any */
 };
@@ -24,10 +24,10 @@ static int run_help(int argc, char **argv);
 static const char serve_usage[] =
     "usage: godwit serve [--setting value …]\n"
     "\n"
-    "Serves the Redis protocol, HTTP and metrics from one process until Ctrl-C. At the start it prints\n"
-    "its addresses and a redis-cli line to paste. Every setting below may also stand in the environment\n"
-    "(--http-port is GODWIT_HTTP_PORT) or in a file (--config); flags win, then the environment.\n"
-    "Defaults are in brackets; deploy/CONFIG.md says more.\n";
+    "Serves the Redis protocol, HTTP and metrics from one process until Ctrl-C. At the start it\n"
+    "prints its addresses and a redis-cli line to paste. Every setting below may also stand in\n"
+    "the environment (--http-port is GODWIT_HTTP_PORT) or in a file (--config); flags win, then\n"
+    "the environment. Defaults are in brackets; deploy/CONFIG.md says more.\n";
 
 /* clang-format off */
 static const struct subcommand subcommands[] = {
@@ -40,15 +40,14 @@ static const struct subcommand subcommands[] = {
 
 #define COUNT (sizeof(subcommands) / sizeof(subcommands[0]))
 
-static const char head[] =
-    "Godwit, a Redis-compatible cache.\n"
-    "\n"
-    "usage: godwit SUBCOMMAND [--setting value …]\n"
-    "\n";
+static const char head[] = "Godwit, a Redis-compatible cache.\n"
+                           "\n"
+                           "usage: godwit SUBCOMMAND [--setting value …]\n"
+                           "\n";
 static const char tail[] =
     "\n"
     "First steps:\n"
-    "  godwit serve                         listens on 127.0.0.1:6379, makes a password, prints both\n"
+    "  godwit serve                         on 127.0.0.1:6379, with a password that it makes\n"
     "  godwit serve --help                  every setting with its default and meaning\n"
     "  godwit serve --maxmemory 1gb --maxmemory-policy allkeys-lru\n"
     "  GODWIT_MAXMEMORY=1gb godwit serve    the same by environment\n"
@@ -65,11 +64,11 @@ static int run_version(int argc, char **argv)
 
 static void print_help(FILE *to)
 {
-    fputs(head, to);
+    (void)fputs(head, to);
     for (size_t i = 0; i < COUNT; i++) {
-        fprintf(to, "  %-10s %s\n", subcommands[i].name, subcommands[i].summary);
+        (void)fprintf(to, "  %-10s %s\n", subcommands[i].name, subcommands[i].summary);
     }
-    fputs(tail, to);
+    (void)fputs(tail, to);
 }
 
 static const struct subcommand *find(const char *name)
@@ -84,7 +83,7 @@ static const struct subcommand *find(const char *name)
 
 static int complain_unknown(const char *name)
 {
-    fprintf(stderr, "godwit: unknown subcommand \"%s\"; `godwit help` lists them\n", name);
+    (void)fprintf(stderr, "godwit: unknown subcommand \"%s\"; `godwit help` lists them\n", name);
     return MAIN_USAGE;
 }
 
@@ -98,11 +97,11 @@ static int print_usage(const struct subcommand *s)
     struct buf text;
     int err = OK;
 
-    fputs(s->usage, stdout);
+    (void)fputs(s->usage, stdout);
     if (s->has_settings) {
         buf_init(&text);
         err = conf_help(&text);
-        fwrite(text.ptr, 1, text.len, stdout);
+        (void)fwrite(text.ptr, 1, text.len, stdout);
         buf_fini(&text);
     }
     return err == OK ? MAIN_DONE : MAIN_FAILED;
@@ -130,7 +129,7 @@ static int load_settings(char **argv, char **env)
     buf_init(&why);
     err = options_load((struct conf_input){.argv = argv, .env = env}, &why);
     if (err != OK) {
-        fprintf(stderr, "godwit: %.*s\n", (int)why.len, why.ptr);
+        (void)fprintf(stderr, "godwit: %.*s\n", (int)why.len, why.ptr);
     }
     buf_fini(&why);
     return err == OK ? MAIN_DONE : MAIN_USAGE;

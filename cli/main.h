@@ -2,7 +2,7 @@
 #ifndef CLI_MAIN_H
 #define CLI_MAIN_H
 
-#define MAIN_VERSION "0.1.0"
+#define MAIN_VERSION       "0.1.0"
 /* What INFO tells clients that look for features by version. */
 #define MAIN_REDIS_VERSION "7.2.4"
 

@@ -12,12 +12,14 @@
 #include <unistd.h>
 
 /* Every folder's rows. A folder that gets a metrics.def is named here. */
+/* clang-format off */
 #define METRIC(sym, kind, help, alarm) &metric_##sym,
 static struct metric *const rows[] = {
 #include "node/metrics.def"
 #include "edge/metrics.def"
 #include "base/metrics.def"
 };
+/* clang-format on */
 #undef METRIC
 
 static double start_seconds;

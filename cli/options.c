@@ -10,6 +10,7 @@
 #include "base/conf_define.h"
 
 /* Every folder's rows, in the order of the help. A folder that gets an options.def is named here. */
+/* clang-format off */
 #define GROUP(sym, title) &opt_group_##sym,
 #define OPT(sym, type, flags, meaning) &opt_##sym,
 #define ALIAS(sym, target) &opt_##sym,
@@ -20,6 +21,7 @@ static struct conf_opt *const rows[] = {
 #include "replication/options.def"
 #include "base/options.def"
 };
+/* clang-format on */
 #undef GROUP
 #undef OPT
 #undef ALIAS

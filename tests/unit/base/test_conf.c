@@ -10,9 +10,9 @@
 #define CONF_ROWS "tests/unit/base/conf_rows.def"
 #include "base/conf_define.h"
 
-#define GROUP(sym, title) &opt_group_##sym,
+#define GROUP(sym, title)              &opt_group_##sym,
 #define OPT(sym, type, flags, meaning) &opt_##sym,
-#define ALIAS(sym, target) &opt_##sym,
+#define ALIAS(sym, target)             &opt_##sym,
 static struct conf_opt *const rows[] = {
 #include "tests/unit/base/conf_rows.def"
 };
@@ -378,7 +378,8 @@ static void help_and_manual_name_every_setting(void)
     buf_clear(&b);
     CU_ASSERT_EQUAL(conf_manual(&b), OK);
     CU_ASSERT_EQUAL(buf_terminate(&b), OK);
-    CU_ASSERT_PTR_NOT_NULL(strstr(b.ptr, "| `t-count`<br>`t-alias` | `10` | 1 to 100 | CONFIG SET |"));
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(b.ptr, "| `t-count`<br>`t-alias` | `10` | 1 to 100 | CONFIG SET |"));
     CU_ASSERT_PTR_NOT_NULL(strstr(b.ptr, "t-nothing"));
     buf_fini(&b);
     end();

@@ -90,8 +90,8 @@ static void writes_what_prometheus_reads(void)
     metric_use(rows, 4);
     metric_ask(&metric_process_d, ask_d, &d);
     metric_add(&metric_b, -(int64_t)metric_sum(&metric_b) - 70000); /* may be below nothing */
-    metric_observe(&metric_c_seconds, 999);          /* under 1 µs */
-    metric_observe(&metric_c_seconds, 3000);         /* 3 µs: at most 4 */
+    metric_observe(&metric_c_seconds, 999);                         /* under 1 µs */
+    metric_observe(&metric_c_seconds, 3000);                        /* 3 µs: at most 4 */
     metric_observe(&metric_c_seconds, 60000000000u); /* a minute: beyond the last bound */
     buf_init(&b);
     CU_ASSERT_EQUAL(metric_write(&b), OK);
