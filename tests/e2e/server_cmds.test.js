@@ -344,8 +344,8 @@ test('COMMAND', async (t) => {
   assert.deepEqual(await getkeys('BITOP', 'AND', 'd', 'x', 'y'), ['d', 'x', 'y']);
   assert.deepEqual(await getkeys('HSET', 'h', 'f', 'v'), ['h']);
   assert.match(show(await client.call('COMMAND', 'GETKEYS', 'PING', 'x')), /^-ERR The command has no key arguments/);
-  assert.match(show(await client.call('COMMAND', 'GETKEYS', 'NOPE')), /^-ERR Invalid command specified/);
-  assert.match(show(await client.call('COMMAND', 'GETKEYS', 'GET')), /^-ERR Invalid number of arguments specified for command/);
+  assert.match(show(await client.call('COMMAND', 'GETKEYS', 'NOPE', 'x')), /^-ERR Invalid command specified/);
+  assert.match(show(await client.call('COMMAND', 'GETKEYS', 'GET', 'a', 'b')), /^-ERR Invalid number of arguments specified for command/);
   const flagged = await client.cmd('COMMAND', 'GETKEYSANDFLAGS', 'GET', 'k');
   assert.deepEqual(flagged, [['k', ['RO', 'access']]]);
   const three = await server.client(t, { proto: 3 });
