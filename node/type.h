@@ -31,6 +31,11 @@ struct type_ops {
 
 extern const struct type_ops *const type_ops[VALUE_TYPES]; /* NULL for types not built yet */
 
+/* Frees a slice of what the payload points to; true when nothing (more) is left of it. */
+bool type_free_value(const struct entry *e, size_t *budget);
+/* The block and what it points to, by size class. */
+size_t type_bytes(const struct entry *e);
+
 extern const struct type_ops type_string_ops;
 extern const struct type_ops type_hash_ops;
 
