@@ -30,7 +30,7 @@ struct session {
     void (*on_ready)(struct session *s);
     /* private to the backend */
     void *backend_state;
-    struct list wait_link;
+    void *gate_waiter; /* the commit gate's */
 };
 
 #endif

@@ -9,6 +9,8 @@
 
 #include <assert.h>
 
+static _Atomic int64_t used_by_all;
+
 enum { CARRY_BYTES = 64 << 10 };
 
 int database_create(struct database **out, struct node *n, uint32_t id, uint32_t workers)
@@ -41,6 +43,11 @@ static bool free_entry(struct entry *e, size_t *budget)
     return true;
 }
 
+bool database_free_entry(void *entry, size_t *budget)
+{
+    return free_entry(entry, budget);
+}
+
 bool database_free_table(void *dir, size_t *budget)
 {
     return table_dir_free(dir, budget, free_entry);
@@ -59,6 +66,7 @@ void database_destroy(struct database *db)
             mem_free(p, sizeof(*p));
         }
     }
+    atomic_fetch_sub_explicit(&used_by_all, database_used(db), memory_order_relaxed);
     mem_free(db->usage, db->usage_count * sizeof(db->usage[0]));
     mem_free(db, sizeof(*db));
 }
@@ -97,6 +105,12 @@ struct database_usage *database_usage(struct database *db)
     return &db->usage[i < db->usage_count ? i : db->usage_count - 1];
 }
 
+static void carry_over(struct database *db, int64_t bytes)
+{
+    atomic_fetch_add_explicit(&db->used_bytes, bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&used_by_all, bytes, memory_order_relaxed);
+}
+
 void database_charge(struct database *db, int64_t bytes)
 {
     struct database_usage *u = database_usage(db);
@@ -104,14 +118,19 @@ void database_charge(struct database *db, int64_t bytes)
 
     if (worker_self() == NULL) {
         /* Everybody else's part may have several writers. */
-        atomic_fetch_add_explicit(&db->used_bytes, bytes, memory_order_relaxed);
+        carry_over(db, bytes);
         return;
     }
     if (sum > CARRY_BYTES || sum < -CARRY_BYTES) {
-        atomic_fetch_add_explicit(&db->used_bytes, sum, memory_order_relaxed);
+        carry_over(db, sum);
         sum = 0;
     }
     atomic_store_explicit(&u->bytes, sum, memory_order_relaxed);
+}
+
+int64_t database_used_by_all(void)
+{
+    return atomic_load_explicit(&used_by_all, memory_order_relaxed);
 }
 
 int64_t database_used_exact(const struct database *db)

@@ -37,6 +37,8 @@ MUST_CHECK int database_create(struct database **out, struct node *n, uint32_t i
 void database_destroy(struct database *db);
 /* An rcu_free_fn for what table_detach() gave: entries, values, segments, in slices. */
 bool database_free_table(void *dir, size_t *budget);
+/* The same for one entry and its value. */
+bool database_free_entry(void *entry, size_t *budget);
 
 /* NULL if no key ever made it. */
 static inline struct partition *database_partition(const struct database *db, unsigned index)
@@ -61,6 +63,8 @@ static inline int64_t database_used(const struct database *db)
 {
     return atomic_load_explicit(&db->used_bytes, memory_order_relaxed);
 }
+/* Of all databases of the process, for maxmemory. */
+int64_t database_used_by_all(void);
 /* Exact when nobody writes. */
 int64_t database_used_exact(const struct database *db);
 

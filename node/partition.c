@@ -101,11 +101,14 @@ void partition_pass(struct partition *p)
     }
 }
 
-void partition_wait_cancel(struct partition *p, struct partition_waiter *w)
+bool partition_wait_cancel(struct partition *p, struct partition_waiter *w)
 {
     line_enter(p);
+    bool in_line = !list_is_empty(&w->link);
+
     list_remove(&w->link);
     line_leave(p);
+    return in_line;
 }
 
 void partition_mark(struct partition *p)

@@ -52,8 +52,9 @@ bool partition_lock(struct partition *p) TAKES_IF(true, *p);
 void partition_unlock(struct partition *p) DROPS(*p);
 /* Stands in line, unless the lock came free: then true, and it is held. */
 bool partition_wait(struct partition *p, struct partition_waiter *w) TAKES_IF(true, *p);
-/* Out of line again. If it was called meanwhile, it passes the call on: partition_pass(). */
-void partition_wait_cancel(struct partition *p, struct partition_waiter *w);
+/* Out of line again. False: it was taken out already and its on_free runs or has run, so whoever gets
+ * the message passes it on (partition_pass()) and only then frees the waiter. */
+bool partition_wait_cancel(struct partition *p, struct partition_waiter *w);
 /* For who was called and does not want the lock any more. */
 void partition_pass(struct partition *p);
 

@@ -24,9 +24,42 @@ struct section;
 
 enum section_failure { SECTION_OK, SECTION_NOMEM, SECTION_TOO_LARGE, SECTION_CLIENT };
 
+/* ---- For the executor, the janitor and whoever applies changes ---- */
+
+struct changelog;
+
+/* One a thread, used for one section after another. */
+MUST_CHECK int section_create(struct section **out, struct changelog *log);
+void section_destroy(struct section *s);
+
+/* Room in the log for this section's change, before any lock. ERR_FULL: wait for the log. */
+MUST_CHECK int section_reserve(struct section *s);
+/* Locks the partitions of the mask, in index order; those that do not exist are made if `make`, else
+ * they are passed over. OK, ERR_NOMEM, or ERR_FULL: *held is locked by another, nothing is locked. */
+MUST_CHECK int section_begin(struct section *s, struct database *db, uint64_t mask, bool make,
+                             struct partition **held);
+enum section_end {
+    SECTION_COMMITTED, /* *seq is its number, or 0 when it changed nothing */
+    SECTION_AGAIN,     /* a key that it relied on expired meanwhile: nothing was changed, run it again */
+    SECTION_FAILED     /* section_failure() says why; nothing was changed */
+};
+/* Both unlock. */
+enum section_end section_commit(struct section *s, uint64_t *seq);
+void section_abort(struct section *s);
+enum section_failure section_failure(const struct section *s);
+struct database *section_database(const struct section *s);
+
+/* ---- For the type interfaces ---- */
+
+/* All keys of the database, whose partitions are all locked. Drops what the section wrote so far. */
+void section_flush(struct section *s);
+
 /* The key's entry as this section sees it: its overlay, else the table. An expired one is removed
  * first, as part of this change, and NULL is answered. */
 struct entry *section_find(struct section *s, struct key key);
+
+/* The same without removing, for reads that hold the locks. */
+const struct entry *section_look(struct section *s, struct key key);
 
 /* The entry becomes the key's. Takes e, also when it fails. The entry it replaces is retired with
  * what its payload points to, unless section_keep_value() was said of it. */
@@ -35,6 +68,8 @@ void section_remove(struct section *s, struct key key);
 /* What the key's present entry points to now belongs to another: its value is not freed with it. */
 void section_keep_value(struct section *s, struct key key);
 
+/* The key's collection is changed in place by this section, which holds its lock for writing. */
+void section_in_place(struct section *s, struct key key);
 /* Memory that a change in place took (or gave back, negative); undoing says the opposite. */
 void section_charge(struct section *s, struct key key, int64_t bytes);
 

@@ -588,14 +588,28 @@ static word *word_holding(struct table *t, const struct entry *e, uint64_t hash)
     }
 }
 
+/* The writer's counts, which others look at. */
+static void count(uint64_t *n, int by)
+{
+    __atomic_store_n(n, *n + (uint64_t)(int64_t)by, __ATOMIC_RELAXED);
+}
+
+static void count_expiry(struct table_stats *st, const struct entry *e, int by)
+{
+    if (UNLIKELY((e->flags & (ENTRY_EXPIRES | ENTRY_FIELDS_EXPIRE)) != 0)) {
+        count(&st->watched, by);
+        count(&st->expiring, (e->flags & ENTRY_EXPIRES) != 0 ? by : 0);
+    }
+}
+
 void table_publish(struct table *t, struct table_stats *st, struct entry *e, uint64_t hash)
 {
     word *w = word_holding(t, e, hash);
 
     /* Release: pairs with the acquire in table_find(). */
     atomic_store_explicit(w, word_of(e, hash), memory_order_release);
-    st->count++;
-    st->expiring += (e->flags & ENTRY_EXPIRES) != 0;
+    count(&st->count, 1);
+    count_expiry(st, e, 1);
 }
 
 static void clear(struct table *t, struct entry *e, uint64_t hash)
@@ -614,15 +628,15 @@ void table_replace(struct table *t, struct table_stats *st, struct entry *old, s
                    uint64_t hash)
 {
     atomic_store_explicit(word_holding(t, old, hash), word_of(new, hash), memory_order_release);
-    st->expiring += (uint64_t)((new->flags & ENTRY_EXPIRES) != 0);
-    st->expiring -= (uint64_t)((old->flags & ENTRY_EXPIRES) != 0);
+    count_expiry(st, new, 1);
+    count_expiry(st, old, -1);
 }
 
 void table_remove(struct table *t, struct table_stats *st, struct entry *e, uint64_t hash)
 {
     clear(t, e, hash);
-    st->count--;
-    st->expiring -= (uint64_t)((e->flags & ENTRY_EXPIRES) != 0);
+    count(&st->count, -1);
+    count_expiry(st, e, -1);
 }
 
 /* Two buddies become one when both are sparse. */
@@ -810,8 +824,24 @@ struct table_dir *table_detach(struct table *t, struct table_stats *st)
     struct table_dir *d = dir_of(t);
 
     set_dir(t, NULL);
-    *st = (struct table_stats){0};
+    __atomic_store_n(&st->count, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&st->expiring, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&st->watched, 0, __ATOMIC_RELAXED);
+    st->bytes = 0;
     return d;
+}
+
+void table_attach(struct table *t, struct table_stats *st, struct table *from,
+                  struct table_stats *from_stats)
+{
+    assert(dir_of(t) == NULL);
+    __atomic_store_n(&st->count, from_stats->count, __ATOMIC_RELAXED);
+    __atomic_store_n(&st->expiring, from_stats->expiring, __ATOMIC_RELAXED);
+    __atomic_store_n(&st->watched, from_stats->watched, __ATOMIC_RELAXED);
+    st->bytes = from_stats->bytes;
+    set_dir(t, dir_of(from));
+    set_dir(from, NULL);
+    *from_stats = (struct table_stats){0};
 }
 
 struct drop {

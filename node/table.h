@@ -37,8 +37,25 @@ struct table {
 struct table_stats {
     uint64_t count;
     uint64_t expiring; /* entries that have an expiry of their own (ENTRY_EXPIRES) */
+    uint64_t watched;  /* entries that the janitor looks at: those, and hashes whose fields expire */
     uint64_t bytes;    /* of directory, segments and overflows, by size class */
 };
+
+/* A look at the counts while the writer may change them. */
+static inline uint64_t table_count(const struct table_stats *s)
+{
+    return __atomic_load_n(&s->count, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t table_count_expiring(const struct table_stats *s)
+{
+    return __atomic_load_n(&s->expiring, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t table_count_watched(const struct table_stats *s)
+{
+    return __atomic_load_n(&s->watched, __ATOMIC_RELAXED);
+}
 
 /* Readers: RCU registered threads. */
 struct entry *table_find(const struct table *t, struct slice name, uint64_t hash);
@@ -71,6 +88,9 @@ void table_shrink(struct table *t, struct table_stats *s, uint64_t hash);
 /* Frees directory and segments, and calls fn for each entry if there is one. Nobody reads any more:
  * in slices, for rcu_retire_object(); `d` is what table_detach() took. */
 struct table_dir *table_detach(struct table *t, struct table_stats *s);
+/* `t` is empty and gets what `from` has. */
+void table_attach(struct table *t, struct table_stats *s, struct table *from,
+                  struct table_stats *from_stats);
 bool table_dir_free(struct table_dir *d, size_t *budget, bool (*fn)(struct entry *, size_t *budget));
 
 #endif

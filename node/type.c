@@ -23,3 +23,8 @@ size_t type_bytes(const struct entry *e)
 {
     return mem_size(entry_bytes(e)) + (points_to_value(e) ? type_ops[e->type]->value_bytes(e) : 0);
 }
+
+int type_log(struct change_writer *w, struct slice key, const struct entry *e)
+{
+    return type_ops[e->type]->log(w, key, e);
+}

@@ -33,6 +33,8 @@ extern const struct type_ops *const type_ops[VALUE_TYPES]; /* NULL for types not
 
 /* Frees a slice of what the payload points to; true when nothing (more) is left of it. */
 bool type_free_value(const struct entry *e, size_t *budget);
+/* The type's log(): the operations that make the key just this. */
+MUST_CHECK int type_log(struct change_writer *w, struct slice key, const struct entry *e);
 /* The block and what it points to, by size class. */
 size_t type_bytes(const struct entry *e);
 

@@ -329,11 +329,14 @@ bool changelog_wait(struct changelog *l, struct changelog_waiter *w)
     return waits;
 }
 
-void changelog_wait_cancel(struct changelog *l, struct changelog_waiter *w)
+bool changelog_wait_cancel(struct changelog *l, struct changelog_waiter *w)
 {
     pthread_mutex_lock(&l->mutex);
+    bool waited = !list_is_empty(&w->link);
+
     list_remove(&w->link);
     pthread_mutex_unlock(&l->mutex);
+    return waited;
 }
 
 /* ---- Appending ---- */

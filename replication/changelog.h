@@ -72,7 +72,8 @@ MUST_CHECK int changelog_reserve(struct changelog *l, struct changelog_credit *c
 void changelog_credit_return(struct changelog *l, struct changelog_credit *c);
 /* False when there is room already. */
 bool changelog_wait(struct changelog *l, struct changelog_waiter *w);
-void changelog_wait_cancel(struct changelog *l, struct changelog_waiter *w);
+/* False: it was woken already, and on_room has run. */
+bool changelog_wait_cancel(struct changelog *l, struct changelog_waiter *w);
 
 /* Gives the change its number and puts it into the log. `bytes` begins with the sealed header that
  * proto/change.h describes, patched here: in the ring's copy, or in the blob, when one is given

@@ -1,0 +1,348 @@
+#include "node/keyspace.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/worker.h"
+#include "edge/session.h"
+#include "node/database.h"
+#include "node/evict.h"
+#include "node/section.h"
+#include "node/type.h"
+
+#include <assert.h>
+
+enum { READ_SPINS = 200, SAMPLE = 32, RANDOM_TRIES = 128, CURSOR_BITS = 32 };
+
+struct key key_of(struct slice name)
+{
+    uint16_t slot = hash_slot(name);
+
+    return (struct key){name, hash_key(name), slot, (uint8_t)(slot % PARTITIONS)};
+}
+
+struct key cmd_key(const struct cmd *c, uint32_t index)
+{
+    struct slice name = c->argv[index];
+
+    return c->key.name.ptr == name.ptr && c->key.name.ptr != NULL ? c->key : key_of(name);
+}
+
+bool keyspace_clocked(const struct database *db)
+{
+    (void)db;
+    return evict_uses_clock();
+}
+
+static bool is_gone(const struct entry *e)
+{
+    if (LIKELY((e->flags & (ENTRY_EXPIRES | ENTRY_FIELDS_EXPIRE)) == 0)) {
+        return false;
+    }
+    const struct type_ops *t = type_ops[e->type];
+    int64_t now_ms = clock_now_ms(); /* after the entry: DESIGN 4.1 */
+
+    return entry_is_expired(e, now_ms) || (t->is_dead != NULL && t->is_dead(e, now_ms));
+}
+
+/* A lock-free read of one key: section even, look up, section unmoved; else again. */
+static const struct entry *find_unlocked(struct cmd *c, const struct key *key)
+{
+    struct partition *p = database_partition(c->db, key->partition);
+
+    if (p == NULL) {
+        return NULL;
+    }
+    for (int i = 0; i < READ_SPINS; i++) {
+        uint32_t section = partition_section(p);
+
+        if (LIKELY((section & 1) == 0)) {
+            struct entry *e = table_find(&p->table, key->name, key->hash);
+            bool gone = e != NULL && is_gone(e);
+
+            if (LIKELY(partition_unmoved(p, section))) {
+                return gone ? NULL : e;
+            }
+        }
+        __builtin_ia32_pause();
+    }
+    /* Whoever publishes was put off the processor: wait for its lock, off this thread. */
+    c->retry = true;
+    c->blocked_on = p;
+    return NULL;
+}
+
+const struct entry *keyspace_peek(struct cmd *c, struct key key)
+{
+    if (c->section == NULL) {
+        return find_unlocked(c, &key);
+    }
+    if ((c->def->flags & CMD_WRITE) != 0) {
+        return section_find(c->section, key);
+    }
+    const struct entry *e = section_look(c->section, key);
+
+    return e == NULL || is_gone(e) ? NULL : e;
+}
+
+const struct entry *keyspace_find(struct cmd *c, struct key key)
+{
+    const struct entry *e = keyspace_peek(c, key);
+    struct database_usage *u = database_usage(c->db);
+
+    if (e == NULL) {
+        database_count(&u->misses, 1);
+        return NULL;
+    }
+    database_count(&u->hits, 1);
+    if (UNLIKELY((e->flags & ENTRY_CLOCKED) != 0)) {
+        bool may_touch = c->session == NULL || !c->session->no_touch ||
+                         (c->def->flags & CMD_TOUCHES) != 0;
+
+        if (may_touch && worker_self() != NULL) {
+            evict_touch(e, &worker_self()->rand);
+        }
+    }
+    return e;
+}
+
+/* ---- Writing ---- */
+
+static void log_or_fail(struct cmd *c, int err)
+{
+    if (err != OK) {
+        section_fail(c->section, SECTION_NOMEM);
+    }
+}
+
+bool keyspace_delete(struct cmd *c, struct key key)
+{
+    if (section_find(c->section, key) == NULL) {
+        return false;
+    }
+    log_or_fail(c, change_delete(section_change(c->section), key.name, CHANGE_COMMAND));
+    section_remove(c->section, key);
+    return true;
+}
+
+/* The same value under another key or with another expiry; what the payload points to is shared. */
+static struct entry *entry_with(const struct entry *e, struct slice key, int64_t expire_at_ms)
+{
+    struct slice payload = entry_payload(e);
+    struct entry *n = entry_create(&(struct entry_spec){
+        .type = e->type,
+        .encoding = e->encoding,
+        .key = key,
+        .payload_len = payload.len,
+        .expire_at_ms = expire_at_ms,
+        .clocked = evict_uses_clock(),
+    });
+
+    if (n != NULL) {
+        n->flags |= e->flags & ENTRY_FIELDS_EXPIRE;
+        if (payload.len > 0) {
+            memcpy(entry_payload_ptr(n), payload.ptr, payload.len);
+        }
+        _Atomic uint32_t *from = entry_clock(e);
+        _Atomic uint32_t *to = entry_clock(n);
+
+        if (from != NULL && to != NULL) {
+            atomic_store_explicit(to, atomic_load_explicit(from, memory_order_relaxed),
+                                  memory_order_relaxed);
+        }
+    }
+    return n;
+}
+
+void keyspace_expire_at(struct cmd *c, struct key key, int64_t at_ms)
+{
+    const struct entry *e = section_find(c->section, key);
+
+    assert(e != NULL);
+    if (at_ms != 0 && at_ms <= clock_now_ms()) {
+        (void)keyspace_delete(c, key);
+        return;
+    }
+    struct entry *n = entry_with(e, key.name, at_ms);
+
+    if (n == NULL) {
+        section_fail(c->section, SECTION_NOMEM);
+        return;
+    }
+    log_or_fail(c, change_expire_at(section_change(c->section), key.name, at_ms));
+    section_keep_value(c->section, key);
+    section_put(c->section, key, n);
+}
+
+void keyspace_rename(struct cmd *c, struct key from, struct key to)
+{
+    struct entry *e = section_find(c->section, from);
+    struct change_writer *w = section_change(c->section);
+
+    assert(e != NULL);
+    (void)section_find(c->section, to); /* removes an expired one as such */
+    struct entry *n = entry_with(e, to.name, entry_expire_at_ms(e));
+
+    if (n == NULL) {
+        section_fail(c->section, SECTION_NOMEM);
+        return;
+    }
+    log_or_fail(c, type_log(w, to.name, n));
+    log_or_fail(c, change_delete(w, from.name, CHANGE_COMMAND));
+    section_keep_value(c->section, from);
+    section_put(c->section, to, n);
+    section_remove(c->section, from);
+}
+
+static void free_value_now(void *entry, void *arg)
+{
+    size_t budget = SIZE_MAX;
+
+    (void)arg;
+    (void)type_free_value(entry, &budget);
+}
+
+void keyspace_copy(struct cmd *c, struct key from, struct key to)
+{
+    struct entry *e = section_find(c->section, from);
+
+    assert(e != NULL);
+    (void)section_find(c->section, to);
+    struct entry *n =
+        type_ops[e->type]->copy(e, to.name, entry_expire_at_ms(e), evict_uses_clock());
+
+    if (n == NULL) {
+        section_fail(c->section, SECTION_NOMEM);
+        return;
+    }
+    section_on_abort(c->section, free_value_now, n, NULL);
+    log_or_fail(c, type_log(section_change(c->section), to.name, n));
+    section_put(c->section, to, n);
+}
+
+void keyspace_flush(struct cmd *c)
+{
+    log_or_fail(c, change_flush(section_change(c->section)));
+    section_flush(c->section);
+}
+
+/* ---- The whole database ---- */
+
+uint64_t keyspace_count(struct database *db)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < PARTITIONS; i++) {
+        const struct partition *p = database_partition(db, i);
+
+        sum += p == NULL ? 0 : table_count(&p->stats);
+    }
+    return sum;
+}
+
+uint64_t keyspace_count_expiring(struct database *db)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < PARTITIONS; i++) {
+        const struct partition *p = database_partition(db, i);
+
+        sum += p == NULL ? 0 : table_count_expiring(&p->stats);
+    }
+    return sum;
+}
+
+struct scan {
+    keyspace_scan_fn fn;
+    void *arg;
+    size_t seen;
+};
+
+static void scan_entry(struct entry *e, void *arg)
+{
+    struct scan *s = arg;
+
+    s->seen++;
+    if (!is_gone(e)) {
+        s->fn(e, s->arg);
+    }
+}
+
+uint64_t keyspace_scan(struct cmd *c, uint64_t cursor, size_t want, keyspace_scan_fn fn, void *arg)
+{
+    struct scan s = {fn, arg, 0};
+    uint64_t part = cursor >> CURSOR_BITS;
+    uint64_t at = cursor & UINT32_MAX;
+
+    for (; part < PARTITIONS; part++) {
+        const struct partition *p = database_partition(c->db, (unsigned)part);
+
+        do {
+            size_t before = s.seen;
+
+            at = p == NULL ? 0 : table_scan(&p->table, at, want - s.seen, scan_entry, &s);
+            if (at != 0 && (s.seen >= want || s.seen == before)) {
+                return part << CURSOR_BITS | at;
+            }
+        } while (at != 0);
+        if (s.seen >= want && part + 1 < PARTITIONS) {
+            return (part + 1) << CURSOR_BITS;
+        }
+    }
+    return 0;
+}
+
+/* A partition drawn by how many keys it has, NULL if there is none. */
+static struct partition *random_partition(struct database *db, struct rand *r)
+{
+    uint64_t count = keyspace_count(db);
+
+    if (count == 0) {
+        return NULL;
+    }
+    uint64_t at = rand_below(r, count);
+
+    for (unsigned i = 0; i < PARTITIONS; i++) {
+        struct partition *p = database_partition(db, i);
+        uint64_t n = p == NULL ? 0 : table_count(&p->stats);
+
+        if (at < n) {
+            return p;
+        }
+        at -= n;
+    }
+    return NULL;
+}
+
+const struct entry *keyspace_random(struct cmd *c)
+{
+    struct rand local = {(uint64_t)clock_mono_ns()};
+    struct rand *r = worker_self() == NULL ? &local : &worker_self()->rand;
+
+    for (int i = 0; i < RANDOM_TRIES; i++) {
+        struct entry *some[SAMPLE];
+        struct partition *p = random_partition(c->db, r);
+        size_t n = p == NULL ? 0 : table_sample(&p->table, r, some, SAMPLE);
+        struct entry *e = n == 0 ? NULL : some[rand_below(r, n)];
+
+        if (e != NULL && !is_gone(e)) {
+            return e;
+        }
+    }
+    return NULL;
+}
+
+size_t keyspace_bytes(const struct entry *e)
+{
+    return type_bytes(e);
+}
+
+const char *keyspace_encoding(const struct entry *e)
+{
+    return type_ops[e->type]->encoding(e);
+}
+
+const char *keyspace_type(const struct entry *e)
+{
+    return type_ops[e->type]->name;
+}
