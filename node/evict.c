@@ -70,7 +70,9 @@ static uint32_t lfu_raised(uint32_t counter, struct rand *r)
     uint64_t factor = conf_u64(&opt_lfu_log_factor);
     uint64_t base = counter > LFU_FIRST ? counter - LFU_FIRST : 0;
 
-    return counter == 255 || rand_below(r, base * factor + 1) != 0 ? counter : counter + 1;
+    bool stays = counter == 255 || rand_below(r, base * factor + 1) != 0;
+
+    return counter + (stays ? 0 : 1);
 }
 
 void evict_touch(const struct entry *e, struct rand *r)
@@ -123,7 +125,9 @@ int64_t evict_frequency(const struct entry *e)
 {
     _Atomic uint32_t *clock = entry_clock(e);
 
-    return clock == NULL ? -1 : lfu_decayed(atomic_load_explicit(clock, memory_order_relaxed));
+    return clock == NULL
+               ? -1
+               : (int64_t)lfu_decayed(atomic_load_explicit(clock, memory_order_relaxed));
 }
 
 void evict_set_idle(struct entry *e, int64_t seconds)

@@ -25,7 +25,7 @@ struct node {
     struct gate gate;
     struct exec *execs; /* by worker; owned */
     uint32_t exec_count;
-    struct janitor *janitors; /* by worker; owned */
+    struct janitor **janitors; /* by worker; owned */
     pthread_mutex_t lock;
     struct list databases; /* guarded by lock; read by the janitor under it */
     struct database *first;
