@@ -58,14 +58,19 @@ test('ioredis', async (t) => {
     assert.deepEqual(got[1], [null, 2]);
     assert.match(got[2][0].message, /^WRONGTYPE/);
     assert.deepEqual(got[3], [null, '2']);
-    const many = await Promise.all(Array.from({ length: 5000 }, (_, i) => redis.set(`many:${i}`, i)));
+    const many = await Promise.all(
+      Array.from({ length: 5000 }, (_, i) => redis.set(`many:${i}`, i)),
+    );
     assert.equal(many.length, 5000);
   });
 
   await t.test('autopipelining', async (t) => {
     const auto = ioredis(t, server, { enableAutoPipelining: true });
     const values = await Promise.all(Array.from({ length: 1000 }, (_, i) => auto.get(`many:${i}`)));
-    assert.deepEqual(values, Array.from({ length: 1000 }, (_, i) => String(i)));
+    assert.deepEqual(
+      values,
+      Array.from({ length: 1000 }, (_, i) => String(i)),
+    );
   });
 
   await t.test('scanStream and hscanStream see every element', async () => {
@@ -141,7 +146,11 @@ for (const RESP of [2, 3]) {
 
     await t.test('scanIterator and hScanIterator see every element', async () => {
       const seen = new Set();
-      for await (const keys of redis.scanIterator({ MATCH: 'many:*', COUNT: 100, TYPE: 'string' })) {
+      for await (const keys of redis.scanIterator({
+        MATCH: 'many:*',
+        COUNT: 100,
+        TYPE: 'string',
+      })) {
         keys.forEach((key) => seen.add(key));
       }
       assert.equal(seen.size, 5000);
@@ -209,7 +218,9 @@ test('redis-cli', async (t) => {
   });
 
   await t.test('commands from standard input', async () => {
-    const { out } = await cli(server, [], { input: 'SET a 1\nINCR a\nHELLO 3\nHGETALL none\nPING\n' });
+    const { out } = await cli(server, [], {
+      input: 'SET a 1\nINCR a\nHELLO 3\nHGETALL none\nPING\n',
+    });
     assert.match(out, /^OK\n2\n[\s\S]*\nPONG\n$/);
   });
 
@@ -238,7 +249,11 @@ test('redis-cli', async (t) => {
   });
 
   await t.test('--stat and --latency read what they need', async () => {
-    const stat = await bounded(server, ['--stat', '-i', '0.1'], /\d+\s+\d[\d.]*[KMG]?\s+\d+\s+\d+\s+\d+ \(\+\d+\)/);
+    const stat = await bounded(
+      server,
+      ['--stat', '-i', '0.1'],
+      /\d+\s+\d[\d.]*[KMG]?\s+\d+\s+\d+\s+\d+ \(\+\d+\)/,
+    );
     assert.doesNotMatch(stat, /ERR/);
     const { out, code } = await cli(server, ['--raw', '--latency', '-i', '1'], { timeoutMs: 8000 });
     assert.equal(code, 0);
@@ -268,8 +283,8 @@ test('redis-benchmark', async (t) => {
   const base = ['-h', '127.0.0.1', '-p', server.port, '-a', PASSWORD, '-n', 20000, '-P', 16, '-q'];
   const tests = ['-t', 'set,get,hset,incr,mset,ping'];
   const rows = {
-    'RESP2': [],
-    'RESP3': ['-3'],
+    RESP2: [],
+    RESP3: ['-3'],
     'two threads': ['--threads', 2],
     'random keys and large values': ['-r', 100000, '-d', 3000],
   };

@@ -1,16 +1,68 @@
 // What the differential test may send: one row a command of Redis 7.0, [weight, name, arguments].
 // `g` makes arguments that mostly fit together (few keys, many meetings) and now and then do not.
 //
-// Relative expiries are far away and never twice the same, or long past, so that two servers that run
-// the same sequence at slightly different moments must agree. Absolute ones come from a short list,
-// which makes them meet exactly.
+// Relative expiries are far away and never twice the same, or long past, so that two servers that
+// run the same sequence at slightly different moments must agree. Absolute ones come from a short
+// list, which makes them meet exactly.
 const WORDS = ['', 'a', 'hello', 'Hello world', 'ohmytext', 'mynewtext', 'snow ☃', '\x00\xff\r\n'];
-const NUMBERS = ['0', '1', '-1', '7', '42', '100', '-250', '9223372036854775807', '-9223372036854775808'];
-const ODD_NUMBERS = ['+1', ' 1', '1 ', '01', '-0', '0x10', '9223372036854775808', '1e3', 'nan', 'ten', ''];
-const FLOATS = ['0', '1.5', '-2.25', '3.0e2', '0.1', '1e17', '5.0', 'inf', '-inf', 'nan', '1e400', '1.', ' 1'];
+const NUMBERS = [
+  '0',
+  '1',
+  '-1',
+  '7',
+  '42',
+  '100',
+  '-250',
+  '9223372036854775807',
+  '-9223372036854775808',
+];
+const ODD_NUMBERS = [
+  '+1',
+  ' 1',
+  '1 ',
+  '01',
+  '-0',
+  '0x10',
+  '9223372036854775808',
+  '1e3',
+  'nan',
+  'ten',
+  '',
+];
+const FLOATS = [
+  '0',
+  '1.5',
+  '-2.25',
+  '3.0e2',
+  '0.1',
+  '1e17',
+  '5.0',
+  'inf',
+  '-inf',
+  'nan',
+  '1e400',
+  '1.',
+  ' 1',
+];
 const INDEXES = ['0', '1', '2', '3', '-1', '-2', '-3', '5', '10', '100', '-100'];
 const BIT_OFFSETS = ['0', '1', '2', '7', '8', '9', '15', '31', '64', '100', '1000', '4294967295'];
-const BITFIELD_TYPES = ['u1', 'u2', 'u4', 'u5', 'u8', 'u16', 'u31', 'u32', 'u63', 'i1', 'i2', 'i8', 'i16', 'i32', 'i64'];
+const BITFIELD_TYPES = [
+  'u1',
+  'u2',
+  'u4',
+  'u5',
+  'u8',
+  'u16',
+  'u31',
+  'u32',
+  'u63',
+  'i1',
+  'i2',
+  'i8',
+  'i16',
+  'i32',
+  'i64',
+];
 const BAD_TYPES = ['u64', 'u0', 'i65', 'x8', 'i', 'u-1', ''];
 const JUNK = ['', 'x', '-1', '0', 'nan', '99999999999999999999', 'COUNT', 'NX', '*', '\x00'];
 
@@ -37,7 +89,11 @@ export class Arguments {
   // Mostly a key of the kind that the command wants; sometimes of the other, or one never set.
   key(kind = 's') {
     const other = kind === 's' ? 'h' : 's';
-    const of = this.random.weighted([[90, kind], [8, other], [2, 'none']]);
+    const of = this.random.weighted([
+      [90, kind],
+      [8, other],
+      [2, 'none'],
+    ]);
     return `${of}${this.random.below(6)}`;
   }
 
@@ -83,7 +139,9 @@ export class Arguments {
   }
 
   field() {
-    return this.random.chance(0.97) ? `f${this.random.below(8)}` : this.pick(['', 'a longer field', '\xff']);
+    return this.random.chance(0.97)
+      ? `f${this.random.below(8)}`
+      : this.pick(['', 'a longer field', '\xff']);
   }
 
   fields(least, most) {
@@ -150,7 +208,21 @@ export class Arguments {
   }
 
   pattern() {
-    return this.pick(['*', 's*', 'h?', '[sh][0-2]', '[^s]*', 's[1-3]', '\\s1', 'f*', '', 's**1', '[', '*[a-', 'S*']);
+    return this.pick([
+      '*',
+      's*',
+      'h?',
+      '[sh][0-2]',
+      '[^s]*',
+      's[1-3]',
+      '\\s1',
+      'f*',
+      '',
+      's**1',
+      '[',
+      '*[a-',
+      'S*',
+    ]);
   }
 
   bitfieldOffset() {
@@ -188,12 +260,24 @@ export class Arguments {
   }
 }
 
-/* eslint-disable prettier/prettier */
 const string = [
   [8, 'GET', (g) => [g.key()]],
   [6, 'SET', (g) => [g.key(), g.value()]],
-  [8, 'SET', (g) => [g.key(), g.value(), ...g.random.shuffle([g.maybe([g.option(g.pick(['NX', 'XX']))]),
-    g.maybe([g.option('GET')], 0.3), g.random.chance(0.7) ? g.expiry() : g.maybe(['KEEPTTL'])]).flat()]],
+  [
+    8,
+    'SET',
+    (g) => [
+      g.key(),
+      g.value(),
+      ...g.random
+        .shuffle([
+          g.maybe([g.option(g.pick(['NX', 'XX']))]),
+          g.maybe([g.option('GET')], 0.3),
+          g.random.chance(0.7) ? g.expiry() : g.maybe(['KEEPTTL']),
+        ])
+        .flat(),
+    ],
+  ],
   [2, 'SETNX', (g) => [g.key(), g.value()]],
   [2, 'SETEX', (g) => [g.key(), g.seconds(), g.value()]],
   [2, 'PSETEX', (g) => [g.key(), g.millis(), g.value()]],
@@ -210,20 +294,59 @@ const string = [
   [4, 'INCRBY', (g) => [g.key(), g.integer()]],
   [4, 'DECRBY', (g) => [g.key(), g.integer()]],
   [5, 'INCRBYFLOAT', (g) => [g.key(), g.pick(FLOATS)]],
-  [4, 'SETRANGE', (g) => [g.key(), g.pick(['0', '1', '5', '100', '-1', 'x', '536870912']), g.value()]],
+  [
+    4,
+    'SETRANGE',
+    (g) => [g.key(), g.pick(['0', '1', '5', '100', '-1', 'x', '536870912']), g.value()],
+  ],
   [4, 'GETRANGE', (g) => [g.key(), g.index(), g.index()]],
   [1, 'SUBSTR', (g) => [g.key(), g.index(), g.index()]],
-  [3, 'LCS', (g) => [g.key(), g.key(), ...g.random.shuffle([g.maybe(['LEN'], 0.3), g.maybe(['IDX'], 0.4),
-    g.maybe(['MINMATCHLEN', g.pick(['0', '2', '-1', 'x'])], 0.3), g.maybe(['WITHMATCHLEN'], 0.4)]).flat()]],
+  [
+    3,
+    'LCS',
+    (g) => [
+      g.key(),
+      g.key(),
+      ...g.random
+        .shuffle([
+          g.maybe(['LEN'], 0.3),
+          g.maybe(['IDX'], 0.4),
+          g.maybe(['MINMATCHLEN', g.pick(['0', '2', '-1', 'x'])], 0.3),
+          g.maybe(['WITHMATCHLEN'], 0.4),
+        ])
+        .flat(),
+    ],
+  ],
 ];
 
 const bitmap = [
   [5, 'SETBIT', (g) => [g.key(), g.bitOffset(), g.bit()]],
   [4, 'GETBIT', (g) => [g.key(), g.bitOffset()]],
-  [4, 'BITCOUNT', (g) => [g.key(), ...g.maybe([g.index(), g.index(), ...g.maybe([g.pick(['BYTE', 'BIT', 'bit', 'x'])])], 0.7)]],
-  [4, 'BITPOS', (g) => [g.key(), g.bit(), ...g.maybe([g.index(), ...g.maybe([g.index(),
-    ...g.maybe([g.pick(['BYTE', 'BIT', 'byte', 'x'])])])], 0.7)]],
-  [4, 'BITOP', (g) => [g.option(g.pick(['AND', 'OR', 'XOR', 'NOT', 'NAND'])), g.key(), ...g.keys(1, 3, 's')]],
+  [
+    4,
+    'BITCOUNT',
+    (g) => [
+      g.key(),
+      ...g.maybe([g.index(), g.index(), ...g.maybe([g.pick(['BYTE', 'BIT', 'bit', 'x'])])], 0.7),
+    ],
+  ],
+  [
+    4,
+    'BITPOS',
+    (g) => [
+      g.key(),
+      g.bit(),
+      ...g.maybe(
+        [g.index(), ...g.maybe([g.index(), ...g.maybe([g.pick(['BYTE', 'BIT', 'byte', 'x'])])])],
+        0.7,
+      ),
+    ],
+  ],
+  [
+    4,
+    'BITOP',
+    (g) => [g.option(g.pick(['AND', 'OR', 'XOR', 'NOT', 'NAND'])), g.key(), ...g.keys(1, 3, 's')],
+  ],
   [6, 'BITFIELD', (g) => [g.key(), ...g.bitfieldOps(false)]],
   [2, 'BITFIELD_RO', (g) => [g.key(), ...g.bitfieldOps(true)]],
 ];
@@ -245,20 +368,60 @@ const generic = [
   [3, 'PERSIST', (g) => [g.anyKey()]],
   [3, 'RENAME', (g) => [g.anyKey(), g.anyKey()]],
   [2, 'RENAMENX', (g) => [g.anyKey(), g.anyKey()]],
-  [4, 'COPY', (g) => [g.anyKey(), g.anyKey(), ...g.maybe([g.option('REPLACE')]), ...g.maybe(['DB', g.pick(['0', '0', 'x', '-1'])], 0.1)]],
+  [
+    4,
+    'COPY',
+    (g) => [
+      g.anyKey(),
+      g.anyKey(),
+      ...g.maybe([g.option('REPLACE')]),
+      ...g.maybe(['DB', g.pick(['0', '0', 'x', '-1'])], 0.1),
+    ],
+  ],
   [2, 'KEYS', (g) => [g.pattern()]],
-  [3, 'SCAN', (g) => ['0', ...g.random.shuffle([g.maybe(['MATCH', g.pattern()], 0.4),
-    g.maybe([g.option('TYPE'), g.pick(['string', 'hash', 'list', 'HASH', 'x'])], 0.3)]).flat(),
-    'COUNT', g.pick(['1000', '1000', '1000', '0', '-1', 'x'])]],
+  [
+    3,
+    'SCAN',
+    (g) => [
+      '0',
+      ...g.random
+        .shuffle([
+          g.maybe(['MATCH', g.pattern()], 0.4),
+          g.maybe([g.option('TYPE'), g.pick(['string', 'hash', 'list', 'HASH', 'x'])], 0.3),
+        ])
+        .flat(),
+      'COUNT',
+      g.pick(['1000', '1000', '1000', '0', '-1', 'x']),
+    ],
+  ],
   [1, 'SCAN', (g) => [g.pick(['x', '-1', '', '1e3', '99999999999999999999999'])]],
   [1, 'RANDOMKEY', () => []],
   [1, 'DBSIZE', () => []],
   [5, 'OBJECT', (g) => ['ENCODING', g.anyKey()]],
-  [2, 'OBJECT', (g) => [g.pick(['REFCOUNT', 'IDLETIME', 'FREQ', 'freq', 'NONE', 'HELP']), ...g.maybe([g.anyKey()], 0.9)]],
+  [
+    2,
+    'OBJECT',
+    (g) => [
+      g.pick(['REFCOUNT', 'IDLETIME', 'FREQ', 'freq', 'NONE', 'HELP']),
+      ...g.maybe([g.anyKey()], 0.9),
+    ],
+  ],
   [1, 'DUMP', (g) => [g.anyKey()]],
-  [2, 'RESTORE', (g) => [g.anyKey(), g.pick(['0', '-1', 'x', '100']), g.pick(['', 'x', '0123456789ab']),
-    ...g.maybe([g.pick(['REPLACE', 'ABSTTL', 'FREQ', 'x'])])]],
-  [1, 'MEMORY', (g) => ['USAGE', g.anyKey(), ...g.maybe(['SAMPLES', g.pick(['0', '5', '-1', 'x'])], 0.3)]],
+  [
+    2,
+    'RESTORE',
+    (g) => [
+      g.anyKey(),
+      g.pick(['0', '-1', 'x', '100']),
+      g.pick(['', 'x', '0123456789ab']),
+      ...g.maybe([g.pick(['REPLACE', 'ABSTTL', 'FREQ', 'x'])]),
+    ],
+  ],
+  [
+    1,
+    'MEMORY',
+    (g) => ['USAGE', g.anyKey(), ...g.maybe(['SAMPLES', g.pick(['0', '5', '-1', 'x'])], 0.3)],
+  ],
   [1, 'WAIT', (g) => [g.pick(['0', 'x', '0']), g.pick(['0', '1', '-1'])]],
 ];
 
@@ -280,24 +443,59 @@ const hash = [
   [4, 'HINCRBY', (g) => [g.key('h'), g.field(), g.integer()]],
   [4, 'HINCRBYFLOAT', (g) => [g.key('h'), g.field(), g.pick(FLOATS)]],
   [2, 'HSTRLEN', (g) => [g.key('h'), g.field()]],
-  [4, 'HRANDFIELD', (g) => [g.key('h'), ...g.maybe([g.pick(['0', '1', '3', '1000', '-1', '-5', 'x', '-9223372036854775808']),
-    ...g.maybe([g.pick(['WITHVALUES', 'withvalues', 'x'])])], 0.8)]],
-  [3, 'HSCAN', (g) => [g.key('h'), g.pick(['0', '0', '0', '0', 'x']), ...g.random.shuffle([g.maybe(['MATCH', g.pattern()], 0.4),
-    ['COUNT', g.pick(['100000', '100000', '0', 'x'])]]).flat()]],
+  [
+    4,
+    'HRANDFIELD',
+    (g) => [
+      g.key('h'),
+      ...g.maybe(
+        [
+          g.pick(['0', '1', '3', '1000', '-1', '-5', 'x', '-9223372036854775808']),
+          ...g.maybe([g.pick(['WITHVALUES', 'withvalues', 'x'])]),
+        ],
+        0.8,
+      ),
+    ],
+  ],
+  [
+    3,
+    'HSCAN',
+    (g) => [
+      g.key('h'),
+      g.pick(['0', '0', '0', '0', 'x']),
+      ...g.random
+        .shuffle([
+          g.maybe(['MATCH', g.pattern()], 0.4),
+          ['COUNT', g.pick(['100000', '100000', '0', 'x'])],
+        ])
+        .flat(),
+    ],
+  ],
 ];
 
 const connection = [
   [1, 'PING', (g) => g.maybe([g.value()])],
   [1, 'ECHO', (g) => [g.value()]],
   [1, 'SELECT', (g) => [g.pick(['0', '0', 'x', '-1', '99999'])]],
-  [1, 'CLIENT', (g) => g.pick([['GETNAME'], ['SETNAME', 'x'], ['SETNAME', 'a b'], ['NOPE'], ['ID', 'x'], ['REPLY', 'x']])],
+  [
+    1,
+    'CLIENT',
+    (g) =>
+      g.pick([
+        ['GETNAME'],
+        ['SETNAME', 'x'],
+        ['SETNAME', 'a b'],
+        ['NOPE'],
+        ['ID', 'x'],
+        ['REPLY', 'x'],
+      ]),
+  ],
   [1, 'AUTH', () => ['default', 'wrong']],
   [1, 'HELLO', (g) => g.pick([['9'], ['x'], ['3', 'AUTH'], ['3', 'SETNAME'], ['2', 'x']])],
   [1, 'NOSUCHCOMMAND', (g) => g.keys(0, 3)],
   [1, 'OBJECT', () => []],
   [1, 'FLUSHDB', (g) => g.maybe([g.pick(['SYNC', 'ASYNC', 'x'])])],
 ];
-/* eslint-enable prettier/prettier */
 
 export const ROWS = [...string, ...bitmap, ...generic, ...hash, ...connection];
 const WEIGHTED = ROWS.map((row) => [row[0], row]);

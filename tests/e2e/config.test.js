@@ -1,5 +1,5 @@
-// Settings: flags before environment before file, a bad one stops the start and says why, and CONFIG
-// as Redis' tools use it.
+// Settings: flags before environment before file, a bad one stops the start and says why, and
+// CONFIG as Redis' tools use it.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -49,43 +49,51 @@ test('flags win over the environment, the environment over the file', godwitOnly
   assert.equal(await setting(client, 'maxmemory-policy'), 'noeviction');
 });
 
-test('--name=value, sizes with units, and the file named by the environment', godwitOnly, async (t) => {
-  const file = configFile(t, ['maxmemory-policy allkeys-lfu']);
-  const server = await startServer(t, {
-    args: ['--maxmemory=100mb'],
-    env: { GODWIT_CONFIG: file },
-  });
-  const client = await server.client(t);
-
-  assert.equal(await setting(client, 'maxmemory'), String(100 << 20));
-  assert.equal(await setting(client, 'maxmemory-policy'), 'allkeys-lfu');
-});
-
-test('a setting that is unknown or ill-formed stops the start and is named', godwitOnly, async (t) => {
-  const rows = [
-    ['an unknown flag', ['--maxmemoryy', '1'], {}, [/maxmemoryy/, /maxmemory"/]],
-    ['an unknown variable', [], { GODWIT_NOPE: '1' }, [/nope/i, /GODWIT_NOPE/]],
-    ['no number', ['--maxclients', 'many'], {}, [/maxclients/, /many/, /1 to 1000000/]],
-    ['out of range', ['--workers', '100000'], {}, [/workers/, /100000/, /256/]],
-    ['no choice', ['--maxmemory-policy', 'x'], {}, [/maxmemory-policy/, /"x"/, /allkeys-lru/]],
-    ['no size', [], { GODWIT_MAXMEMORY: '1q' }, [/maxmemory/, /1q/, /GODWIT_MAXMEMORY/]],
-    ['a flag without value', ['--maxmemory'], {}, [/maxmemory/, /value/]],
-    ['no flag at all', ['maxmemory'], {}, [/maxmemory/, /--name value/]],
-    ['no such file', ['--config', '/nonexistent/x.conf'], {}, [/config/, /nonexistent/]],
-  ];
-
-  for (const [name, args, env, patterns] of rows) {
-    await t.test(name, async (t) => {
-      const text = await refusal(t, args, env);
-      patterns.forEach((pattern) => assert.match(text, pattern));
+test(
+  '--name=value, sizes with units, and the file named by the environment',
+  godwitOnly,
+  async (t) => {
+    const file = configFile(t, ['maxmemory-policy allkeys-lfu']);
+    const server = await startServer(t, {
+      args: ['--maxmemory=100mb'],
+      env: { GODWIT_CONFIG: file },
     });
-  }
-  await t.test('a bad line of the file', async (t) => {
-    const file = configFile(t, ['timeout 1', 'maxmemory lots']);
-    const text = await refusal(t, ['--config', file]);
-    [/maxmemory/, /lots/, /godwit\.conf:2/].forEach((p) => assert.match(text, p));
-  });
-});
+    const client = await server.client(t);
+
+    assert.equal(await setting(client, 'maxmemory'), String(100 << 20));
+    assert.equal(await setting(client, 'maxmemory-policy'), 'allkeys-lfu');
+  },
+);
+
+test(
+  'a setting that is unknown or ill-formed stops the start and is named',
+  godwitOnly,
+  async (t) => {
+    const rows = [
+      ['an unknown flag', ['--maxmemoryy', '1'], {}, [/maxmemoryy/, /maxmemory"/]],
+      ['an unknown variable', [], { GODWIT_NOPE: '1' }, [/nope/i, /GODWIT_NOPE/]],
+      ['no number', ['--maxclients', 'many'], {}, [/maxclients/, /many/, /1 to 1000000/]],
+      ['out of range', ['--workers', '100000'], {}, [/workers/, /100000/, /256/]],
+      ['no choice', ['--maxmemory-policy', 'x'], {}, [/maxmemory-policy/, /"x"/, /allkeys-lru/]],
+      ['no size', [], { GODWIT_MAXMEMORY: '1q' }, [/maxmemory/, /1q/, /GODWIT_MAXMEMORY/]],
+      ['a flag without value', ['--maxmemory'], {}, [/maxmemory/, /value/]],
+      ['no flag at all', ['maxmemory'], {}, [/maxmemory/, /--name value/]],
+      ['no such file', ['--config', '/nonexistent/x.conf'], {}, [/config/, /nonexistent/]],
+    ];
+
+    for (const [name, args, env, patterns] of rows) {
+      await t.test(name, async (t) => {
+        const text = await refusal(t, args, env);
+        patterns.forEach((pattern) => assert.match(text, pattern));
+      });
+    }
+    await t.test('a bad line of the file', async (t) => {
+      const file = configFile(t, ['timeout 1', 'maxmemory lots']);
+      const text = await refusal(t, ['--config', file]);
+      [/maxmemory/, /lots/, /godwit\.conf:2/].forEach((p) => assert.match(text, p));
+    });
+  },
+);
 
 test('help names every setting and ends well', godwitOnly, async () => {
   const top = await run(GODWIT, ['--help']);
@@ -93,7 +101,16 @@ test('help names every setting and ends well', godwitOnly, async () => {
   assert.match(top.out, /serve/);
   const serve = await run(GODWIT, ['serve', '--help']);
   assert.equal(serve.code, 0);
-  for (const flag of ['port', 'http-port', 'admin-port', 'bind', 'dir', 'password', 'workers', 'maxmemory']) {
+  for (const flag of [
+    'port',
+    'http-port',
+    'admin-port',
+    'bind',
+    'dir',
+    'password',
+    'workers',
+    'maxmemory',
+  ]) {
     assert.match(serve.out, new RegExp(`--${flag}\\b`));
   }
   assert.equal((await run(GODWIT, ['nonsense'])).code, 2);
@@ -124,11 +141,23 @@ test('CONFIG GET, SET and RESETSTAT', async (t) => {
   await t.test('SET of several is all or nothing', async () => {
     const set = (...args) => client.call('CONFIG', 'SET', ...args);
     assert.equal(show(await set('timeout', 100, 'maxmemory-samples', 8)), '+OK');
-    assert.match(show(await set('timeout', 200, 'maxmemory-samples', 'x')), /^-ERR CONFIG SET failed/);
+    assert.match(
+      show(await set('timeout', 200, 'maxmemory-samples', 'x')),
+      /^-ERR CONFIG SET failed/,
+    );
     assert.equal(await setting(client, 'timeout'), '100');
-    assert.match(show(await set('timeout', 1, 'no-such', 2)), /^-ERR Unknown option or number of arguments for CONFIG SET - 'no-such'/);
-    assert.match(show(await set('maxmemory-policy', 'x')), /^-ERR CONFIG SET failed .*'maxmemory-policy'/);
-    assert.match(show(await set('timeout')), /^-ERR wrong number of arguments for 'config\|set' command/);
+    assert.match(
+      show(await set('timeout', 1, 'no-such', 2)),
+      /^-ERR Unknown option or number of arguments for CONFIG SET - 'no-such'/,
+    );
+    assert.match(
+      show(await set('maxmemory-policy', 'x')),
+      /^-ERR CONFIG SET failed .*'maxmemory-policy'/,
+    );
+    assert.match(
+      show(await set('timeout')),
+      /^-ERR wrong number of arguments for 'config\|set' command/,
+    );
     assert.match(show(await set('port', 'x')), /^-ERR CONFIG SET failed/);
     assert.equal(show(await set('maxmemory', '1gb')), '+OK');
     assert.equal(await setting(client, 'maxmemory'), String(1 << 30));
@@ -138,7 +167,8 @@ test('CONFIG GET, SET and RESETSTAT', async (t) => {
     await client.cmd('GET', 'none');
     assert.ok(Number((await server.info('stats')).keyspace_misses) >= 1);
     assert.equal(await client.cmd('CONFIG', 'RESETSTAT'), 'OK');
-    const { keyspace_misses: misses, total_commands_processed: commands } = await server.info('stats');
+    const { keyspace_misses: misses, total_commands_processed: commands } =
+      await server.info('stats');
     assert.equal(misses, '0');
     assert.ok(Number(commands) < 10);
   });

@@ -93,8 +93,14 @@ function says(pattern) {
 }
 
 const upper = (command, i) => String(command[i] ?? '').toUpperCase();
-const named = (...names) => (command) => names.includes(upper(command, 0));
-const sub = (name, ...subs) => (command) => upper(command, 0) === name && subs.includes(upper(command, 1));
+const named =
+  (...names) =>
+  (command) =>
+    names.includes(upper(command, 0));
+const sub =
+  (name, ...subs) =>
+  (command) =>
+    upper(command, 0) === name && subs.includes(upper(command, 1));
 
 export const DIFFERENCES = [
   {
@@ -119,12 +125,12 @@ export const DIFFERENCES = [
   },
   {
     about: named('HRANDFIELD'),
-    why: 'random: the count and the types are compared, and the set where all fields were asked for',
+    why: 'random: count and types are compared, and the set where all fields were asked for',
     same: randomFields,
   },
   {
     about: named('KEYS', 'HKEYS', 'HVALS'),
-    why: 'the order is a table\'s (Redis\' tip nondeterministic_output_order)',
+    why: "the order is a table's (Redis' tip nondeterministic_output_order)",
     same: anyOrder,
   },
   {
@@ -174,8 +180,10 @@ export const DIFFERENCES = [
   },
   {
     about: named('BITCOUNT', 'BITPOS'),
-    why: '7.2 checks the arguments before it looks for the key, 7.0 answers 0 or -1 for a missing one',
-    same: (a, b) => show(a) === show(b) || (isInt(a) && says(/^ERR (value is not an integer|syntax error)|^ERR The bit argument/)(a, b)),
+    why: '7.2 checks the arguments before it looks for the key; 7.0 answers 0 or -1 if it is missing',
+    same: (a, b) =>
+      show(a) === show(b) ||
+      (isInt(a) && says(/^ERR (value is not an integer|syntax error)|^ERR The bit argument/)(a, b)),
   },
 ];
 

@@ -1,5 +1,5 @@
-// The same seeded random commands to Debian's redis-server 7.0 and to Godwit: every reply is compared
-// type for type, in RESP2 and RESP3, pipelined and not, and so is the data at the end.
+// The same seeded random commands to Debian's redis-server 7.0 and to Godwit: every reply is
+// compared type for type, in RESP2 and RESP3, pipelined and not, and so is the data at the end.
 //
 //   SEED=n ITERATIONS=1   that sequence again      ITERATIONS=n   as many sequences as that
 //   DIFF_SECONDS=n        how long without ITERATIONS (60)
@@ -79,7 +79,7 @@ async function play(pair, proto, batches) {
 
 function cut(random, commands, isPipelined) {
   const out = [];
-  for (let at = 0; at < commands.length; ) {
+  for (let at = 0; at < commands.length;) {
     const count = isPipelined ? random.between(1, 40) : 1;
     out.push(commands.slice(at, at + count));
     at += count;
@@ -94,12 +94,16 @@ async function shrink(pair, proto, commands) {
   let found = null;
 
   for (let size = commands.length >> 1; size >= 1; size = size > 1 ? size >> 1 : 0) {
-    for (let at = 0; at < commands.length; ) {
+    for (let at = 0; at < commands.length;) {
       if (++runs > SHRINK_RUNS || Date.now() > end) {
         return { commands, found };
       }
       const fewer = [...commands.slice(0, at), ...commands.slice(at + size)];
-      const still = await play(pair, proto, fewer.map((c) => [c]));
+      const still = await play(
+        pair,
+        proto,
+        fewer.map((c) => [c]),
+      );
       if (still) {
         commands = fewer;
         found = still;
@@ -129,8 +133,11 @@ async function report(pair, { seed, proto, batches, found }) {
   const shown = small.found ? small.commands : commands.slice(-20);
   const last = small.found || found;
   return [
-    `servers differ; again with SEED=${seed} ITERATIONS=1 (RESP${proto}, ${commands.length} commands)`,
-    small.found ? 'the shortest sequence found:' : 'it did not happen again; the last commands were:',
+    `servers differ; again with SEED=${seed} ITERATIONS=1`,
+    `(RESP${proto}, ${commands.length} commands)`,
+    small.found
+      ? 'the shortest sequence found:'
+      : 'it did not happen again; the last commands were:',
     ...shown.map((c) => `  ${text(c)}`),
     `at   ${text(last.command)}`,
     `redis  ${brief(last.a)}`,
@@ -151,8 +158,8 @@ async function sequence(pair, seed) {
   return found && { seed, proto, batches, found };
 }
 
-// One limit for both, so that OBJECT ENCODING can be compared; Godwit's limit on the bytes of a packed
-// hash, which Redis has not, is out of the way.
+// One limit for both, so that OBJECT ENCODING can be compared; Godwit's limit on the bytes of a
+// packed hash, which Redis has not, is out of the way.
 async function servers(t) {
   const args = ['--hash-max-listpack-entries', 128];
   return Promise.all([

@@ -19,7 +19,22 @@ function values(random) {
     ['SET', 'sparse', Buffer.concat([Buffer.alloc(300000), random.bytes(10), Buffer.alloc(70000)])],
     ['SETBIT', 'bits', 100003, 1],
     ['HSET', 'h:one', 'f', 'v'],
-    ['HSET', 'h:numbers', 'a', '1', 'b', '-1', 'c', '4095', 'd', '-4097', 'e', '8388607', 'f', '1e3'],
+    [
+      'HSET',
+      'h:numbers',
+      'a',
+      '1',
+      'b',
+      '-1',
+      'c',
+      '4095',
+      'd',
+      '-4097',
+      'e',
+      '8388607',
+      'f',
+      '1e3',
+    ],
     ['HSET', 'h:wide', 'f', Buffer.alloc(65, 'w'), 'g', Buffer.alloc(5000, 'x'), '', ''],
     ['HSET', 'h:binary', random.bytes(20), random.bytes(63), '\x00', '\xff'],
   ];
@@ -34,7 +49,9 @@ async function content(client, key) {
   const type = await client.cmd('TYPE', key);
   const reply = await client.call(type === 'hash' ? 'HGETALL' : 'GET', key);
   const pairs = reply.a ? reply.a.map(show) : null;
-  return pairs ? pairs.flatMap((f, i) => (i % 2 ? [] : [`${f}=${pairs[i + 1]}`])).sort() : show(reply);
+  return pairs
+    ? pairs.flatMap((f, i) => (i % 2 ? [] : [`${f}=${pairs[i + 1]}`])).sort()
+    : show(reply);
 }
 
 async function exchange(t, random, from, to) {
@@ -62,10 +79,14 @@ test('DUMP and RESTORE exchange every value with redis-server 7.0', async (t) =>
   const redis = await (await startServer(t, { kind: 'redis' })).client(t);
   const godwit = await (await startServer(t)).client(t);
 
-  await t.test('a payload of redis-server restores in Godwit', () => exchange(t, random, redis, godwit));
+  await t.test('a payload of redis-server restores in Godwit', () =>
+    exchange(t, random, redis, godwit),
+  );
   await redis.cmd('FLUSHALL');
   await godwit.cmd('FLUSHALL');
-  await t.test('a payload of Godwit restores in redis-server', () => exchange(t, random, godwit, redis));
+  await t.test('a payload of Godwit restores in redis-server', () =>
+    exchange(t, random, godwit, redis),
+  );
 });
 
 test('a hash with field expiry keeps it through DUMP and RESTORE', godwitOnly, async (t) => {
@@ -76,16 +97,20 @@ test('a hash with field expiry keeps it through DUMP and RESTORE', godwitOnly, a
   const dump = await godwit.call('DUMP', 'h');
   assert.equal(dump.b.readUInt16LE(dump.b.length - 10), 12, 'the payload says version 12');
   await godwit.cmd('RESTORE', 'copy', 0, dump.b);
-  assert.deepEqual(await godwit.cmd('HPEXPIRETIME', 'copy', 'FIELDS', 3, 'a', 'b', 'c'), [
-    -1, 4102444800123, -1,
-  ]);
+  assert.deepEqual(
+    await godwit.cmd('HPEXPIRETIME', 'copy', 'FIELDS', 3, 'a', 'b', 'c'),
+    [-1, 4102444800123, -1],
+  );
   assert.deepEqual(await content(godwit, 'copy'), await content(godwit, 'h'));
 });
 
 test('DUMP writes version 10, so that 7.0 reads it', godwitOnly, async (t) => {
   const godwit = await (await startServer(t)).client(t);
 
-  for (const [key, ...command] of [['s', 'SET', 's', 'v'], ['h', 'HSET', 'h', 'f', 'v']]) {
+  for (const [key, ...command] of [
+    ['s', 'SET', 's', 'v'],
+    ['h', 'HSET', 'h', 'f', 'v'],
+  ]) {
     await godwit.cmd(...command);
     const { b } = await godwit.call('DUMP', key);
     assert.equal(b.readUInt16LE(b.length - 10), 10);
@@ -109,7 +134,10 @@ test('RESTORE refuses payloads whose inside lies', godwitOnly, async (t) => {
       damaged[random.below(Math.min(40, damaged.length - 10))] = random.below(256);
       crc64(damaged.subarray(0, -8)).copy(damaged, damaged.length - 8);
       const reply = await godwit.call('RESTORE', 'victim', 0, damaged, 'REPLACE');
-      assert.ok(reply.t === '+' || /^ERR Bad data format|^ERR DUMP payload/.test(reply.s), show(reply));
+      assert.ok(
+        reply.t === '+' || /^ERR Bad data format|^ERR DUMP payload/.test(reply.s),
+        show(reply),
+      );
       if (reply.t === '+') {
         await content(godwit, 'victim');
       }

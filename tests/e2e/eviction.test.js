@@ -1,5 +1,5 @@
-// maxmemory under every policy: memory stays under the limit, what goes is what the policy says, and
-// what it protects stays.
+// maxmemory under every policy: memory stays under the limit, what goes is what the policy says,
+// and what it protects stays.
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { eventually, passTime } from '../lib/eventually.js';
@@ -20,7 +20,9 @@ async function put(client, from, to, command) {
   const replies = [];
   for (let at = from; at < to; at += 500) {
     const count = Math.min(500, to - at);
-    replies.push(...(await client.pipeline(Array.from({ length: count }, (_, i) => command(at + i)))));
+    replies.push(
+      ...(await client.pipeline(Array.from({ length: count }, (_, i) => command(at + i)))),
+    );
   }
   return replies;
 }
@@ -131,7 +133,11 @@ test('memory comes back after a flush', async (t) => {
   const before = Number((await memory(client)).used_memory);
 
   await put(client, 0, 10000, (i) => ['SET', `k${i}`, VALUE]);
-  await put(client, 0, 100, (i) => ['HSET', `h${i}`, ...Array.from({ length: 400 }, (_, j) => `x${j}`)]);
+  await put(client, 0, 100, (i) => [
+    'HSET',
+    `h${i}`,
+    ...Array.from({ length: 400 }, (_, j) => `x${j}`),
+  ]);
   assert.ok(Number((await memory(client)).used_memory) > before + 10000 * 1000);
   await client.cmd('FLUSHALL');
   await eventually(async () => Number((await memory(client)).used_memory) < before + (1 << 20));

@@ -27,7 +27,11 @@ test('a key is there until its time, and not a moment after', async (t) => {
     await writer.cmd('SET', 'k', 'v', 'PXAT', at);
     for (;;) {
       const sent = Date.now();
-      const [value, exists, ttl] = await reader.pipeline([['GET', 'k'], ['EXISTS', 'k'], ['PTTL', 'k']]);
+      const [value, exists, ttl] = await reader.pipeline([
+        ['GET', 'k'],
+        ['EXISTS', 'k'],
+        ['PTTL', 'k'],
+      ]);
       const back = Date.now();
       if (back < at - 1) {
         assert.equal(show(value), '$"v"', `gone ${at - back} ms early`);
@@ -55,7 +59,7 @@ test('a key that one client has seen expire is expired for all', async (t) => {
     let sequence = 0;
     await Promise.all(
       clients.map(async (client) => {
-        for (let isGone = false; !isGone; ) {
+        for (let isGone = false; !isGone;) {
           const sent = ++sequence;
           isGone = (await client.cmd('GET', 'k')) === null;
           assert.ok(isGone || sent < goneAt, 'alive again after having been seen expired');
@@ -148,7 +152,9 @@ test('expired fields leave their hash without being asked for', godwitOnly, asyn
     await eventually(async () => (await client.cmd('HLEN', 'h')) === 1);
     await client.cmd('HPEXPIRE', 'h', 20, 'FIELDS', 1, 'stays');
     await eventually(async () => (await client.cmd('EXISTS', 'h')) === 0);
-    await eventually(async () => (await client.cmd('DBSIZE')) === 0, { what: 'the empty hash going' });
+    await eventually(async () => (await client.cmd('DBSIZE')) === 0, {
+      what: 'the empty hash going',
+    });
   }
 });
 

@@ -1,7 +1,7 @@
 // Many connections from a process of its own: `node herd.js PORT PASSWORD COUNT`.
 //
-// Each one authenticates and is answered one PING; then it prints `ready COUNT`. On every line of its
-// input it asks on all of them again and prints `ready COUNT`. It ends when its input does.
+// Each one authenticates and is answered one PING; then it prints `ready COUNT`. On every line of
+// its input it asks on all of them again and prints `ready COUNT`. It ends when its input does.
 import { createInterface } from 'node:readline';
 import { Resp } from '../lib/resp.js';
 

@@ -1,5 +1,5 @@
-// What bad input gets (promise 8): a clear error or a clean close, to that client alone; meanwhile the
-// others are served and memory stays bounded.
+// What bad input gets (promise 8): a clear error or a clean close, to that client alone; meanwhile
+// the others are served and memory stays bounded.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -27,7 +27,10 @@ const BROKEN = {
   'a negative bulk length': ['*1\r\n$-1\r\n', 'invalid bulk length'],
   'a bulk length that is no number': ['*1\r\n$x\r\n', 'invalid bulk length'],
   'an empty bulk length': ['*1\r\n$\r\n', 'invalid bulk length'],
-  'a bulk longer than proto-max-bulk-len': ['*2\r\n$3\r\nGET\r\n$536870913\r\n', 'invalid bulk length'],
+  'a bulk longer than proto-max-bulk-len': [
+    '*2\r\n$3\r\nGET\r\n$536870913\r\n',
+    'invalid bulk length',
+  ],
   'a bulk length beyond 64 bits': ['*1\r\n$99999999999999999999\r\n', 'invalid bulk length'],
   'unbalanced quotes': ['SET k "v\r\n', 'unbalanced quotes in request'],
   'text after a closing quote': ['SET k "v"x\r\n', 'unbalanced quotes in request'],
@@ -50,8 +53,15 @@ test('a broken request is named, and its sender closed', async (t) => {
   await t.test('what came before it was carried out, what came after was not', async (t) => {
     const client = await server.client(t);
     const good = encode(['SET', 'before', '1']);
-    const bytes = Buffer.concat([good, Buffer.from('*1\r\n$-5\r\n'), encode(['SET', 'after', '1'])]);
-    assert.deepEqual(await client.exchange(bytes), ['+OK', '-ERR Protocol error: invalid bulk length']);
+    const bytes = Buffer.concat([
+      good,
+      Buffer.from('*1\r\n$-5\r\n'),
+      encode(['SET', 'after', '1']),
+    ]);
+    assert.deepEqual(await client.exchange(bytes), [
+      '+OK',
+      '-ERR Protocol error: invalid bulk length',
+    ]);
     const other = await server.client(t);
     assert.equal(await other.cmd('EXISTS', 'before', 'after'), 1);
   });
@@ -82,7 +92,7 @@ test('empty requests are no requests', async (t) => {
 
   client.write('*0\r\n\r\n*-1\r\n\r\n   \r\nPING\r\n');
   assert.equal(show(await client.next()), '+PONG');
-  client.write('ECHO "a\\x41\\n b"\r\necho \'it\\\'s\'\r\n  PING  \r\nPING\n');
+  client.write("ECHO \"a\\x41\\n b\"\r\necho 'it\\'s'\r\n  PING  \r\nPING\n");
   assert.equal(show(await client.next()), '$"aA\\n b"');
   assert.equal(show(await client.next()), '$"it\'s"');
   assert.equal(show(await client.next()), '+PONG');
@@ -152,7 +162,10 @@ test('promises of much cost nothing until they are kept', async (t) => {
 
   for (let i = 0; i < 100; i++) {
     clients.push(await server.client(t));
-    const huge = i % 2 ? '*1048576\r\n$4\r\nMGET\r\n$1\r\na' : '*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$500000000\r\nabc';
+    const huge =
+      i % 2
+        ? '*1048576\r\n$4\r\nMGET\r\n$1\r\na'
+        : '*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$500000000\r\nabc';
     clients.at(-1).write(huge);
   }
   await eventually(async () => Number((await server.info('clients')).connected_clients) >= 101);
@@ -286,9 +299,13 @@ class Herd {
   constructor(t, server, count) {
     const script = fileURLToPath(new URL('herd.js', import.meta.url));
     this.count = count;
-    this.child = spawn(process.execPath, [script, server.port, server.password, count].map(String), {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
+    this.child = spawn(
+      process.execPath,
+      [script, server.port, server.password, count].map(String),
+      {
+        stdio: ['pipe', 'pipe', 'inherit'],
+      },
+    );
     this.lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]();
     this.ended = once(this.child, 'close');
     t.after(() => this.end());
@@ -405,5 +422,7 @@ test('too many clients: the next one is told why and closed', async (t) => {
   assert.ok(Number((await admin.cmd('INFO', 'stats')).match(/rejected_connections:(\d+)/)[1]) >= 1);
   assert.equal(await clients[3].cmd('PING'), 'PONG');
   await clients[0].close();
-  await eventually(async () => (await server.connect({ timeoutMs: 500 * SLOW })).close().then(() => true));
+  await eventually(async () =>
+    (await server.connect({ timeoutMs: 500 * SLOW })).close().then(() => true),
+  );
 });

@@ -13,9 +13,9 @@ const WORKERS = 4;
 
 const numbered = (prefix, count) => Array.from({ length: count }, (_, i) => `${prefix}${i}`);
 
-// Many keys written at once. A value says who wrote it and when: `writer:n`. One reader must never see
-// two values in one MGET, and nobody may see n fall behind what anyone had seen, or been told was
-// written, before the read was sent.
+// Many keys written at once. A value says who wrote it and when: `writer:n`. One reader must never
+// see two values in one MGET, and nobody may see n fall behind what anyone had seen, or been told
+// was written, before the read was sent.
 class ManyAtOnce {
   constructor(name, { keyCount, writers }) {
     this.keys = numbered(`{${name}}`, keyCount / 2).concat(numbered(`${name}:`, keyCount / 2));
@@ -94,7 +94,10 @@ class InOrder {
     return [
       async (client, { broken }) => {
         const n = ++this.n;
-        const both = [['SET', 'order:a', n], ['SET', 'order:b', n]];
+        const both = [
+          ['SET', 'order:a', n],
+          ['SET', 'order:b', n],
+        ];
         if (broken) {
           await client.call(...both[1]);
           await client.call(...both[0]);
@@ -121,7 +124,12 @@ class InOrder {
         this.#judge(a, b);
       },
       async (client) => {
-        const [b, a] = (await client.pipeline([['GET', 'order:b'], ['GET', 'order:a']])).map(plain);
+        const [b, a] = (
+          await client.pipeline([
+            ['GET', 'order:b'],
+            ['GET', 'order:a'],
+          ])
+        ).map(plain);
         this.#judge(a, b);
       },
     ];
@@ -182,7 +190,8 @@ async function growAndShrink(client, state) {
   }
 }
 
-// Runs every writer and reader on a connection of its own until the time is up or one of them fails.
+// Runs every writer and reader on a connection of its own until the time is up or one of them
+// fails.
 async function contend(t, server, parts, { seconds, broken = false, random, grow = true }) {
   const end = Date.now() + seconds * 1000;
   let failure = null;

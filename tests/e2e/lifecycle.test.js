@@ -7,13 +7,24 @@ import path from 'node:path';
 import test from 'node:test';
 import { eventually, within } from '../lib/eventually.js';
 import { encode } from '../lib/resp.js';
-import { freePort, GODWIT, godwitOnly, httpGet, KIND, run, startServer, tempDir } from '../lib/server.js';
+import {
+  freePort,
+  GODWIT,
+  godwitOnly,
+  httpGet,
+  KIND,
+  run,
+  startServer,
+  tempDir,
+} from '../lib/server.js';
 
 for (const signal of ['SIGINT', 'SIGTERM']) {
   test(`${signal} ends it cleanly with clients connected and in pipelines`, async (t) => {
     const server = await startServer(t);
     const clients = await Promise.all(Array.from({ length: 20 }, () => server.client(t)));
-    const batch = Buffer.concat(Array.from({ length: 1000 }, (_, i) => encode(['SET', `k${i}`, i])));
+    const batch = Buffer.concat(
+      Array.from({ length: 1000 }, (_, i) => encode(['SET', `k${i}`, i])),
+    );
 
     clients.forEach((c, i) => i % 2 && c.write(batch));
     clients[0].write('*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100\r\nhalf');
@@ -135,7 +146,11 @@ test('health, readiness and metrics', godwitOnly, async (t) => {
 test('the admin door refuses what is not HTTP, and goes on', godwitOnly, async (t) => {
   const server = await startServer(t);
 
-  for (const bytes of ['\x00\x01\x02\r\n\r\n', 'GET\r\n\r\n', `GET /${'a'.repeat(100000)} HTTP/1.1\r\n\r\n`]) {
+  for (const bytes of [
+    '\x00\x01\x02\r\n\r\n',
+    'GET\r\n\r\n',
+    `GET /${'a'.repeat(100000)} HTTP/1.1\r\n\r\n`,
+  ]) {
     const socket = net.connect({ port: server.adminPort, host: '127.0.0.1' });
     socket.on('error', () => {});
     socket.write(bytes);

@@ -1,5 +1,5 @@
-// SCAN and HSCAN return every element that was present throughout, while the table grows and shrinks
-// beneath them, and their cursors fit in a double.
+// SCAN and HSCAN return every element that was present throughout, while the table grows and
+// shrinks beneath them, and their cursors fit in a double.
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { plain } from '../lib/resp.js';
@@ -102,7 +102,10 @@ test('MATCH and TYPE choose', async (t) => {
   assert.equal(new Set(hashes.seen).size, 1000);
   assert.ok(hashes.seen.every((key) => key.startsWith('h:')));
   const matched = await walk(client, ['SCAN'], { count: 100, tail: ['MATCH', 's:1?1'] });
-  assert.deepEqual(matched.seen.sort(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map((d) => `s:1${d}1`));
+  assert.deepEqual(
+    matched.seen.sort(),
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map((d) => `s:1${d}1`),
+  );
   const none = await walk(client, ['SCAN'], { count: 100, tail: ['TYPE', 'list'] });
   assert.deepEqual(none.seen, []);
 });
@@ -134,7 +137,11 @@ test('HSCAN returns every field that was there throughout', async (t) => {
         }
       },
     });
-    assertAll(seen.filter((_, i) => i % 2 === 0), 'stay:', size);
+    assertAll(
+      seen.filter((_, i) => i % 2 === 0),
+      'stay:',
+      size,
+    );
     const at = seen.indexOf('stay:3');
     assert.equal(seen[at + 1], '3');
   }
@@ -145,7 +152,13 @@ test('a cursor that was never given out is answered, not obeyed', async (t) => {
   const client = await server.client(t);
 
   await each(client, 1000, (i) => ['SET', `k${i}`, 1]);
-  for (const cursor of ['1', '4294967296', '9007199254740991', '18446744073709551615', '123456789']) {
+  for (const cursor of [
+    '1',
+    '4294967296',
+    '9007199254740991',
+    '18446744073709551615',
+    '123456789',
+  ]) {
     const reply = await client.call('SCAN', cursor, 'COUNT', 10);
     assert.ok(reply.t === '-' || (reply.t === '*' && reply.a.length === 2));
   }
@@ -153,8 +166,8 @@ test('a cursor that was never given out is answered, not obeyed', async (t) => {
   assert.match((await client.call('SCAN', '-1x')).s, /^ERR invalid cursor/);
 });
 
-// The hash seed is kept with the data, so the same keys stand in the same places after a restart and a
-// cursor from before goes on.
+// The hash seed is kept with the data, so the same keys stand in the same places after a restart
+// and a cursor from before goes on.
 test('a cursor survives a restart', godwitOnly, async (t) => {
   const first = await startServer(t);
   const before = await first.client(t);

@@ -6,7 +6,15 @@ import path from 'node:path';
 import test from 'node:test';
 import { eventually } from '../lib/eventually.js';
 import { show } from '../lib/resp.js';
-import { freePort, GODWIT, godwitOnly, run, startServer, tempDir, writeSecret } from '../lib/server.js';
+import {
+  freePort,
+  GODWIT,
+  godwitOnly,
+  run,
+  startServer,
+  tempDir,
+  writeSecret,
+} from '../lib/server.js';
 
 const SECRET = 'plantedsecret7f3a';
 const SECOND = 'secondsecret91cc';
@@ -15,7 +23,10 @@ const ALL = [SECRET, SECOND, WRONG];
 
 function assertClean(where, text) {
   for (const secret of ALL) {
-    assert.ok(!String(text).includes(secret), `${secret} in ${where}: ${String(text).slice(0, 2000)}`);
+    assert.ok(
+      !String(text).includes(secret),
+      `${secret} in ${where}: ${String(text).slice(0, 2000)}`,
+    );
   }
 }
 
@@ -133,7 +144,10 @@ test('a generated password is for its owner only, and lasts', godwitOnly, async 
   assert.ok(!first.log.includes(password), 'the log does not have it');
   const client = await first.client(t, { password });
   assert.equal(await client.cmd('PING'), 'PONG');
-  assert.match(show(await (await first.client(t, { password: null })).call('GET', 'k')), /^-NOAUTH/);
+  assert.match(
+    show(await (await first.client(t, { password: null })).call('GET', 'k')),
+    /^-NOAUTH/,
+  );
   await first.stop();
   const second = await startServer(t, { password: '', dir, ready: false });
   await eventually(() => second.get('/readyz').then((r) => r.status === 200), { timeoutMs: 15000 });

@@ -8,25 +8,71 @@ import { godwitOnly, parseInfo, startServer } from '../lib/server.js';
 
 // What redis_exporter, RedisInsight, Datadog's agent and redis-cli --stat read.
 const FIELDS = {
-  server: ['redis_version', 'redis_mode', 'os', 'arch_bits', 'process_id', 'run_id', 'tcp_port',
-    'uptime_in_seconds', 'uptime_in_days', 'hz', 'executable', 'config_file', 'server_time_usec'],
+  server: [
+    'redis_version',
+    'redis_mode',
+    'os',
+    'arch_bits',
+    'process_id',
+    'run_id',
+    'tcp_port',
+    'uptime_in_seconds',
+    'uptime_in_days',
+    'hz',
+    'executable',
+    'config_file',
+    'server_time_usec',
+  ],
   clients: ['connected_clients', 'blocked_clients', 'maxclients', 'tracking_clients'],
-  memory: ['used_memory', 'used_memory_human', 'used_memory_rss', 'used_memory_peak', 'maxmemory',
-    'maxmemory_policy', 'mem_fragmentation_ratio', 'mem_allocator', 'used_memory_dataset',
-    'total_system_memory', 'maxmemory_human'],
-  persistence: ['loading', 'rdb_last_save_time', 'aof_enabled', 'rdb_changes_since_last_save',
-    'rdb_bgsave_in_progress', 'rdb_last_bgsave_status'],
-  stats: ['total_connections_received', 'total_commands_processed', 'instantaneous_ops_per_sec',
-    'total_net_input_bytes', 'total_net_output_bytes', 'rejected_connections', 'expired_keys',
-    'evicted_keys', 'keyspace_hits', 'keyspace_misses', 'pubsub_channels', 'pubsub_patterns',
-    'latest_fork_usec', 'total_error_replies'],
+  memory: [
+    'used_memory',
+    'used_memory_human',
+    'used_memory_rss',
+    'used_memory_peak',
+    'maxmemory',
+    'maxmemory_policy',
+    'mem_fragmentation_ratio',
+    'mem_allocator',
+    'used_memory_dataset',
+    'total_system_memory',
+    'maxmemory_human',
+  ],
+  persistence: [
+    'loading',
+    'rdb_last_save_time',
+    'aof_enabled',
+    'rdb_changes_since_last_save',
+    'rdb_bgsave_in_progress',
+    'rdb_last_bgsave_status',
+  ],
+  stats: [
+    'total_connections_received',
+    'total_commands_processed',
+    'instantaneous_ops_per_sec',
+    'total_net_input_bytes',
+    'total_net_output_bytes',
+    'rejected_connections',
+    'expired_keys',
+    'evicted_keys',
+    'keyspace_hits',
+    'keyspace_misses',
+    'pubsub_channels',
+    'pubsub_patterns',
+    'latest_fork_usec',
+    'total_error_replies',
+  ],
   replication: ['role', 'connected_slaves', 'master_replid', 'master_repl_offset'],
   cpu: ['used_cpu_sys', 'used_cpu_user'],
   cluster: ['cluster_enabled'],
 };
 
 function clientFields(line) {
-  return Object.fromEntries(line.trim().split(' ').map((pair) => pair.split(/=(.*)/s).slice(0, 2)));
+  return Object.fromEntries(
+    line
+      .trim()
+      .split(' ')
+      .map((pair) => pair.split(/=(.*)/s).slice(0, 2)),
+  );
 }
 
 async function clientList(client, ...args) {
@@ -38,13 +84,21 @@ test('INFO has the sections and fields that tools read', async (t) => {
   const server = await startServer(t);
   const client = await server.client(t);
 
-  await client.pipeline([['SET', 'k', 'v', 'EX', 100], ['SET', 'l', 'v'], ['GET', 'k'], ['GET', 'none']]);
+  await client.pipeline([
+    ['SET', 'k', 'v', 'EX', 100],
+    ['SET', 'l', 'v'],
+    ['GET', 'k'],
+    ['GET', 'none'],
+  ]);
   for (const [section, fields] of Object.entries(FIELDS)) {
     const text = await client.cmd('INFO', section);
     assert.match(text, new RegExp(`^# ${section}\\r\\n`, 'i'));
     const info = parseInfo(text);
     for (const field of fields) {
-      assert.ok(info[field] !== undefined && (info[field] !== '' || field === 'config_file'), `${section}: ${field}`);
+      assert.ok(
+        info[field] !== undefined && (info[field] !== '' || field === 'config_file'),
+        `${section}: ${field}`,
+      );
     }
   }
   const all = parseInfo(await client.cmd('INFO'));
@@ -61,11 +115,17 @@ test('INFO has the sections and fields that tools read', async (t) => {
   assert.match(several, /# Clients[\s\S]*# CPU/);
   assert.doesNotMatch(several, /# Memory/);
   const commands = parseInfo(await client.cmd('INFO', 'commandstats'));
-  assert.match(commands.cmdstat_get, /^calls=2,usec=\d+,usec_per_call=[\d.]+,rejected_calls=0,failed_calls=0/);
+  assert.match(
+    commands.cmdstat_get,
+    /^calls=2,usec=\d+,usec_per_call=[\d.]+,rejected_calls=0,failed_calls=0/,
+  );
   assert.equal((await client.cmd('INFO', 'nonsense')).trim(), '');
   const three = await server.client(t, { proto: 3 });
   assert.equal((await three.call('INFO')).t, '=', 'a verbatim string in RESP3');
-  assert.match(parseInfo(await client.cmd('INFO', 'errorstats')).errorstat_ERR ?? 'count=0', /^count=\d+/);
+  assert.match(
+    parseInfo(await client.cmd('INFO', 'errorstats')).errorstat_ERR ?? 'count=0',
+    /^count=\d+/,
+  );
 });
 
 test('errors are counted by their first word', async (t) => {
@@ -117,13 +177,43 @@ test('CLIENT LIST, INFO, names', async (t) => {
   assert.equal(await client.cmd('CLIENT', 'SETNAME', 'watcher'), 'OK');
   assert.equal(await client.cmd('CLIENT', 'GETNAME'), 'watcher');
   assert.equal(await others[0].cmd('CLIENT', 'GETNAME'), null);
-  assert.match(show(await client.call('CLIENT', 'SETNAME', 'a b')), /^-ERR Client names cannot contain/);
+  assert.match(
+    show(await client.call('CLIENT', 'SETNAME', 'a b')),
+    /^-ERR Client names cannot contain/,
+  );
   const rows = await clientList(client);
   assert.equal(rows.length, 4);
   const mine = rows.find((row) => row.name === 'watcher');
-  for (const field of ['id', 'addr', 'laddr', 'fd', 'name', 'age', 'idle', 'flags', 'db', 'sub', 'psub',
-    'ssub', 'multi', 'qbuf', 'qbuf-free', 'argv-mem', 'multi-mem', 'rbs', 'rbp', 'obl', 'oll', 'omem',
-    'tot-mem', 'events', 'cmd', 'user', 'redir', 'resp']) {
+  for (const field of [
+    'id',
+    'addr',
+    'laddr',
+    'fd',
+    'name',
+    'age',
+    'idle',
+    'flags',
+    'db',
+    'sub',
+    'psub',
+    'ssub',
+    'multi',
+    'qbuf',
+    'qbuf-free',
+    'argv-mem',
+    'multi-mem',
+    'rbs',
+    'rbp',
+    'obl',
+    'oll',
+    'omem',
+    'tot-mem',
+    'events',
+    'cmd',
+    'user',
+    'redir',
+    'resp',
+  ]) {
     assert.ok(field in mine, field);
   }
   assert.equal(mine.laddr, `127.0.0.1:${server.port}`);
@@ -139,7 +229,10 @@ test('CLIENT LIST, INFO, names', async (t) => {
   assert.equal((await clientList(client, 'ID', mine.id)).length, 1);
   assert.equal((await clientList(client, 'TYPE', 'normal')).length, 4);
   assert.equal((await clientList(client, 'TYPE', 'pubsub')).length, 0);
-  assert.match(show(await client.call('CLIENT', 'LIST', 'TYPE', 'x')), /^-ERR Unknown client type 'x'/);
+  assert.match(
+    show(await client.call('CLIENT', 'LIST', 'TYPE', 'x')),
+    /^-ERR Unknown client type 'x'/,
+  );
 });
 
 test('CLIENT SETINFO and NO-TOUCH', godwitOnly, async (t) => {
@@ -150,7 +243,10 @@ test('CLIENT SETINFO and NO-TOUCH', godwitOnly, async (t) => {
   const info = clientFields(await client.cmd('CLIENT', 'INFO'));
   assert.equal(info['lib-name'], 'ours');
   assert.equal(info['lib-ver'], '1.2.3');
-  assert.match(show(await client.call('CLIENT', 'SETINFO', 'x', 'y')), /^-ERR Unrecognized option 'x'/);
+  assert.match(
+    show(await client.call('CLIENT', 'SETINFO', 'x', 'y')),
+    /^-ERR Unrecognized option 'x'/,
+  );
   assert.match(
     show(await client.call('CLIENT', 'SETINFO', 'lib-name', 'a b')),
     /^-ERR lib-name cannot contain spaces, newlines or special characters\./,
@@ -165,8 +261,14 @@ test('CLIENT NO-EVICT and an unknown subcommand', async (t) => {
 
   assert.equal(await client.cmd('CLIENT', 'NO-EVICT', 'ON'), 'OK');
   assert.equal(await client.cmd('CLIENT', 'NO-EVICT', 'OFF'), 'OK');
-  assert.match(show(await client.call('CLIENT', 'NOPE')), /^-ERR unknown subcommand 'NOPE'\. Try CLIENT HELP\./);
-  assert.match(show(await client.call('CLIENT')), /^-ERR wrong number of arguments for 'client' command/);
+  assert.match(
+    show(await client.call('CLIENT', 'NOPE')),
+    /^-ERR unknown subcommand 'NOPE'\. Try CLIENT HELP\./,
+  );
+  assert.match(
+    show(await client.call('CLIENT')),
+    /^-ERR wrong number of arguments for 'client' command/,
+  );
   assert.ok((await client.cmd('CLIENT', 'HELP')).length > 10);
 });
 
@@ -179,16 +281,24 @@ test('CLIENT KILL', async (t) => {
   assert.equal(await kill('ID', await victims[0].cmd('CLIENT', 'ID')), 1);
   assert.equal(await kill(`127.0.0.1:${victims[1].socket.localPort}`), 'OK');
   assert.equal(await kill('ADDR', `127.0.0.1:${victims[2].socket.localPort}`), 1);
-  await Promise.all(victims.slice(0, 3).map((v) => within(v.closed, 3000, 'the killed client closing')));
+  await Promise.all(
+    victims.slice(0, 3).map((v) => within(v.closed, 3000, 'the killed client closing')),
+  );
   assert.equal(await kill('ID', 999999), 0);
   assert.match(show(await client.call('CLIENT', 'KILL', '1.2.3.4:5')), /^-ERR No such client/);
-  assert.match(show(await client.call('CLIENT', 'KILL', 'ID', 'x')), /^-ERR client-id should be greater than 0/);
+  assert.match(
+    show(await client.call('CLIENT', 'KILL', 'ID', 'x')),
+    /^-ERR client-id should be greater than 0/,
+  );
   assert.match(show(await client.call('CLIENT', 'KILL', 'NOPE', 'x')), /^-ERR syntax error/);
   assert.equal(await kill('TYPE', 'normal'), 5, 'all but itself');
   await Promise.all(victims.map((v) => within(v.closed, 3000, 'the killed client closing')));
   assert.equal(await client.cmd('PING'), 'PONG');
   const self = await server.client(t);
-  assert.equal(await self.cmd('CLIENT', 'KILL', 'ID', await self.cmd('CLIENT', 'ID'), 'SKIPME', 'no'), 1);
+  assert.equal(
+    await self.cmd('CLIENT', 'KILL', 'ID', await self.cmd('CLIENT', 'ID'), 'SKIPME', 'no'),
+    1,
+  );
   await within(self.closed, 3000, 'the client that killed itself closing');
 });
 
@@ -210,8 +320,14 @@ test('CLIENT PAUSE holds commands and loses none', async (t) => {
   const begun = performance.now();
   assert.equal(await clients[1].cmd('GET', 'k'), '4');
   assert.ok(performance.now() - begun > 100, 'ALL holds reads too');
-  assert.match(show(await admin.call('CLIENT', 'PAUSE', 'x')), /^-ERR timeout is not an integer or out of range/);
-  assert.match(show(await admin.call('CLIENT', 'PAUSE', 1, 'x')), /^-ERR CLIENT PAUSE mode must be WRITE or ALL/);
+  assert.match(
+    show(await admin.call('CLIENT', 'PAUSE', 'x')),
+    /^-ERR timeout is not an integer or out of range/,
+  );
+  assert.match(
+    show(await admin.call('CLIENT', 'PAUSE', 1, 'x')),
+    /^-ERR CLIENT PAUSE mode must be WRITE or ALL/,
+  );
 });
 
 test('CLIENT UNBLOCK of who does not wait answers 0', async (t) => {
@@ -276,14 +392,21 @@ test('SLOWLOG', async (t) => {
   assert.equal(mset[3].length, 32);
   assert.match(mset[3][31], /^\.\.\. \(70 more arguments\)$/);
   const ids = entries.map((e) => e[0]);
-  assert.deepEqual(ids, [...ids].sort((a, b) => b - a), 'newest first');
+  assert.deepEqual(
+    ids,
+    [...ids].sort((a, b) => b - a),
+    'newest first',
+  );
   for (let i = 0; i < 40; i++) {
     await client.cmd('GET', 'k');
   }
   assert.equal(await client.cmd('SLOWLOG', 'LEN'), 20);
   assert.equal((await client.cmd('SLOWLOG', 'GET', -1)).length, 20);
   assert.equal((await client.cmd('SLOWLOG', 'GET')).length, 10);
-  assert.match(show(await client.call('SLOWLOG', 'GET', -2)), /^-ERR count should be greater than or equal to -1/);
+  assert.match(
+    show(await client.call('SLOWLOG', 'GET', -2)),
+    /^-ERR count should be greater than or equal to -1/,
+  );
   await client.cmd('CONFIG', 'SET', 'slowlog-log-slower-than', -1);
   assert.equal(await client.cmd('SLOWLOG', 'RESET'), 'OK');
   assert.equal(await client.cmd('SLOWLOG', 'LEN'), 0);
@@ -316,7 +439,13 @@ test('MEMORY', async (t) => {
   assert.ok((await client.cmd('MEMORY', 'USAGE', 'h', 'SAMPLES', 0)) >= 1000 * 42);
   assert.equal(show(await client.call('MEMORY', 'USAGE', 'none')), '_');
   const stats = await client.cmd('MEMORY', 'STATS');
-  for (const field of ['peak.allocated', 'total.allocated', 'keys.count', 'dataset.bytes', 'db.0']) {
+  for (const field of [
+    'peak.allocated',
+    'total.allocated',
+    'keys.count',
+    'dataset.bytes',
+    'db.0',
+  ]) {
     assert.ok(field in stats, field);
   }
   assert.equal(stats['keys.count'], 3);
@@ -343,9 +472,18 @@ test('COMMAND', async (t) => {
   assert.deepEqual(await getkeys('MSET', 'a', 1, 'b', 2), ['a', 'b']);
   assert.deepEqual(await getkeys('BITOP', 'AND', 'd', 'x', 'y'), ['d', 'x', 'y']);
   assert.deepEqual(await getkeys('HSET', 'h', 'f', 'v'), ['h']);
-  assert.match(show(await client.call('COMMAND', 'GETKEYS', 'PING', 'x')), /^-ERR The command has no key arguments/);
-  assert.match(show(await client.call('COMMAND', 'GETKEYS', 'NOPE', 'x')), /^-ERR Invalid command specified/);
-  assert.match(show(await client.call('COMMAND', 'GETKEYS', 'GET', 'a', 'b')), /^-ERR Invalid number of arguments specified for command/);
+  assert.match(
+    show(await client.call('COMMAND', 'GETKEYS', 'PING', 'x')),
+    /^-ERR The command has no key arguments/,
+  );
+  assert.match(
+    show(await client.call('COMMAND', 'GETKEYS', 'NOPE', 'x')),
+    /^-ERR Invalid command specified/,
+  );
+  assert.match(
+    show(await client.call('COMMAND', 'GETKEYS', 'GET', 'a', 'b')),
+    /^-ERR Invalid number of arguments specified for command/,
+  );
   const flagged = await client.cmd('COMMAND', 'GETKEYSANDFLAGS', 'GET', 'k');
   assert.deepEqual(flagged, [['k', ['RO', 'access']]]);
   const three = await server.client(t, { proto: 3 });
@@ -384,7 +522,10 @@ test('WAIT holds its own connection only', async (t) => {
   const other = await server.client(t);
 
   await waiter.cmd('SET', 'k', 'v');
-  const waiting = waiter.pipeline([['WAIT', 1, 300], ['GET', 'k']]);
+  const waiting = waiter.pipeline([
+    ['WAIT', 1, 300],
+    ['GET', 'k'],
+  ]);
   const begun = performance.now();
   assert.equal(await other.cmd('GET', 'k'), 'v');
   assert.ok(performance.now() - begun < 250);
@@ -397,7 +538,10 @@ test('CLIENT UNBLOCK ends a WAIT', async (t) => {
   const other = await server.client(t);
   const id = await waiter.cmd('CLIENT', 'ID');
 
-  for (const [reason, wanted] of [['TIMEOUT', /^:0$/], ['ERROR', /^-UNBLOCKED client unblocked via CLIENT UNBLOCK/]]) {
+  for (const [reason, wanted] of [
+    ['TIMEOUT', /^:0$/],
+    ['ERROR', /^-UNBLOCKED client unblocked via CLIENT UNBLOCK/],
+  ]) {
     await waiter.cmd('SET', 'k', 'v');
     const waiting = waiter.call('WAIT', 1, 0);
     await eventually(async () => (await other.cmd('CLIENT', 'UNBLOCK', id, reason)) === 1);

@@ -1,5 +1,5 @@
-// Another client, who did nothing wrong: it asks all the time while something bad goes on, and must be
-// served correctly and soon.
+// Another client, who did nothing wrong: it asks all the time while something bad goes on, and must
+// be served correctly and soon.
 import assert from 'node:assert/strict';
 import { SLOW, passTime } from './eventually.js';
 
@@ -42,4 +42,3 @@ export class Bystander {
     await this.client.close();
   }
 }
-

@@ -1,8 +1,8 @@
 // A raw RESP2/RESP3 client that forgives nothing and hides nothing.
 //
 // Published clients turn a simple string, a bulk string and a verbatim string into one JavaScript
-// string; here a reply keeps its type, so that two servers can be compared type for type. A reply is
-// {t, …}: t is the wire's own type byte, with '$-1' and '*-1' for RESP2's two nulls.
+// string; here a reply keeps its type, so that two servers can be compared type for type. A reply
+// is {t, …}: t is the wire's own type byte, with '$-1' and '*-1' for RESP2's two nulls.
 //
 //   + - ( ,   s  text                 :      s  text of the integer (it may pass 2^53)
 //   $ = !     b  bytes                #      s  't' or 'f'

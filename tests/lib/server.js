@@ -1,8 +1,8 @@
 // Real servers for tests: Godwit, or Debian's redis-server where a test is checked against it.
 //
 // A server gets a free port and a temporary folder, and is stopped by its pid when the test ends. A
-// Godwit that exits with a failure, writes an assertion or a sanitizer's report, or has to be killed
-// fails the test that started it, whatever else the test saw.
+// Godwit that exits with a failure, writes an assertion or a sanitizer's report, or has to be
+// killed fails the test that started it, whatever else the test saw.
 //
 //   GODWIT_BIN   the program, bin/godwit by default      GODWIT_SLOW  stretches every time bound
 //   E2E_SERVER   redis: run the tests against redis-server, to check the tests themselves
@@ -133,7 +133,9 @@ export class Server {
       throw new Error(`${this.kind} reported a defect\n${this.tail(20000)}`);
     }
     if (how.code !== code) {
-      throw new Error(`${this.kind} ended with ${JSON.stringify(how)}, not ${code}\n${this.tail()}`);
+      throw new Error(
+        `${this.kind} ended with ${JSON.stringify(how)}, not ${code}\n${this.tail()}`,
+      );
     }
     return how;
   }
@@ -155,7 +157,14 @@ export function parseInfo(text) {
 }
 
 export async function httpGet(port, pathname, { method = 'GET', headers = {} } = {}) {
-  const req = http.request({ host: '127.0.0.1', port, path: pathname, method, headers, agent: false });
+  const req = http.request({
+    host: '127.0.0.1',
+    port,
+    path: pathname,
+    method,
+    headers,
+    agent: false,
+  });
   req.end();
   const [res] = await once(req, 'response');
   let body = '';
@@ -240,7 +249,9 @@ async function waitReady(server) {
     throw new Error(`${err.message}: ${err.cause?.message}\n${server.tail()}`);
   });
   if (server.exit) {
-    throw new Error(`${server.kind} ended at once: ${JSON.stringify(server.exit)}\n${server.tail()}`);
+    throw new Error(
+      `${server.kind} ended at once: ${JSON.stringify(server.exit)}\n${server.tail()}`,
+    );
   }
 }
 

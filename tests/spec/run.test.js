@@ -1,4 +1,5 @@
-// Runs the transcripts of this folder (README.md says how they are written) through RESP2 and RESP3.
+// Runs the transcripts of this folder (README.md says how they are written) through RESP2 and
+// RESP3.
 //
 //   SPEC=hash   only that file        E2E_SERVER=redis   against redis-server, what it knows
 import assert from 'node:assert/strict';
@@ -42,7 +43,9 @@ async function runBlock(client, proto, block) {
 }
 
 const files = fs.readdirSync(FOLDER).filter((name) => name.endsWith('.spec'));
-for (const file of files.filter((name) => !process.env.SPEC || name === `${process.env.SPEC}.spec`)) {
+for (const file of files.filter(
+  (name) => !process.env.SPEC || name === `${process.env.SPEC}.spec`,
+)) {
   test(file, async (t) => {
     const blocks = parseTranscript(fs.readFileSync(path.join(FOLDER, file), 'utf8'));
     const server = await startServer(t, { workers: KIND === 'godwit' ? 2 : undefined });

@@ -1,7 +1,8 @@
-// Reads transcripts: blocks, commands as a shell would split them, replies as README.md writes them.
+// Reads transcripts: blocks, commands as a shell would split them, replies as README.md writes
+// them.
 
-// Blocks are apart by an empty line; a block's first comment is its name. "[since 8.0]" or "[godwit]"
-// in it says that redis-server 7.0 answers otherwise.
+// Blocks are apart by an empty line; a block's first comment is its name. "[since 8.0]" or
+// "[godwit]" in it says that redis-server 7.0 answers otherwise.
 export function parseTranscript(text) {
   const blocks = [];
   let block = null;
@@ -35,7 +36,9 @@ export function parseTranscript(text) {
 function unescape(body) {
   const text = body.replace(/\\(x[0-9a-fA-F]{2}|.)/g, (_, code) => {
     const named = { n: '\n', r: '\r', t: '\t', 0: '\0' };
-    return code.length === 3 ? String.fromCharCode(parseInt(code.slice(1), 16)) : (named[code] ?? code);
+    return code.length === 3
+      ? String.fromCharCode(parseInt(code.slice(1), 16))
+      : (named[code] ?? code);
   });
   return Buffer.from(text, 'latin1');
 }
