@@ -141,7 +141,7 @@ test:
 test-asan test-tsan:
 	$(Q)deploy/setup.sh run build test
 	$(Q)tests/run.sh $(@:test-%=%)
-# make e2e T=clients         one file of tests/e2e
+# make e2e T=clients         one file of tests/e2e        make e2e T=spec     the transcripts
 e2e:
 	$(Q)deploy/setup.sh run build test
 	$(Q)tests/run.sh e2e $(T)

@@ -96,6 +96,10 @@ clients() {
 e2e() {
     local program=$1 slow=$2 only=${3:-} log=$logs/e2e.log tap=$logs/e2e.tap status
     local files=(tests/e2e/${only:-*}.test.js)
+    case $only in
+    '') files+=(tests/spec/*.test.js) ;;
+    spec) files=(tests/spec/*.test.js) ;;
+    esac
     [ -e "${files[0]}" ] || { echo "e2e: no ${files[0]}"; failed=$((failed + 1)); broken+=(e2e); return; }
     clients || return
     echo "== e2e ($program)"
