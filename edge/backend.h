@@ -76,6 +76,11 @@ struct backend {
     void (*cancel)(struct backend *b, struct session *s);
     /* Whether a reply at this position may leave now. If not, on_ready will be called. */
     bool (*may_send)(struct backend *b, struct session *s, uint64_t position);
+    /* The session ends: free what was kept for it. NULL if nothing ever is. */
+    void (*session_close)(struct backend *b, struct session *s);
+    /* CLIENT UNBLOCK: ends a command that waits for other clients, by a timeout's reply or an error.
+     * False if none waits; NULL if none ever does. */
+    bool (*unblock)(struct backend *b, struct session *s, bool with_error);
 };
 
 #endif

@@ -22,11 +22,14 @@ struct session {
     uint64_t id; /* the client id, unique in the cluster */
     struct backend *backend;
     struct database *db; /* chosen by the credentials */
+    const char *user;    /* their name: "default" for now */
     struct worker *worker;
     enum ack_level level;
     bool no_touch;      /* CLIENT NO-TOUCH: reads leave eviction clocks alone */
     bool is_replayed;   /* the server's own: not counted, not in MONITOR */
+    bool is_connection; /* embedded in a struct conn (edge/conn.h) */
     uint64_t position;  /* the highest change that its replies have shown it */
+    /* The batch may go on, or its replies may leave. Called on the worker, from anywhere but run(). */
     void (*on_ready)(struct session *s);
     /* private to the backend */
     void *backend_state;

@@ -1,0 +1,140 @@
+/* auth.c - one password, and how often an address may try. */
+#include "edge/auth.h"
+
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/log.h"
+
+#include <netinet/in.h>
+#include <pthread.h>
+#include <sodium.h>
+#include <stdatomic.h>
+
+enum {
+    ADDRESSES = 1024,      /* remembered; two that share a place share their patience */
+    FREE_FAILURES = 5,     /* a person's typing errors */
+    STEP_MS = 100,         /* each further failure puts the address's next answer off by so much */
+    WAIT_MS_MAX = 5000,    /* no answer waits longer: beyond it attempts are refused unseen */
+    FORGET_MS = 60 * 1000
+};
+
+/* Of one address: GCRA, as in base/log.c. */
+struct tries {
+    int64_t next_ms; /* when the bucket is empty again */
+    int64_t last_ms;
+    uint32_t failures;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned char key[crypto_generichash_KEYBYTES];   /* written before other threads */
+static unsigned char expected[crypto_generichash_BYTES]; /* guarded by lock */
+static struct tries table[ADDRESSES];                    /* guarded by lock */
+static uint64_t table_seed;
+static struct database *database;
+static _Atomic bool needed;
+
+int auth_init(struct database *default_db)
+{
+    if (sodium_init() < 0) {
+        return ERR_IO;
+    }
+    randombytes_buf(key, sizeof(key));
+    randombytes_buf(&table_seed, sizeof(table_seed));
+    database = default_db;
+    return OK;
+}
+
+static void digest(struct slice s, unsigned char out[crypto_generichash_BYTES])
+{
+    (void)crypto_generichash(out, crypto_generichash_BYTES, (const unsigned char *)s.ptr, s.len, key,
+                             sizeof(key));
+}
+
+void auth_password_set(struct slice password)
+{
+    unsigned char hash[sizeof(expected)];
+
+    digest(password, hash);
+    pthread_mutex_lock(&lock);
+    memcpy(expected, hash, sizeof(expected));
+    pthread_mutex_unlock(&lock);
+    sodium_memzero(hash, sizeof(hash));
+    /* Release: with auth_is_needed(), which decides for new connections only. */
+    atomic_store_explicit(&needed, password.len > 0, memory_order_release);
+}
+
+bool auth_is_needed(void)
+{
+    return atomic_load_explicit(&needed, memory_order_relaxed);
+}
+
+struct database *auth_database(void)
+{
+    return database;
+}
+
+static struct tries *tries_of(const struct sockaddr_storage *peer)
+{
+    uint64_t h = table_seed;
+    const unsigned char *bytes = NULL;
+    size_t len = 0;
+
+    if (peer->ss_family == AF_INET) {
+        bytes = (const void *)&((const struct sockaddr_in *)(const void *)peer)->sin_addr;
+        len = 4;
+    } else if (peer->ss_family == AF_INET6) {
+        /* A network, not a host: whoever has one has 2^64 addresses. */
+        bytes = (const void *)&((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr;
+        len = 8;
+    }
+    for (size_t i = 0; i < len; i++) {
+        h = (h ^ bytes[i]) * 0x9e3779b97f4a7c15u;
+        h ^= h >> 29;
+    }
+    return &table[h % ADDRESSES];
+}
+
+/* A failure of this address: how long its answer waits. */
+static int64_t failed_locked(struct tries *t, int64_t now_ms)
+{
+    if (now_ms - t->last_ms > FORGET_MS) {
+        t->failures = 0;
+    }
+    t->last_ms = now_ms;
+    if (++t->failures <= FREE_FAILURES) {
+        return 0;
+    }
+    if (t->next_ms < now_ms) {
+        t->next_ms = now_ms;
+    }
+    t->next_ms += STEP_MS;
+    return t->next_ms - now_ms;
+}
+
+enum auth_answer auth_check(struct slice user, struct slice password,
+                            const struct sockaddr_storage *peer, int64_t now_ms, int64_t *wait_ms)
+{
+    unsigned char hash[sizeof(expected)];
+    enum auth_answer answer = AUTH_WRONG;
+    struct tries *t;
+    bool equal;
+
+    *wait_ms = 0;
+    digest(password, hash);
+    pthread_mutex_lock(&lock);
+    t = tries_of(peer);
+    equal = sodium_memcmp(hash, expected, sizeof(expected)) == 0;
+    /* Without a password the user default has every password, as Redis' nopass. */
+    equal = (equal || !auth_is_needed()) && slice_is(user, SLICE(AUTH_DEFAULT_USER));
+    if (t->next_ms - now_ms > WAIT_MS_MAX) {
+        answer = AUTH_TOO_MANY; /* even if right: else guessing would go on beside the waiting */
+    } else if (equal) {
+        answer = AUTH_GOOD;
+        t->failures = 0;
+    } else {
+        *wait_ms = failed_locked(t, now_ms);
+    }
+    pthread_mutex_unlock(&lock);
+    sodium_memzero(hash, sizeof(hash));
+    return answer;
+}

@@ -1,0 +1,8 @@
+/* commands.h - the commands that the door carries out itself: about the connection, not about keys. */
+#ifndef EDGE_COMMANDS_H
+#define EDGE_COMMANDS_H
+
+/* Hands their rows to proto/cmd.h. Before cmd_freeze(). */
+void edge_register_commands(void);
+
+#endif
