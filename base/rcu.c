@@ -56,6 +56,12 @@ static _Atomic size_t retired_total;
 void __tsan_acquire(void *addr);
 void __tsan_release(void *addr);
 static char grace_tag;
+/* What the library allocates and frees between its own threads. */
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void)
+{
+    return "called_from_lib:liburcu-qsbr.so\n";
+}
 #define SAY_RELEASE() __tsan_release(&grace_tag)
 #define SAY_ACQUIRE() __tsan_acquire(&grace_tag)
 #else
