@@ -190,6 +190,28 @@ test('a request that trickles in holds up nobody and is answered in the end', as
   await bystander.served();
 });
 
+test('requests cut at every byte are answered as when whole', async (t) => {
+  const server = await startServer(t);
+  const other = await server.client(t);
+  const bytes = Buffer.concat([
+    encode(['SET', 'cut', 'a\r\nb']),
+    Buffer.from('ECHO "in line"\r\n'),
+    encode(['GET', 'cut']),
+    Buffer.from('*1\r\n$4\r\nPING\r\n*0\r\n\r\n'),
+    encode(['MGET', 'cut', 'none', 'cut']),
+  ]);
+  const wanted = ['+OK', '$"in line"', '$"a\\r\\nb"', '+PONG', '*[$"a\\r\\nb" $-1 $"a\\r\\nb"]'];
+
+  const client = await server.client(t);
+  for (let at = 0; at <= bytes.length; at++) {
+    client.write(bytes.subarray(0, at));
+    await other.cmd('PING'); // gives the first part time to arrive alone
+    client.write(bytes.subarray(at));
+    const got = await Promise.all(wanted.map(() => client.next()));
+    assert.deepEqual(got.map(show), wanted, `cut at ${at}`);
+  }
+});
+
 test('a client that falls silent is closed after timeout', async (t) => {
   const server = await startServer(t);
   const bystander = await Bystander.watch(t, server);
