@@ -1,0 +1,45 @@
+#include "proto/cmd_keyflags.h"
+
+#include "proto/cmd_doc.h"
+
+/* clang-format off */
+static const struct cmd_keyflags special[] = {
+    /* which only look at what a key is, not at its content */
+    {"exists", "RO", NULL},          {"type", "RO", NULL},              {"touch", "RO", NULL},
+    {"strlen", "RO", NULL},            {"hlen", "RO", NULL},
+    {"hexists", "RO", NULL},         {"hstrlen", "RO", NULL},           {"object|encoding", "RO", NULL},
+    {"object|freq", "RO", NULL},     {"object|idletime", "RO", NULL},   {"object|refcount", "RO", NULL},
+    {"memory|usage", "RO", NULL},
+    /* which replace what was there, whatever it was */
+    {"mset", "OW update", NULL},     {"setex", "OW update", NULL},      {"psetex", "OW update", NULL},
+    {"setnx", "OW insert", NULL},    {"msetnx", "OW insert", NULL},     {"restore", "OW update", NULL},
+    {"set", "RW access update variable_flags", NULL},
+    {"del", "RM delete", NULL},      {"unlink", "RM delete", NULL},     {"getdel", "RW access delete", NULL},
+    {"append", "RW insert", NULL},   {"move", "RW access delete", NULL}, {"persist", "RW update", NULL},
+    {"expire", "RW update", NULL},   {"expireat", "RW update", NULL},   {"pexpire", "RW update", NULL},
+    {"pexpireat", "RW update", NULL}, {"setrange", "RW update", NULL},  {"hset", "RW update", NULL},
+    {"hmset", "RW update", NULL},    {"hsetnx", "RW insert", NULL},     {"hdel", "RW delete", NULL},
+    {"hgetdel", "RW access delete", NULL},
+    {"bitfield", "RW access update variable_flags", NULL},
+    /* whose first key is another matter than the rest */
+    {"rename", "RW access delete", "OW update"},
+    {"renamenx", "RW access delete", "OW insert"},
+    {"copy", "RO access", "OW update"},
+    {"bitop", "OW update", "RO access"},
+};
+static const struct cmd_keyflags reads = {NULL, "RO access", NULL};
+static const struct cmd_keyflags writes = {NULL, "RW access update", NULL};
+/* clang-format on */
+
+const struct cmd_keyflags *cmd_keyflags_of(const struct cmd_def *def)
+{
+    char name[CMD_NAME_MAX];
+    struct slice full = {name, cmd_full_name(def, name)};
+
+    for (size_t i = 0; i < sizeof(special) / sizeof(special[0]); i++) {
+        if (slice_is(full, slice_of(special[i].name))) {
+            return &special[i];
+        }
+    }
+    return (def->flags & CMD_WRITE) != 0 ? &writes : &reads;
+}
