@@ -6,4 +6,6 @@ void families_register(void)
     cmd_register("generic", expiry_cmds);
     cmd_register("generic", scan_cmds);
     cmd_register("generic", restore_cmds);
+    cmd_register("hash", hash_cmds);
+    cmd_register("hash", hash_expiry_cmds);
 }
