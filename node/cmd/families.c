@@ -8,4 +8,5 @@ void families_register(void)
     cmd_register("generic", restore_cmds);
     cmd_register("hash", hash_cmds);
     cmd_register("hash", hash_expiry_cmds);
+    cmd_register("string", string_cmds);
 }
