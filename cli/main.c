@@ -7,7 +7,6 @@
 #include "cli/metrics.h"
 #include "cli/options.h"
 #include "cli/serve.h"
-#include "proto/version.h"
 
 #include <stdio.h>
 
@@ -59,7 +58,7 @@ static const char tail[] =
 static int run_version(int argc, char **argv)
 {
     (void)argc, (void)argv;
-    puts("godwit " VERSION_GODWIT " (replies of Redis " VERSION_REDIS ")");
+    puts("godwit " MAIN_VERSION " (replies of Redis " MAIN_REDIS_VERSION ")");
     return MAIN_DONE;
 }
 

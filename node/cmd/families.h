@@ -8,12 +8,17 @@ extern struct cmd_def generic_cmds[];
 extern struct cmd_def expiry_cmds[];
 extern struct cmd_def scan_cmds[];
 extern struct cmd_def restore_cmds[];
-extern struct cmd_def hash_cmds[];
-extern struct cmd_def hash_expiry_cmds[];
-extern struct cmd_def string_cmds[];
+extern struct cmd_def server_cmds[];
+extern struct cmd_def config_cmds[];
+extern struct cmd_def memory_cmds[];
+extern struct cmd_def watch_cmds[];
+extern struct cmd_def command_cmds[];
 
 /* Hands the rows to the command table. Once, before cmd_freeze(). */
 void families_register(void);
+
+/* ACL CAT, which needs what COMMAND knows. */
+void command_acl_cat(struct cmd *c);
 
 /* The handler of a container's HELP row: lists its parent's rows. */
 void help_run(struct cmd *c);

@@ -2,22 +2,8 @@
 #include "base/parse.h"
 #include "edge/backend.h"
 #include "node/cmd/families.h"
+#include "node/evict.h"
 #include "node/keyspace.h"
-
-static bool evict_is_lfu(void)
-{
-    return false;
-}
-static int64_t evict_idle_ms(const struct entry *e, int64_t now_ms)
-{
-    (void)e, (void)now_ms;
-    return 0;
-}
-static int64_t evict_freq(const struct entry *e, int64_t now_ms)
-{
-    (void)e, (void)now_ms;
-    return 0;
-}
 
 /* The argument as an integer; false when an error was answered. */
 static bool integer_arg(struct cmd *c, uint32_t index, int64_t *out)
@@ -176,6 +162,12 @@ static void cmd_object_refcount(struct cmd *c)
     " Please note that when switching between policies at runtime LRU and LFU data will take some" \
     " time to adjust."
 
+/* -1: the key has no clock, since no policy has needed one. */
+static void reply_use(struct cmd *c, int64_t n)
+{
+    reply_int(c->reply, n < 0 ? 0 : n);
+}
+
 static void cmd_object_idletime(struct cmd *c)
 {
     const struct entry *e = object_find(c);
@@ -188,7 +180,7 @@ static void cmd_object_idletime(struct cmd *c)
                              WHEN_SWITCHING);
         return;
     }
-    reply_int(c->reply, evict_idle_ms(e, c->now_ms) / 1000);
+    reply_use(c, evict_idle_seconds(e));
 }
 
 static void cmd_object_freq(struct cmd *c)
@@ -203,7 +195,7 @@ static void cmd_object_freq(struct cmd *c)
                              " tracked." WHEN_SWITCHING);
         return;
     }
-    reply_int(c->reply, evict_freq(e, c->now_ms));
+    reply_use(c, evict_frequency(e));
 }
 
 /* How many replicas or disks are asked for; false when an error was answered. */
