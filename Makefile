@@ -126,9 +126,9 @@ TIME ?= 60
 fuzz:
 	$(Q)[ -n "$(F)" ] || { echo "make fuzz F=<one of: $(FUZZ_NAMES)> [TIME=60]"; exit 2; }
 	$(Q)$(MAKE) --no-print-directory VARIANT=fuzz $(BUILD)/fuzz/fuzz_$(F)
-	$(Q)mkdir -p $(BUILD)/fuzz/new_$(F)
+	$(Q)mkdir -p $(BUILD)/fuzz/new_$(F) tests/fuzz/corpus/$(F)
 	$(Q)cd $(BUILD)/fuzz && ./fuzz_$(F) -max_total_time=$(TIME) -timeout=10 -rss_limit_mb=2048 \
-	    new_$(F) $(wildcard $(CURDIR)/tests/fuzz/corpus/$(F))
+	    new_$(F) "$(CURDIR)/tests/fuzz/corpus/$(F)"
 
 # What a newcomer types. Each checks that its packages are there, and says what it installs.
 run:

@@ -27,6 +27,8 @@
 #define TAKES(...) GODWIT_TSA(acquire_capability(__VA_ARGS__))
 #define TAKES_IF(...) GODWIT_TSA(try_acquire_capability(__VA_ARGS__))
 #define DROPS(...) GODWIT_TSA(release_capability(__VA_ARGS__))
+#define TAKES_READ(...) GODWIT_TSA(acquire_shared_capability(__VA_ARGS__))
+#define DROPS_READ(...) GODWIT_TSA(release_shared_capability(__VA_ARGS__))
 /* Where locks are taken by a loop or a mask, which the analysis cannot follow. */
 #define UNCHECKED_LOCKS GODWIT_TSA(no_thread_safety_analysis)
 

@@ -7,6 +7,7 @@
 #include "cli/metrics.h"
 #include "cli/options.h"
 #include "cli/serve.h"
+#include "proto/version.h"
 
 #include <stdio.h>
 
@@ -58,7 +59,7 @@ static const char tail[] =
 static int run_version(int argc, char **argv)
 {
     (void)argc, (void)argv;
-    puts("godwit " MAIN_VERSION " (replies of Redis " MAIN_REDIS_VERSION ")");
+    puts("godwit " VERSION_GODWIT " (replies of Redis " VERSION_REDIS ")");
     return MAIN_DONE;
 }
 

@@ -42,6 +42,7 @@ struct waiting {
     struct inbox_msg msg;
     struct worker_task task;
     struct cmd cmd; /* of WAIT_AGAIN */
+    size_t from;    /* of its reply, which it may have begun */
     bool has_cmd;
 };
 
@@ -488,6 +489,7 @@ static enum outcome keep_going(struct call *k)
     }
     k->cmd.again = false;
     w->cmd = k->cmd;
+    w->from = k->from;
     w->has_cmd = true;
     w->wait = WAIT_AGAIN;
     worker_defer(w->worker, &w->task);
@@ -563,11 +565,12 @@ enum backend_progress exec_run(struct exec *x, struct session *s, struct batch *
         k.request = &b->requests[b->next];
         if (UNLIKELY(w != NULL && w->has_cmd)) {
             k.cmd = w->cmd;
+            k.from = w->from;
             w->has_cmd = false;
         } else {
             begin_call(&k);
+            k.from = reply_begin(b->reply);
         }
-        k.from = reply_begin(b->reply);
         if (run_any(&k) == PUT_OFF) {
             return BACKEND_LATER;
         }

@@ -43,6 +43,12 @@ static void cancel(struct backend *b, struct session *s)
     exec_cancel(s);
 }
 
+static void session_close(struct backend *b, struct session *s)
+{
+    exec_cancel(s);
+    gate_cancel(&node_of(b)->gate, s);
+}
+
 static bool may_send(struct backend *b, struct session *s, uint64_t position)
 {
     return gate_may_pass(&node_of(b)->gate, s, position);
@@ -56,7 +62,8 @@ int node_create(struct node **out, const struct node_options *o)
     if (n == NULL) {
         return ERR_NOMEM;
     }
-    n->backend = (struct backend){run, cancel, may_send};
+    n->backend = (struct backend){
+        .run = run, .cancel = cancel, .may_send = may_send, .session_close = session_close};
     n->exec_count = o->workers;
     pthread_mutex_init(&n->lock, NULL);
     list_init(&n->databases);

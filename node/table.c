@@ -639,6 +639,13 @@ void table_remove(struct table *t, struct table_stats *st, struct entry *e, uint
     count_expiry(st, e, -1);
 }
 
+void table_conceal(struct table *t, struct table_stats *st, struct entry *e, uint64_t hash)
+{
+    atomic_store_explicit(word_holding(t, e, hash), word_of(e, hash) | PENDING, memory_order_release);
+    st->count--;
+    st->expiring -= (uint64_t)((e->flags & ENTRY_EXPIRES) != 0);
+}
+
 /* Two buddies become one when both are sparse. */
 static bool merge(struct table *t, struct table_stats *st, struct segment *s, uint32_t pos)
 {

@@ -82,6 +82,8 @@ void table_unprepare(struct table *t, struct table_stats *s, struct entry *e, ui
 void table_replace(struct table *t, struct table_stats *s, struct entry *old, struct entry *new,
                    uint64_t hash);
 void table_remove(struct table *t, struct table_stats *s, struct entry *e, uint64_t hash);
+/* The reverse of table_publish(): the word stays, invisible, so that publishing again cannot fail. */
+void table_conceal(struct table *t, struct table_stats *s, struct entry *e, uint64_t hash);
 /* Shrinks the segment around `hash` if it became sparse: one segment, bounded. */
 void table_shrink(struct table *t, struct table_stats *s, uint64_t hash);
 

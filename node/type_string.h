@@ -6,6 +6,7 @@
 #ifndef NODE_TYPE_STRING_H
 #define NODE_TYPE_STRING_H
 
+#include "base/buf.h"
 #include "edge/backend.h"
 #include "node/entry.h"
 
@@ -14,11 +15,11 @@ enum found { ABSENT, FOUND, WRONG_TYPE };
 /* A string as it is read; borrowed as long as the entry. */
 struct string_value {
     size_t len;
-    const struct entry *entry;
-    char digits[24]; /* of ENC_INT; private */
+    const struct entry *entry; /* NULL: empty */
+    char digits[24];           /* of ENC_INT; private */
 };
 
-/* Counts and touches as keyspace_find(). */
+/* Counts and touches as keyspace_find(). ABSENT leaves an empty value. */
 enum found string_read(struct cmd *c, struct key key, struct string_value *out);
 void string_of_entry(const struct entry *e, struct string_value *out);
 /* The bytes from `at` on that lie together: never empty while at < len. */
@@ -33,10 +34,11 @@ void string_reply(struct reply *r, const struct string_value *v);
 /* The key becomes this string. expire_at_ms 0: it never expires. */
 void string_put(struct cmd *c, struct key key, struct slice value, int64_t expire_at_ms);
 void string_put_int(struct cmd *c, struct key key, int64_t value, int64_t expire_at_ms);
-/* Overwrites from offset on, zero-padding a gap; the key may be absent. Expiry stays. Costs by the
- * bytes written, not by the value's length, once it is a tree. */
+/* Overwrites from offset on, zero-padding a gap; the key is a string or absent. At least one byte.
+ * Expiry stays. Costs by the bytes written, not by the value's length, once it is a tree. */
 void string_put_range(struct cmd *c, struct key key, size_t offset, struct slice bytes);
 
-/* OBJECT ENCODING: "int", "embstr" (up to 44 bytes), "raw". */
+/* Longest text that OBJECT ENCODING calls "embstr". */
+enum { STRING_EMBSTR_MAX = 44 };
 
 #endif

@@ -87,6 +87,27 @@ test('who has not authenticated may not send much', async (t) => {
   );
 });
 
+test(
+  'who guesses passwords waits longer and longer, and nobody else does',
+  godwitOnly,
+  async (t) => {
+    const server = await startServer(t);
+    const bystander = await Bystander.watch(t, server);
+    const guesser = await server.client(t, { password: null });
+    const begun = performance.now();
+
+    for (let i = 0; i < 9; i++) {
+      assert.match(
+        show(await guesser.call('AUTH', `guess ${i}`)),
+        /^-(WRONGPASS|ERR too many failed)/,
+      );
+    }
+    assert.ok(performance.now() - begun > 500, 'nine guesses took no time');
+    assert.equal(show(await guesser.call('AUTH', server.password)), '+OK');
+    await bystander.served();
+  },
+);
+
 test('empty requests are no requests', async (t) => {
   const client = await (await startServer(t)).client(t);
 

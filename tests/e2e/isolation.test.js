@@ -268,7 +268,10 @@ test('no mixture and no step back in time is ever seen (promise 1)', async (t) =
   }
   for (const [name, part] of Object.entries(parts)) {
     t.diagnostic(`${name}: ${part.reads} reads`);
-    assert.ok(part.reads > (100 * Math.min(SECONDS, 10)) / SLOW, `${name}: only ${part.reads} reads`);
+    assert.ok(
+      part.reads > (100 * Math.min(SECONDS, 10)) / SLOW,
+      `${name}: only ${part.reads} reads`,
+    );
   }
 });
 

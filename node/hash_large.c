@@ -1,0 +1,585 @@
+#include "node/hash_large.h"
+
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "node/entry.h"
+
+#include <assert.h>
+
+enum { PAGE = 64, JOURNAL_FIRST = 16 };
+
+/* One change: what stood there and what stands there now. */
+struct undo {
+    struct entry *old, *now; /* NULL: nothing */
+};
+
+/* What a section keeps about a large hash that it changes. */
+struct hash_hold {
+    struct hash_large *large; /* NULL once it is freed */
+    struct section *section;
+    struct key key;
+    bool created; /* by this section: nobody else sees it, and giving up frees it whole */
+    struct undo *journal;
+    size_t count, cap;
+    size_t charged; /* what the account knows of `large` */
+};
+
+/* Its address names the thread. */
+static _Thread_local char me;
+
+bool hash_large_is_mine(const struct hash_large *l)
+{
+    /* Relaxed: only this thread ever stores its own address. */
+    return atomic_load_explicit(&l->owner, memory_order_relaxed) == &me;
+}
+
+static uint64_t hash_of(const struct entry *field)
+{
+    return hash_key(entry_key(field));
+}
+
+/* ---- The heap of fields that expire ---- */
+
+static struct hash_due *heap_at(const struct hash_heap *h, uint32_t i)
+{
+    return &h->pages[i / PAGE][i % PAGE];
+}
+
+static void heap_set(struct hash_heap *h, uint32_t i, struct hash_due due)
+{
+    *heap_at(h, i) = due;
+    /* Relaxed: guarded by the hash's lock; an atomic only because clocks are. */
+    atomic_store_explicit(entry_clock(due.field), i, memory_order_relaxed);
+}
+
+static void heap_rise(struct hash_heap *h, uint32_t i)
+{
+    struct hash_due due = *heap_at(h, i);
+
+    while (i > 0 && heap_at(h, (i - 1) / 2)->at_ms > due.at_ms) {
+        heap_set(h, i, *heap_at(h, (i - 1) / 2));
+        i = (i - 1) / 2;
+    }
+    heap_set(h, i, due);
+}
+
+static void heap_sink(struct hash_heap *h, uint32_t i)
+{
+    struct hash_due due = *heap_at(h, i);
+
+    for (uint32_t c = 2 * i + 1; c < h->count; c = 2 * i + 1) {
+        if (c + 1 < h->count && heap_at(h, c + 1)->at_ms < heap_at(h, c)->at_ms) {
+            c++;
+        }
+        if (heap_at(h, c)->at_ms >= due.at_ms) {
+            break;
+        }
+        heap_set(h, i, *heap_at(h, c));
+        i = c;
+    }
+    heap_set(h, i, due);
+}
+
+/* Room for one more. */
+static int heap_reserve(struct hash_heap *h)
+{
+    if (h->count < h->page_count * PAGE) {
+        return OK;
+    }
+    if (h->page_count == h->page_cap) {
+        uint32_t cap = h->page_cap == 0 ? 4 : h->page_cap * 2;
+        struct hash_due **pages = mem_realloc(h->pages, h->page_cap * sizeof(*pages),
+                                              cap * sizeof(*pages));
+
+        if (pages == NULL) {
+            return ERR_NOMEM;
+        }
+        h->pages = pages;
+        h->page_cap = cap;
+    }
+    h->pages[h->page_count] = mem_alloc(PAGE * sizeof(struct hash_due));
+    if (h->pages[h->page_count] == NULL) {
+        return ERR_NOMEM;
+    }
+    h->page_count++;
+    return OK;
+}
+
+static void heap_add(struct hash_heap *h, struct entry *field)
+{
+    assert(h->count < h->page_count * PAGE);
+    uint32_t i = h->count++;
+
+    heap_set(h, i, (struct hash_due){entry_expire_at_ms(field), field});
+    heap_rise(h, i);
+}
+
+static void heap_drop(struct hash_heap *h, const struct entry *field)
+{
+    uint32_t i = atomic_load_explicit(entry_clock(field), memory_order_relaxed);
+
+    assert(i < h->count);
+    assert(heap_at(h, i)->field == field);
+    struct hash_due last = *heap_at(h, --h->count);
+
+    if (i < h->count) {
+        heap_set(h, i, last);
+        heap_rise(h, i);
+        heap_sink(h, atomic_load_explicit(entry_clock(last.field), memory_order_relaxed));
+    }
+}
+
+static void heap_trim(struct hash_heap *h)
+{
+    /* One page is kept ahead, so that a count that swings around a page's end costs nothing. */
+    while (h->page_count > h->count / PAGE + 2) {
+        mem_free(h->pages[--h->page_count], PAGE * sizeof(struct hash_due));
+    }
+    if (h->count == 0) {
+        while (h->page_count > 0) {
+            mem_free(h->pages[--h->page_count], PAGE * sizeof(struct hash_due));
+        }
+        mem_free(h->pages, h->page_cap * sizeof(*h->pages));
+        *h = (struct hash_heap){0};
+    }
+}
+
+static size_t heap_bytes(const struct hash_heap *h)
+{
+    return h->page_count * mem_size(PAGE * sizeof(struct hash_due)) +
+           (h->page_cap == 0 ? 0 : mem_size(h->page_cap * sizeof(*h->pages)));
+}
+
+size_t hash_large_due(const struct hash_large *l, int64_t now_ms)
+{
+    const struct hash_heap *h = &l->heap;
+    uint32_t todo[64]; /* two for each of the heap's at most 32 levels */
+    size_t n = 0;
+    int top = 0;
+
+    if (h->count == 0 || heap_at(h, 0)->at_ms > now_ms) {
+        return 0;
+    }
+    /* Below one that is not due none is. */
+    todo[top++] = 0;
+    while (top > 0) {
+        uint32_t i = todo[--top];
+
+        n++;
+        for (uint64_t c = 2 * (uint64_t)i + 1; c <= 2 * (uint64_t)i + 2 && c < h->count; c++) {
+            if (heap_at(h, (uint32_t)c)->at_ms <= now_ms) {
+                todo[top++] = (uint32_t)c;
+            }
+        }
+    }
+    return n;
+}
+
+bool hash_large_all_due(const struct hash_large *l, int64_t now_ms)
+{
+    const struct hash_heap *h = &l->heap;
+
+    if (h->count != l->stats.count) {
+        return false;
+    }
+    /* From the leaves, where the latest are. */
+    for (uint32_t i = h->count; i-- > 0;) {
+        if (heap_at(h, i)->at_ms > now_ms) {
+            return false;
+        }
+    }
+    return true;
+}
+
+struct entry *hash_large_first_due(const struct hash_large *l, int64_t now_ms)
+{
+    const struct hash_heap *h = &l->heap;
+
+    return h->count > 0 && heap_at(h, 0)->at_ms <= now_ms ? heap_at(h, 0)->field : NULL;
+}
+
+size_t hash_large_count(const struct hash_large *l, int64_t now_ms)
+{
+    return l->stats.count - hash_large_due(l, now_ms);
+}
+
+void hash_large_field(const struct entry *e, struct hash_field *out)
+{
+    *out = (struct hash_field){entry_key(e), entry_payload(e), entry_expire_at_ms(e)};
+}
+
+/* ---- Life ---- */
+
+/* Tells those who hold no lock. */
+static void settle(struct hash_large *l)
+{
+    size_t bytes = mem_size(sizeof(*l)) + l->stats.bytes + l->field_bytes + heap_bytes(&l->heap);
+
+    /* Relaxed: figures, by which nobody judges whether a field is there. */
+    atomic_store_explicit(&l->bytes, bytes, memory_order_relaxed);
+    atomic_store_explicit(&l->next_expiry_ms, l->heap.count == 0 ? 0 : heap_at(&l->heap, 0)->at_ms,
+                          memory_order_relaxed);
+}
+
+static struct hash_large *create(void)
+{
+    struct hash_large *l = mem_zalloc(sizeof(*l));
+
+    if (l != NULL) {
+        lock_init(&l->lock);
+        settle(l);
+    }
+    return l;
+}
+
+static bool free_field(struct entry *e, size_t *budget)
+{
+    entry_free(e);
+    *budget -= *budget > 0;
+    return true;
+}
+
+bool hash_large_free(void *object, size_t *budget)
+{
+    struct hash_large *l = object;
+
+    if (!l->is_dying) {
+        l->is_dying = true;
+        l->dying = table_detach(&l->table, &l->stats);
+    }
+    if (l->dying != NULL && !table_dir_free(l->dying, budget, free_field)) {
+        return false;
+    }
+    l->dying = NULL;
+    for (; l->heap.page_count > 0; (*budget)--) {
+        if (*budget == 0) {
+            return false;
+        }
+        mem_free(l->heap.pages[--l->heap.page_count], PAGE * sizeof(struct hash_due));
+    }
+    mem_free(l->heap.pages, l->heap.page_cap * sizeof(*l->heap.pages));
+    if (l->hold != NULL) {
+        l->hold->large = NULL;
+    }
+    mem_free(l, sizeof(*l));
+    return true;
+}
+
+static void drop_whole(void *object, void *arg)
+{
+    size_t budget = SIZE_MAX;
+    bool all = hash_large_free(object, &budget);
+
+    (void)arg;
+    (void)all;
+    assert(all);
+}
+
+/* ---- Changes ---- */
+
+static struct entry *field_create(const struct hash_field *f)
+{
+    struct entry *e = entry_create(&(struct entry_spec){
+        .type = TYPE_STRING,
+        .encoding = ENC_BYTES,
+        .key = f->name,
+        .payload_len = f->value.len,
+        .expire_at_ms = f->expire_at_ms,
+        .clocked = f->expire_at_ms != 0,
+    });
+
+    if (e != NULL && f->value.len > 0) {
+        memcpy(entry_payload_ptr(e), f->value.ptr, f->value.len);
+    }
+    return e;
+}
+
+static bool expires(const struct entry *field)
+{
+    return (field->flags & ENTRY_EXPIRES) != 0;
+}
+
+static size_t weight(const struct entry *field)
+{
+    return mem_size(entry_bytes(field));
+}
+
+/* Everything about a field but its word in the table; none of these fails. */
+static void count_in(struct hash_large *l, struct entry *field)
+{
+    l->field_bytes += weight(field);
+    if (expires(field)) {
+        heap_add(&l->heap, field);
+    }
+}
+
+static void count_out(struct hash_large *l, const struct entry *field)
+{
+    l->field_bytes -= weight(field);
+    if (expires(field)) {
+        heap_drop(&l->heap, field);
+    }
+}
+
+static void undo_one(struct hash_large *l, const struct undo *u)
+{
+    if (u->now != NULL) {
+        count_out(l, u->now);
+    }
+    if (u->old == NULL) {
+        table_remove(&l->table, &l->stats, u->now, hash_of(u->now));
+    } else if (u->now == NULL) {
+        table_publish(&l->table, &l->stats, u->old, hash_of(u->old));
+    } else {
+        table_replace(&l->table, &l->stats, u->now, u->old, hash_of(u->old));
+    }
+    if (u->old != NULL) {
+        count_in(l, u->old);
+    }
+    entry_free(u->now);
+}
+
+static void charge(struct hash_hold *hold)
+{
+    struct hash_large *l = hold->large;
+
+    settle(l);
+    size_t bytes = atomic_load_explicit(&l->bytes, memory_order_relaxed);
+
+    if (!hold->created && bytes != hold->charged) {
+        section_charge(hold->section, hold->key, (int64_t)bytes - (int64_t)hold->charged);
+    }
+    hold->charged = bytes;
+}
+
+static void undo_all(void *object, void *arg)
+{
+    struct hash_hold *hold = object;
+
+    (void)arg;
+    while (hold->count > 0) {
+        undo_one(hold->large, &hold->journal[--hold->count]);
+    }
+    charge(hold);
+}
+
+/* After publication, or after undoing (then the journal is empty). */
+UNCHECKED_LOCKS static void end(void *object, void *arg)
+{
+    struct hash_hold *hold = object;
+    struct hash_large *l = hold->large;
+
+    (void)arg;
+    if (l != NULL) {
+        for (size_t i = 0; i < hold->count; i++) {
+            struct entry *gone = hold->journal[i].now == NULL ? hold->journal[i].old : NULL;
+
+            if (gone != NULL) { /* retired, and readable until this thread's turn ends */
+                table_unprepare(&l->table, &l->stats, gone, hash_of(gone));
+            }
+        }
+        for (size_t i = 0; i < hold->count; i++) {
+            if (hold->journal[i].now == NULL) {
+                table_shrink(&l->table, &l->stats, hash_of(hold->journal[i].old));
+            }
+        }
+        heap_trim(&l->heap);
+        charge(hold);
+        l->hold = NULL;
+        atomic_store_explicit(&l->owner, NULL, memory_order_relaxed);
+        if (!hold->created) {
+            lock_write_end(&l->lock);
+        }
+    }
+    mem_free(hold->journal, hold->cap * sizeof(hold->journal[0]));
+    mem_free(hold, sizeof(*hold));
+}
+
+/* The lock is taken last: whatever fails before needs no unlocking. */
+UNCHECKED_LOCKS static int hold_begin(struct section *s, struct key key, struct hash_large *l,
+                                      bool created)
+{
+    struct hash_hold *hold = mem_zalloc(sizeof(*hold));
+
+    if (hold == NULL) {
+        section_fail(s, SECTION_NOMEM);
+        return ERR_NOMEM;
+    }
+    *hold = (struct hash_hold){.section = s, .key = key, .created = created};
+    section_on_end(s, end, hold, NULL);
+    if (section_has_failed(s)) {
+        return ERR_NOMEM; /* ended already, or will be with nothing to do */
+    }
+    hold->charged = atomic_load_explicit(&l->bytes, memory_order_relaxed);
+    hold->large = l;
+    l->hold = hold;
+    if (!created) {
+        lock_write(&l->lock);
+    }
+    atomic_store_explicit(&l->owner, &me, memory_order_relaxed);
+    if (!created) {
+        section_on_abort(s, undo_all, hold, NULL);
+    }
+    return section_has_failed(s) ? ERR_NOMEM : OK;
+}
+
+int hash_large_hold(struct section *s, struct key key, struct hash_large *l)
+{
+    if (l->hold != NULL) {
+        return section_has_failed(s) ? ERR_NOMEM : OK;
+    }
+    section_in_place(s, key);
+    return section_has_failed(s) ? ERR_NOMEM : hold_begin(s, key, l, false);
+}
+
+struct hash_large *hash_large_create(struct section *s)
+{
+    struct hash_large *l = create();
+
+    if (l == NULL) {
+        section_fail(s, SECTION_NOMEM);
+        return NULL;
+    }
+    section_on_abort(s, drop_whole, l, NULL);
+    if (section_has_failed(s)) {
+        return NULL; /* dropped at once */
+    }
+    return hold_begin(s, (struct key){.name = {NULL, 0}}, l, true) == OK ? l : NULL;
+}
+
+static int journal_reserve(struct hash_hold *hold)
+{
+    if (hold->created || hold->count < hold->cap) {
+        return OK;
+    }
+    size_t cap = hold->cap == 0 ? JOURNAL_FIRST : hold->cap * 2;
+    struct undo *v = mem_realloc(hold->journal, hold->cap * sizeof(*v), cap * sizeof(*v));
+
+    if (v == NULL) {
+        return ERR_NOMEM;
+    }
+    hold->journal = v;
+    hold->cap = cap;
+    return OK;
+}
+
+/* Notes the change, and lets go of what it replaced. */
+static int changed(struct section *s, struct hash_hold *hold, struct entry *old, struct entry *now)
+{
+    if (!hold->created) {
+        hold->journal[hold->count++] = (struct undo){old, now};
+        if (old != NULL) {
+            section_retire(s, old, entry_bytes(old), NULL);
+        }
+    } else if (old != NULL) {
+        entry_free(old);
+    }
+    charge(hold);
+    return section_has_failed(s) ? ERR_NOMEM : OK;
+}
+
+int hash_large_put(struct section *s, struct hash_large *l, const struct hash_field *f)
+{
+    uint64_t hash = hash_key(f->name);
+    struct entry *old = table_find(&l->table, f->name, hash);
+    struct entry *now = field_create(f);
+
+    assert(hash_large_is_mine(l));
+    if (now == NULL || heap_reserve(&l->heap) != OK || journal_reserve(l->hold) != OK) {
+        goto fail;
+    }
+    if (old != NULL) {
+        count_out(l, old);
+        table_replace(&l->table, &l->stats, old, now, hash);
+    } else {
+        if (table_prepare(&l->table, &l->stats, now, hash) != OK) {
+            goto fail;
+        }
+        table_publish(&l->table, &l->stats, now, hash);
+    }
+    count_in(l, now);
+    return changed(s, l->hold, old, now);
+
+fail:
+    entry_free(now);
+    section_fail(s, SECTION_NOMEM);
+    return ERR_NOMEM;
+}
+
+int hash_large_remove(struct section *s, struct hash_large *l, struct entry *field)
+{
+    uint64_t hash = hash_of(field);
+
+    assert(hash_large_is_mine(l));
+    if (journal_reserve(l->hold) != OK) {
+        section_fail(s, SECTION_NOMEM);
+        return ERR_NOMEM;
+    }
+    count_out(l, field);
+    if (l->hold->created) {
+        table_remove(&l->table, &l->stats, field, hash);
+    } else {
+        table_conceal(&l->table, &l->stats, field, hash);
+    }
+    return changed(s, l->hold, field, NULL);
+}
+
+UNCHECKED_LOCKS void hash_large_open(struct hash_large *l)
+{
+    lock_read(&l->lock);
+}
+
+UNCHECKED_LOCKS void hash_large_close(struct hash_large *l)
+{
+    lock_read_end(&l->lock);
+}
+
+/* ---- Copying ---- */
+
+struct copying {
+    struct hash_large *to;
+    int64_t now_ms;
+    int err;
+};
+
+static void copy_field(struct entry *e, void *arg)
+{
+    struct copying *c = arg;
+    struct hash_field f;
+
+    hash_large_field(e, &f);
+    if (c->err != OK || hash_field_is_expired(&f, c->now_ms)) {
+        return;
+    }
+    struct entry *now = field_create(&f);
+    uint64_t hash = hash_key(f.name);
+
+    if (now == NULL || heap_reserve(&c->to->heap) != OK ||
+        table_prepare(&c->to->table, &c->to->stats, now, hash) != OK) {
+        entry_free(now);
+        c->err = ERR_NOMEM;
+        return;
+    }
+    table_publish(&c->to->table, &c->to->stats, now, hash);
+    count_in(c->to, now);
+}
+
+struct hash_large *hash_large_copy(struct hash_large *from, int64_t now_ms)
+{
+    struct copying c = {.to = create(), .now_ms = now_ms};
+    uint64_t cursor = 0;
+
+    if (c.to == NULL) {
+        return NULL;
+    }
+    do {
+        cursor = table_scan(&from->table, cursor, 1024, copy_field, &c);
+    } while (cursor != 0 && c.err == OK);
+    if (c.err != OK) {
+        drop_whole(c.to, NULL);
+        return NULL;
+    }
+    settle(c.to);
+    return c.to;
+}
