@@ -1,7 +1,9 @@
 #include "edge/client.h"
 
 #include "base/err.h"
+#include "base/metric.h"
 #include "edge/conn.h"
+#include "edge/metrics.h"
 
 #include <pthread.h>
 
@@ -241,5 +243,45 @@ void client_stats_reset(void)
     for (uint32_t i = 0; i < client_set_count(); i++) {
         atomic_store_explicit(&sets[i]->count.in_max, 0, memory_order_relaxed);
         atomic_store_explicit(&sets[i]->count.out_max, 0, memory_order_relaxed);
+    }
+}
+
+/* Which figure a metric of edge/metrics.def is; arg of the callback. */
+struct asked {
+    struct metric *metric;
+    size_t at, also; /* offsets in struct client_stats; both are added up */
+};
+
+#define AT(field) offsetof(struct client_stats, field)
+#define NONE      SIZE_MAX
+static const struct asked asked[] = {
+    {&metric_connections, AT(connected), NONE},
+    {&metric_connections_accepted_total, AT(received), NONE},
+    {&metric_connections_refused_total, AT(rejected), AT(accept_errors)},
+    {&metric_connections_output_closed_total, AT(output_limit), NONE},
+    {&metric_connections_input_closed_total, AT(input_limit), NONE},
+    {&metric_connections_timed_out_total, AT(idle_timeout), AT(trickle)},
+    {&metric_protocol_errors_total, AT(protocol_errors), NONE},
+    {&metric_auth_failures_total, AT(auth_failed), NONE},
+    {&metric_received_bytes_total, AT(in_bytes), NONE},
+    {&metric_sent_bytes_total, AT(out_bytes), NONE},
+};
+
+static void answer(struct metric_out *out, void *arg)
+{
+    const struct asked *a = arg;
+    struct client_stats s = sum_all(); /* since the start: Prometheus wants no resets */
+    double value = (double)*(const uint64_t *)(const void *)((const char *)&s + a->at);
+
+    if (a->also != NONE) {
+        value += (double)*(const uint64_t *)(const void *)((const char *)&s + a->also);
+    }
+    metric_sample(out, "", value);
+}
+
+void client_metrics_use(void)
+{
+    for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+        metric_ask(asked[i].metric, answer, (void *)&asked[i]);
     }
 }

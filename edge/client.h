@@ -62,6 +62,9 @@ struct client_stats client_stats_sum(void) ON_ANY;
 /* CONFIG RESETSTAT: sums begin anew from what they are. */
 void client_stats_reset(void) ON_ANY;
 
+/* Has the metrics of edge/metrics.def answered from the same counters. Before other threads. */
+void client_metrics_use(void);
+
 /* The listener's own counters. */
 extern _Atomic uint64_t client_rejected, client_accept_errors;
 

@@ -18,7 +18,7 @@
 enum {
     TICK_MS = 100,
     TICKS_A_ROUND = 10,
-    STALL_MS = 10000,      /* over its output limit, and nothing taken for so long */
+    STALL_MS = 5000,       /* over its output limit, and nothing taken for so long */
     END_STALL_MS = 5000,   /* the same once it is to end */
     CONVERT_KEPT = 256 * 1024,
     UNAUTH_MS = 60000      /* a stranger that does not say who it is */
