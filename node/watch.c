@@ -29,6 +29,19 @@ void node_slow_cycles_update(void)
                           memory_order_relaxed);
 }
 
+static void on_set(const struct conf_opt *opt)
+{
+    (void)opt;
+    node_slow_cycles_update();
+}
+
+void node_slow_cycles_watch(void)
+{
+    conf_hook(&opt_slowlog_log_slower_than, NULL, on_set);
+    conf_hook(&opt_latency_monitor_threshold, NULL, on_set);
+    node_slow_cycles_update();
+}
+
 void node_note_slow(struct session *s, const struct cmd *c, uint64_t cycles)
 {
     struct slowlog_call call = {
