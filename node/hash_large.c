@@ -3,6 +3,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "node/database.h"
 #include "node/entry.h"
 
 #include <assert.h>
@@ -364,6 +365,43 @@ static void undo_all(void *object, void *arg)
     charge(hold);
 }
 
+/* Whether the key still has the hash: if not, the account has let go of it as it is. */
+static bool is_published(const struct hash_hold *hold)
+{
+    const struct partition *p =
+        database_partition(section_database(hold->section), hold->key.partition);
+    const struct entry *e = p == NULL ? NULL : table_find(&p->table, hold->key.name, hold->key.hash);
+
+    return e != NULL && e->type == TYPE_HASH && hash_large_of(e) == hold->large;
+}
+
+/* What removed fields kept for undoing. They are retired, and readable until this thread's turn ends. */
+static void forget_removed(const struct hash_hold *hold)
+{
+    struct hash_large *l = hold->large;
+
+    for (size_t i = 0; i < hold->count; i++) {
+        struct entry *gone = hold->journal[i].now == NULL ? hold->journal[i].old : NULL;
+
+        if (gone != NULL) {
+            table_unprepare(&l->table, &l->stats, gone, hash_of(gone));
+        }
+    }
+}
+
+static void shrink(struct hash_hold *hold)
+{
+    struct hash_large *l = hold->large;
+
+    for (size_t i = 0; i < hold->count; i++) {
+        if (hold->journal[i].now == NULL) {
+            table_shrink(&l->table, &l->stats, hash_of(hold->journal[i].old));
+        }
+    }
+    heap_trim(&l->heap);
+    charge(hold);
+}
+
 /* After publication, or after undoing (then the journal is empty). */
 UNCHECKED_LOCKS static void end(void *object, void *arg)
 {
@@ -372,20 +410,10 @@ UNCHECKED_LOCKS static void end(void *object, void *arg)
 
     (void)arg;
     if (l != NULL) {
-        for (size_t i = 0; i < hold->count; i++) {
-            struct entry *gone = hold->journal[i].now == NULL ? hold->journal[i].old : NULL;
-
-            if (gone != NULL) { /* retired, and readable until this thread's turn ends */
-                table_unprepare(&l->table, &l->stats, gone, hash_of(gone));
-            }
+        forget_removed(hold);
+        if (!hold->created && is_published(hold)) {
+            shrink(hold);
         }
-        for (size_t i = 0; i < hold->count; i++) {
-            if (hold->journal[i].now == NULL) {
-                table_shrink(&l->table, &l->stats, hash_of(hold->journal[i].old));
-            }
-        }
-        heap_trim(&l->heap);
-        charge(hold);
         l->hold = NULL;
         atomic_store_explicit(&l->owner, NULL, memory_order_relaxed);
         if (!hold->created) {
@@ -486,7 +514,8 @@ int hash_large_put(struct section *s, struct hash_large *l, const struct hash_fi
     struct entry *now = field_create(f);
 
     assert(hash_large_is_mine(l));
-    if (now == NULL || heap_reserve(&l->heap) != OK || journal_reserve(l->hold) != OK) {
+    if (now == NULL || (expires(now) && heap_reserve(&l->heap) != OK) ||
+        journal_reserve(l->hold) != OK) {
         goto fail;
     }
     if (old != NULL) {
@@ -555,7 +584,7 @@ static void copy_field(struct entry *e, void *arg)
     struct entry *now = field_create(&f);
     uint64_t hash = hash_key(f.name);
 
-    if (now == NULL || heap_reserve(&c->to->heap) != OK ||
+    if (now == NULL || (expires(now) && heap_reserve(&c->to->heap) != OK) ||
         table_prepare(&c->to->table, &c->to->stats, now, hash) != OK) {
         entry_free(now);
         c->err = ERR_NOMEM;

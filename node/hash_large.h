@@ -49,6 +49,11 @@ struct hash_large {
     bool is_dying;
 };
 
+static inline struct hash_large *hash_large_of(const struct entry *e)
+{
+    return e->encoding == ENC_LARGE ? entry_pointer(e) : NULL;
+}
+
 /* A hash that the section makes: freed if it is given up. NULL: the section has failed. */
 struct hash_large *hash_large_create(struct section *s);
 /* Frees a slice (rcu_free_fn); also one that was never published. */

@@ -300,10 +300,17 @@ struct entry *section_find(struct section *s, struct key key)
         database_count(&database_usage(s->db)->expired, 1);
         return NULL;
     }
-    if ((e->flags & ENTRY_EXPIRES) != 0 && entry_expire_at_ms(e) < s->deadline_ms) {
-        s->deadline_ms = entry_expire_at_ms(e);
+    if ((e->flags & ENTRY_EXPIRES) != 0) {
+        section_relies(s, entry_expire_at_ms(e));
     }
     return e;
+}
+
+void section_relies(struct section *s, int64_t deadline_ms)
+{
+    if (deadline_ms < s->deadline_ms) {
+        s->deadline_ms = deadline_ms;
+    }
 }
 
 const struct entry *section_look(struct section *s, struct key key)

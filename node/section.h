@@ -61,6 +61,10 @@ struct entry *section_find(struct section *s, struct key key);
 /* The same without removing, for reads that hold the locks. */
 const struct entry *section_look(struct section *s, struct key key);
 
+/* Something found alive, a field of a hash, expires then: if that moment passes before the publication,
+ * the section runs again. (section_find() says so of keys.) */
+void section_relies(struct section *s, int64_t deadline_ms);
+
 /* The entry becomes the key's. Takes e, also when it fails. The entry it replaces is retired with
  * what its payload points to, unless section_keep_value() was said of it. */
 void section_put(struct section *s, struct key key, struct entry *e);
