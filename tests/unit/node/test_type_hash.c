@@ -161,28 +161,17 @@ static void apply_op(struct replica *r, const Godwit__Op *op)
 {
     struct model *m = &r->m[op->key.data[0] == 'l'];
 
-    switch (op->kind_case) {
-    case GODWIT__OP__KIND_PUT_FIELDS:
+    if (op->kind_case == GODWIT__OP__KIND_PUT_FIELDS) {
         apply_put(m, op->put_fields);
-        break;
-    case GODWIT__OP__KIND_DELETE_FIELDS:
+    } else if (op->kind_case == GODWIT__OP__KIND_DELETE_FIELDS) {
         apply_names(m, op->delete_fields->names, op->delete_fields->n_names, false, 0, &r->bad);
-        break;
-    case GODWIT__OP__KIND_EXPIRE_FIELDS:
+    } else if (op->kind_case == GODWIT__OP__KIND_EXPIRE_FIELDS) {
         apply_names(m, op->expire_fields->names, op->expire_fields->n_names, true,
                     op->expire_fields->at_ms, &r->bad);
-        break;
-    case GODWIT__OP__KIND_DELETE:
+    } else if (op->kind_case == GODWIT__OP__KIND_DELETE) {
         memset(m, 0, sizeof(*m));
-        break;
-    case GODWIT__OP__KIND__NOT_SET:
-    case GODWIT__OP__KIND_PUT_STRING:
-    case GODWIT__OP__KIND_PUT_RANGE:
-    case GODWIT__OP__KIND_EXPIRE_AT:
-    case GODWIT__OP__KIND_FLUSH:
-    default:
+    } else {
         r->bad = true;
-        break;
     }
 }
 
