@@ -12,8 +12,9 @@
 
 enum {
     ADDRESSES = 1024,      /* remembered; two that share a place share their patience */
-    FREE_FAILURES = 5,     /* a person's typing errors */
-    STEP_MS = 100,         /* each further failure puts the address's next answer off by so much */
+    FREE_FAILURES = 3,     /* a person's typing errors */
+    STEP_MS = 100,         /* each further failure puts the next answer off by so much more */
+    STEPS_MAX = 10,
     WAIT_MS_MAX = 5000,    /* no answer waits longer: beyond it attempts are refused unseen */
     FORGET_MS = 60 * 1000
 };
@@ -107,7 +108,9 @@ static int64_t failed_locked(struct tries *t, int64_t now_ms)
     if (t->next_ms < now_ms) {
         t->next_ms = now_ms;
     }
-    t->next_ms += STEP_MS;
+    uint32_t steps = t->failures - FREE_FAILURES;
+
+    t->next_ms += (int64_t)STEP_MS * (steps < STEPS_MAX ? steps : STEPS_MAX);
     return t->next_ms - now_ms;
 }
 

@@ -157,6 +157,13 @@ static bool is_for_door(const struct conn *c, const struct request *q)
            !cmd_arity_fits(q->def, q->argc) || UNLIKELY(!c->is_authed);
 }
 
+/* What a browser sends that a web page aimed at our port: none of it may be carried out, and what
+ * follows the head is the page's to choose. */
+static bool is_from_browser(const struct request *q)
+{
+    return slice_is_word(q->argv[0], "post") || slice_is_word(q->argv[0], "host:");
+}
+
 /* Carries out a request of the door's. */
 static void run_here(struct conn *c, struct request *q)
 {
@@ -164,7 +171,12 @@ static void run_here(struct conn *c, struct request *q)
 
     conn_count(&c->set->count.requests, 1);
     c->requests++;
-    if (q->def == NULL) {
+    if (q->def == NULL && UNLIKELY(is_from_browser(q))) {
+        log_warn("door: HTTP on the Redis port, closed: cross-protocol scripting?\tid=%lu",
+                 (unsigned long)c->session.id);
+        conn_count(&c->set->count.protocol_errors, 1);
+        conn_close(c, "HTTP");
+    } else if (q->def == NULL) {
         refuse_unknown(c, q);
     } else if (!cmd_arity_fits(q->def, q->argc)) {
         refuse_arity(c, q->def);

@@ -213,6 +213,24 @@ static void ends_what_is_no_resp(void)
     toy_stop(&toy);
 }
 
+/* A web page can make a browser post to any port. */
+static void closes_what_a_browser_sends(void)
+{
+    static const char *const heads[] = {"POST / HTTP/1.1\r\n", "Host: x\r\n"};
+
+    toy_start(&toy, 1, NULL);
+    for (int i = 0; i < 2; i++) {
+        int fd = toy_connect(&toy);
+
+        toy_send(fd, heads[i]);
+        toy_send(fd, "TECHO stolen\r\n");
+        CU_ASSERT(toy_is_closed(fd));
+        close(fd);
+    }
+    CU_ASSERT_EQUAL(atomic_load(&toy.ran), 0);
+    toy_stop(&toy);
+}
+
 static void speaks_both_protocols(void)
 {
     char line[256];
@@ -244,6 +262,7 @@ const struct unit_test test_door_resp[] = {
     UNIT(cancels_for_who_left),
     UNIT(holds_replies_at_the_gate),
     UNIT(ends_what_is_no_resp),
+    UNIT(closes_what_a_browser_sends),
     UNIT(speaks_both_protocols),
     UNIT_END,
 };
