@@ -239,7 +239,8 @@ int data_dir_password(struct data_dir *d, char out[DATA_DIR_PASSWORD_BYTES + 1])
     }
     if (err != OK) {
         log_error("data: cannot read the password\tpath=%s\twhy=%s", path,
-                  err == ERR_IO ? strerrordesc_np(errno) : "it must be one line of 1 to 32 characters");
+                  err == ERR_IO ? strerrordesc_np(errno)
+                                : "it must be one line of 1 to 32 characters");
     } else {
         memcpy(out, text.ptr, len);
         out[len] = '\0';

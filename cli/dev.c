@@ -5,23 +5,52 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "cli/main.h"
+#include "edge/commands.h"
+#include "node/cmd/families.h"
+#include "proto/cmd_doc.h"
 
 #include <unistd.h>
 
 const char dev_usage[] = "usage: godwit dev TOPIC\n"
                          "\n"
+                         "  commands-doc   proto/COMMANDS.md: every command\n"
+                         "  commands-json  the same for programs\n"
                          "  config-doc     deploy/CONFIG.md: every setting\n"
                          "  metrics-doc    deploy/METRICS.md: every metric\n"
                          "  metrics        what /metrics says of a process that just began\n";
+
+static int commands(int (*fn)(struct buf *out), struct buf *out)
+{
+    int err;
+
+    edge_register_commands();
+    families_register();
+    cmd_freeze();
+    err = fn(out);
+    cmd_thaw();
+    return err;
+}
+
+static int commands_doc(struct buf *out)
+{
+    return commands(cmd_doc_markdown, out);
+}
+
+static int commands_json(struct buf *out)
+{
+    return commands(cmd_doc_json, out);
+}
 
 /* clang-format off */
 static const struct {
     const char *name;
     int (*write)(struct buf *out);
 } topics[] = {
-    {"config-doc",  conf_manual},
-    {"metrics-doc", metric_manual},
-    {"metrics",     metric_write},
+    {"commands-doc",  commands_doc},
+    {"commands-json", commands_json},
+    {"config-doc",    conf_manual},
+    {"metrics-doc",   metric_manual},
+    {"metrics",       metric_write},
 };
 /* clang-format on */
 

@@ -2,8 +2,12 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "edge/client.h"
 #include "edge/metrics.h"
+#include "node/database.h"
 #include "node/metrics.h"
+#include "node/node.h"
+#include "replication/changelog.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -89,6 +93,101 @@ static void ask_dropped(struct metric_out *out, void *arg)
     metric_sample(out, "", (double)log_dropped());
 }
 
+/* Relaxed looks at what each worker or writer has of its own. */
+static double sum_keys(const struct database *db, uint64_t (*count)(const struct table_stats *s))
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < PARTITIONS; i++) {
+        const struct partition *p = database_partition(db, i);
+
+        sum += p == NULL ? 0 : count(&p->stats);
+    }
+    return (double)sum;
+}
+
+static double read_keys(const struct database *db)
+{
+    return sum_keys(db, table_count);
+}
+
+static double read_expiring(const struct database *db)
+{
+    return sum_keys(db, table_count_expiring);
+}
+
+static double read_used(const struct database *db)
+{
+    return (double)database_used_exact(db);
+}
+
+#define READ_USAGE(name)                                                                           \
+    static double read_##name(const struct database *db)                                           \
+    {                                                                                              \
+        uint64_t sum = 0;                                                                          \
+                                                                                                   \
+        for (uint32_t i = 0; i < db->usage_count; i++) {                                           \
+            sum += atomic_load_explicit(&db->usage[i].name, memory_order_relaxed);                 \
+        }                                                                                          \
+        return (double)sum;                                                                        \
+    }
+READ_USAGE(hits)
+READ_USAGE(misses)
+READ_USAGE(expired)
+READ_USAGE(evicted)
+
+static struct {
+    struct metric *metric;
+    double (*read)(const struct database *db);
+} of_databases[] = {
+    {&metric_keys, read_keys},
+    {&metric_keys_expiring, read_expiring},
+    {&metric_memory_used_bytes, read_used},
+    {&metric_keyspace_hits_total, read_hits},
+    {&metric_keyspace_misses_total, read_misses},
+    {&metric_expired_keys_total, read_expired},
+    {&metric_evicted_keys_total, read_evicted},
+};
+
+static void ask_databases(struct metric_out *out, void *arg)
+{
+    double (*const *read)(const struct database *db) = arg;
+    struct node *n = node_self();
+    char label[32];
+
+    if (n == NULL) {
+        return; /* `godwit dev metrics` */
+    }
+    pthread_mutex_lock(&n->lock);
+    for (struct list *l = n->databases.next; l != &n->databases; l = l->next) {
+        const struct database *db = LIST_ITEM(l, struct database, link);
+
+        (void)snprintf(label, sizeof(label), "db=\"%u\"", db->id);
+        metric_sample(out, label, (*read)(db));
+    }
+    pthread_mutex_unlock(&n->lock);
+}
+
+static void ask_changes(struct metric_out *out, void *arg)
+{
+    const struct node *n = node_self();
+
+    (void)arg;
+    if (n != NULL) {
+        metric_sample(out, "", (double)changelog_last_seq(n->log));
+    }
+}
+
+static void ask_commands(struct metric_out *out, void *arg)
+{
+    struct node *n = node_self();
+
+    (void)arg;
+    if (n != NULL) {
+        metric_sample(out, "", (double)exec_stats_total(n));
+    }
+}
+
 void metrics_use(void)
 {
     struct timespec ts;
@@ -96,6 +195,12 @@ void metrics_use(void)
     (void)clock_gettime(CLOCK_REALTIME, &ts);
     start_seconds = (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
     metric_use(rows, sizeof(rows) / sizeof(rows[0]));
+    client_metrics_use();
+    for (size_t i = 0; i < sizeof(of_databases) / sizeof(of_databases[0]); i++) {
+        metric_ask(of_databases[i].metric, ask_databases, &of_databases[i].read);
+    }
+    metric_ask(&metric_commands_total, ask_commands, NULL);
+    metric_ask(&metric_changes_total, ask_changes, NULL);
     metric_ask(&metric_process_cpu_seconds_total, ask_cpu, NULL);
     metric_ask(&metric_process_resident_memory_bytes, ask_resident, NULL);
     metric_ask(&metric_process_open_fds, ask_fds, NULL);

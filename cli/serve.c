@@ -1,11 +1,464 @@
+/* serve.c - wiring: settings to a running server, and a signal to its end.
+ *
+ * Start   data folder, password, limits, command table, node, listeners, workers; then doors open.
+ * End     not ready any more, listeners closed, what was asked is answered and sent, workers stop,
+ *         the store is freed. Each step waits for all workers before the next begins.
+ *
+ * Main does nothing while it serves but wait for a signal: all others have the signals blocked.
+ */
 #include "cli/serve.h"
 
+#include "base/conf.h"
+#include "base/err.h"
+#include "base/hash.h"
 #include "base/log.h"
+#include "base/mem.h"
+#include "base/metric.h"
+#include "base/rcu.h"
+#include "cli/data_dir.h"
 #include "cli/main.h"
+#include "cli/options.h"
+#include "edge/auth.h"
+#include "edge/client.h"
+#include "edge/commands.h"
+#include "edge/conn.h"
+#include "edge/door_http.h"
+#include "edge/listen.h"
+#include "edge/options.h"
+#include "node/cmd/families.h"
+#include "node/node.h"
+#include "node/options.h"
+#include "proto/version.h"
+#include "replication/options.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum {
+    FILES_BESIDE_CLIENTS = 64, /* of the process: listeners, workers, logs, the data folder */
+    DRAIN_MS = 5000,           /* at the end, for clients to take what they are owed */
+    ERRAND_MS = 30000          /* a worker that does not answer for so long never will */
+};
+
+struct serve_worker {
+    struct worker worker;
+    struct conn_set set;
+    struct serve *serve;
+    struct inbox_msg errand;
+    void (*run)(struct serve_worker *w);
+};
+
+struct serve {
+    struct data_dir data;
+    struct listen_set resp;
+    struct door_http *admin;
+    struct node *node;
+    struct serve_worker *workers; /* owned */
+    uint32_t count;
+    uint32_t started;
+    _Atomic uint32_t done;    /* of the errand under way */
+    _Atomic uint32_t drained; /* the last answer */
+    _Atomic bool failed;
+    char password[DATA_DIR_PASSWORD_BYTES + 1]; /* if it was generated */
+};
+
+/* --- errands: main asks every worker to do something, and waits ------------------------------- */
+
+static void run_errand(struct inbox_msg *m)
+{
+    struct serve_worker *w = LIST_ITEM(m, struct serve_worker, errand);
+
+    w->run(w);
+    /* Release: pairs with the acquire in wait_done(). */
+    atomic_fetch_add_explicit(&w->serve->done, 1, memory_order_release);
+}
+
+static void pause_ms(int64_t ms)
+{
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+    (void)nanosleep(&t, NULL);
+}
+
+static bool wait_done(struct serve *s, uint32_t count)
+{
+    for (int64_t waited = 0; waited < ERRAND_MS; waited++) {
+        if (atomic_load_explicit(&s->done, memory_order_acquire) >= count) {
+            return true;
+        }
+        pause_ms(1);
+    }
+    log_error("serve: a worker does not answer");
+    return false;
+}
+
+/* fn on the first `count` workers. */
+static bool ask_workers(struct serve *s, uint32_t count, void (*fn)(struct serve_worker *w))
+{
+    atomic_store_explicit(&s->done, 0, memory_order_relaxed);
+    for (uint32_t i = 0; i < count; i++) {
+        s->workers[i].run = fn;
+        s->workers[i].errand.fn = run_errand;
+        worker_post(&s->workers[i].worker, &s->workers[i].errand);
+    }
+    return wait_done(s, count);
+}
+
+/* --- before anything runs --------------------------------------------------------------------- */
+
+/* As many files as the system lets us, and no more clients than those. */
+static void raise_file_limit(void)
+{
+    uint64_t want = conf_u64(&opt_maxclients) + FILES_BESIDE_CLIENTS;
+    struct rlimit r;
+
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0) {
+        return;
+    }
+    if (r.rlim_cur < want) {
+        rlim_t before = r.rlim_cur;
+
+        r.rlim_cur = r.rlim_max == RLIM_INFINITY || r.rlim_max > want ? want : r.rlim_max;
+        if (r.rlim_cur < before || setrlimit(RLIMIT_NOFILE, &r) != 0) {
+            r.rlim_cur = before;
+        }
+    }
+    if (r.rlim_cur < want) {
+        uint64_t fits = r.rlim_cur > 2 * FILES_BESIDE_CLIENTS ? r.rlim_cur - FILES_BESIDE_CLIENTS
+                                                              : FILES_BESIDE_CLIENTS / 2;
+
+        log_warn("serve: fewer open files allowed than maxclients needs, which is lowered\t"
+                 "files=%lu\tmaxclients=%lu",
+                 (unsigned long)r.rlim_cur, (unsigned long)fits);
+        atomic_store_explicit(&opt_maxclients.word, fits, memory_order_relaxed);
+    }
+}
+
+static void apply_password(const struct conf_opt *opt)
+{
+    struct buf text;
+
+    buf_init(&text);
+    if (conf_reveal(opt, &text) == OK) {
+        auth_password_set(buf_slice(&text));
+    }
+    if (text.cap > 0) {
+        sodium_memzero(text.ptr, text.cap);
+    }
+    buf_fini(&text);
+}
+
+/* The one that was given, else the folder's own. */
+static int set_password(struct serve *s)
+{
+    apply_password(&opt_password);
+    if (auth_is_needed()) {
+        return OK;
+    }
+    if (data_dir_password(&s->data, s->password) != OK) {
+        return ERR_IO;
+    }
+    auth_password_set(slice_of(s->password));
+    return OK;
+}
+
+static uint32_t worker_count(void)
+{
+    uint64_t n = conf_u64(&opt_workers);
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (n == 0) {
+        n = cores > 0 ? (uint64_t)cores : 1;
+    }
+    return n > WORKERS_MAX ? WORKERS_MAX : (uint32_t)n;
+}
+
+static int open_doors(struct serve *s)
+{
+    const char *addresses = conf_str(&opt_bind);
+    int err = listen_open(&s->resp, slice_of(addresses), (uint16_t)conf_u64(&opt_port),
+                          conf_is_default(&opt_port));
+
+    if (err != OK) {
+        return err;
+    }
+    if (s->resp.was_elsewhere) {
+        log_warn("serve: the default port is busy, another is taken\tdefault=%lu\tport=%u",
+                 (unsigned long)conf_u64(&opt_port), s->resp.port);
+    }
+    if (!listen_is_loopback(slice_of(addresses))) {
+        log_warn("serve: the Redis port is clear text and not on loopback only; whoever sees the "
+                 "network sees data and password\tbind=%s\tport=%u",
+                 addresses, s->resp.port);
+    }
+    return door_http_open(&s->admin, slice_of(addresses));
+}
+
+/* --- the workers ------------------------------------------------------------------------------ */
+
+static void on_start(struct worker *w)
+{
+    struct serve_worker *sw = LIST_ITEM(w, struct serve_worker, worker);
+    struct serve *s = sw->serve;
+
+    if (metric_thread_start() != OK) {
+        log_warn("serve: no memory for a worker's own counters");
+    }
+    if (node_worker_start(s->node, w) != OK ||
+        conn_set_init(&sw->set, w, node_backend(s->node)) != OK) {
+        atomic_store_explicit(&s->failed, true, memory_order_relaxed);
+    }
+    atomic_fetch_add_explicit(&s->done, 1, memory_order_release);
+}
+
+static void on_stop(struct worker *w)
+{
+    struct serve_worker *sw = LIST_ITEM(w, struct serve_worker, worker);
+
+    conn_set_fini(&sw->set);
+    node_worker_stop(sw->serve->node, w);
+    metric_thread_stop();
+}
+
+static void stop_workers(struct serve *s)
+{
+    for (uint32_t i = 0; i < s->started; i++) {
+        worker_stop(&s->workers[i].worker);
+    }
+    for (uint32_t i = 0; i < s->started; i++) {
+        worker_join(&s->workers[i].worker);
+    }
+    for (uint32_t i = 0; i < s->count; i++) {
+        worker_fini(&s->workers[i].worker);
+    }
+    mem_free(s->workers, s->count * sizeof(s->workers[0]));
+}
+
+static int start_workers(struct serve *s)
+{
+    s->workers = mem_zalloc(s->count * sizeof(s->workers[0]));
+    if (s->workers == NULL) {
+        return ERR_NOMEM;
+    }
+    for (uint32_t i = 0; i < s->count; i++) {
+        if (worker_init(&s->workers[i].worker, i) != OK) {
+            log_error("serve: cannot make a worker: %m");
+            s->count = i;
+            return ERR_IO;
+        }
+        s->workers[i].serve = s;
+        s->workers[i].worker.on_start = on_start;
+        s->workers[i].worker.on_stop = on_stop;
+    }
+    for (uint32_t i = 0; i < s->count; i++) {
+        if (worker_start(&s->workers[i].worker) != OK) {
+            log_error("serve: cannot start a thread: %m");
+            return ERR_IO;
+        }
+        s->started++;
+    }
+    if (!wait_done(s, s->count) || atomic_load_explicit(&s->failed, memory_order_relaxed)) {
+        log_error("serve: a worker could not start");
+        return ERR_IO;
+    }
+    return OK;
+}
+
+static void begin_listening(struct serve_worker *w)
+{
+    if (listen_start(&w->serve->resp, &w->worker) != OK) {
+        atomic_store_explicit(&w->serve->failed, true, memory_order_relaxed);
+    }
+}
+
+static void end_listening(struct serve_worker *w)
+{
+    listen_stop(&w->serve->resp);
+}
+
+static void begin_drain(struct serve_worker *w)
+{
+    conn_set_drain(&w->set);
+}
+
+static void look_drained(struct serve_worker *w)
+{
+    if (conn_set_is_drained(&w->set)) {
+        atomic_fetch_add_explicit(&w->serve->drained, 1, memory_order_relaxed);
+    }
+}
+
+/* --- start, wait, end ------------------------------------------------------------------------- */
+
+static void print_welcome(const struct serve *s)
+{
+    const char *addresses = conf_str(&opt_bind);
+
+    printf("Godwit " VERSION_GODWIT " is ready.\n"
+           "  redis    port %u on %s\n",
+           s->resp.port, addresses);
+    if (door_http_port(s->admin, DOOR_HTTP_PUBLIC) != 0) {
+        printf("  http     port %u\n", door_http_port(s->admin, DOOR_HTTP_PUBLIC));
+    }
+    printf("  admin    port %u   /healthz /readyz /metrics\n"
+           "  data     %s\n",
+           door_http_port(s->admin, DOOR_HTTP_ADMIN), s->data.path);
+    if (s->password[0] != '\0') {
+        printf("  password %s   (kept in %s/password)\n\n"
+               "  redis-cli -p %u -a %s\n\n",
+               s->password, s->data.path, s->resp.port, s->password);
+    } else {
+        printf("\n  redis-cli -p %u --askpass\n\n", s->resp.port);
+    }
+    (void)fflush(stdout);
+}
+
+/* Main's own signal mask, which its threads inherit. */
+static void block_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGTERM);
+    (void)pthread_sigmask(SIG_BLOCK, set, NULL);
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+    (void)sigaction(SIGPIPE, &ignore, NULL);
+}
+
+static void on_shutdown_command(void)
+{
+    (void)kill(getpid(), SIGTERM);
+}
+
+static void wait_for_signal(const sigset_t *set)
+{
+    int sig = 0;
+
+    while (sigwait(set, &sig) != 0) {
+    }
+    log_info("serve: stopping\tsignal=%s", sig == SIGINT ? "INT" : "TERM");
+}
+
+/* True when one has come since. */
+static bool is_asked_again(const sigset_t *set)
+{
+    struct timespec now = {0};
+
+    return sigtimedwait(set, NULL, &now) > 0;
+}
+
+/* Answers what was asked, and gives clients a bounded time to take it. */
+static void drain(struct serve *s, const sigset_t *set)
+{
+    if (!ask_workers(s, 1, end_listening) || !ask_workers(s, s->count, begin_drain)) {
+        return;
+    }
+    for (int64_t waited = 0; waited < DRAIN_MS; waited += 5) {
+        atomic_store_explicit(&s->drained, 0, memory_order_relaxed);
+        if (!ask_workers(s, s->count, look_drained) ||
+            atomic_load_explicit(&s->drained, memory_order_relaxed) == s->count) {
+            return;
+        }
+        if (is_asked_again(set)) {
+            log_warn("serve: asked twice to stop, ending at once");
+            _exit(MAIN_DONE);
+        }
+        pause_ms(5);
+    }
+    log_warn("serve: some clients did not take their replies in time");
+}
+
+/* In release the system takes the memory back faster; elsewhere a leak has to be seen. */
+static void free_store(struct serve *s)
+{
+#if !defined(GODWIT_RELEASE)
+    rcu_register();
+    node_destroy(s->node);
+    rcu_unregister();
+#else
+    (void)s;
+#endif
+}
+
+static int make_node(struct serve *s)
+{
+    struct node_options o = {.workers = s->count,
+                             .changelog_ring_bytes = conf_u64(&opt_changelog_ring),
+                             .epoch = 1};
+
+    edge_register_commands();
+    families_register();
+    cmd_freeze();
+    hash_seed_set(s->data.hash_seed);
+    if (node_create(&s->node, &o) != OK) {
+        log_error("serve: cannot make the node");
+        return ERR_NOMEM;
+    }
+    client_metrics_use();
+    node_shutdown_hook = on_shutdown_command;
+    if (auth_init(node_default_database(s->node)) != OK) {
+        return ERR_IO;
+    }
+    conf_hook(&opt_password, NULL, apply_password);
+    return set_password(s);
+}
+
+static int run(struct serve *s, const sigset_t *set)
+{
+    int code = MAIN_FAILED;
+
+    if (start_workers(s) != OK || !ask_workers(s, 1, begin_listening) ||
+        atomic_load_explicit(&s->failed, memory_order_relaxed)) {
+        goto stop;
+    }
+    if (door_http_start(s->admin) != OK) {
+        goto stop;
+    }
+    door_http_ready(s->admin, true);
+    print_welcome(s);
+    sodium_memzero(s->password, sizeof(s->password));
+    log_info("serve: ready\tport=%u\tadmin_port=%u\tworkers=%u", s->resp.port,
+             door_http_port(s->admin, DOOR_HTTP_ADMIN), s->count);
+    wait_for_signal(set);
+    door_http_ready(s->admin, false);
+    drain(s, set);
+    code = MAIN_DONE;
+
+stop:
+    if (s->workers != NULL) {
+        stop_workers(s);
+    }
+    return code;
+}
 
 int serve_main(int argc, char **argv)
 {
+    static struct serve s;
+    sigset_t set;
+    int code = MAIN_FAILED;
+
     (void)argc, (void)argv;
-    log_error("serve: not built yet");
-    return MAIN_FAILED;
+    block_signals(&set);
+    raise_file_limit();
+    s.count = worker_count();
+    if (data_dir_open(&s.data, conf_str(&opt_dir)) != OK) {
+        return MAIN_FAILED;
+    }
+    if (make_node(&s) == OK && open_doors(&s) == OK) {
+        code = run(&s, &set);
+    }
+    door_http_close(s.admin);
+    listen_close(&s.resp);
+    if (s.node != NULL) {
+        free_store(&s);
+    }
+    data_dir_close(&s.data);
+    if (code == MAIN_DONE) {
+        log_info("serve: stopped");
+    }
+    return code;
 }

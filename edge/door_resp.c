@@ -16,6 +16,7 @@
 #include "edge/conn.h"
 #include "edge/monitor.h"
 #include "edge/options.h"
+#include "proto/error_count.h"
 #include "proto/resp_reply.h"
 
 #include <stdio.h>
@@ -38,6 +39,7 @@ static void settle(struct reply *r, size_t from)
     }
     if ((r->flags & REPLY_ERROR) != 0) {
         conn_count(&c->set->count.errors, 1);
+        error_count_note((struct slice){r->out.ptr + from, r->out.len - from});
     }
     if (c->protocol == 2 && (r->flags & (REPLY_DIFFERS | REPLY_MARKED)) != 0) {
         resp_reply_settle2(r, from, &c->set->convert);

@@ -82,6 +82,7 @@ int node_create(struct node **out, const struct node_options *o)
     self = n;
     while (clock_mono_ns() - began_ns < 1000000) {
     }
+    node_slow_cycles_watch();
     *out = n;
     return OK;
 

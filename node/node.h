@@ -57,6 +57,8 @@ double node_cycles_per_us(void);
 /* Commands of at least so many cycles are noted (slowlog-log-slower-than, latency-monitor-threshold). */
 uint64_t node_slow_cycles(void);
 void node_slow_cycles_update(void);
+/* Has the settings take effect, now and whenever they change. At start. */
+void node_slow_cycles_watch(void);
 void node_note_slow(struct session *s, const struct cmd *c, uint64_t cycles);
 
 /* Set by the program: SHUTDOWN. */

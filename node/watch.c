@@ -1,7 +1,10 @@
 /* watch.c - what is noted of slow commands. */
 #include "base/conf.h"
+#include "edge/conn.h"
+#include "node/latency.h"
 #include "node/node.h"
 #include "node/options.h"
+#include "node/slowlog.h"
 
 #include <stdatomic.h>
 
@@ -24,4 +27,38 @@ void node_slow_cycles_update(void)
     atomic_store_explicit(&slow_cycles,
                           least < 0 ? UINT64_MAX : (uint64_t)(least * node_cycles_per_us()),
                           memory_order_relaxed);
+}
+
+static void on_set(const struct conf_opt *opt)
+{
+    (void)opt;
+    node_slow_cycles_update();
+}
+
+void node_slow_cycles_watch(void)
+{
+    conf_hook(&opt_slowlog_log_slower_than, NULL, on_set);
+    conf_hook(&opt_latency_monitor_threshold, NULL, on_set);
+    node_slow_cycles_update();
+}
+
+void node_note_slow(struct session *s, const struct cmd *c, uint64_t cycles)
+{
+    struct slowlog_call call = {
+        .def = c->def,
+        .argv = c->argv,
+        .argc = c->argc,
+        .usec = (int64_t)((double)cycles / node_cycles_per_us()),
+    };
+    char addr[CONN_ADDR_MAX];
+
+    if (s->is_connection) {
+        const struct conn *from = LIST_ITEM(s, struct conn, session);
+
+        conn_addr_text(&from->peer, addr);
+        call.peer = slice_of(addr);
+        call.name = from->name == NULL ? SLICE("") : slice_of(from->name);
+    }
+    slowlog_note(&call);
+    latency_note((c->def->flags & CMD_FAST) != 0 ? "fast-command" : "command", call.usec / 1000);
 }

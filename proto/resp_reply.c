@@ -233,7 +233,8 @@ static int put_value(struct buf *out, const struct resp_value *v)
     case '*':
     case '~':
     case '>':
-        return put_head(out, '*', v->mark == REPLY_MARK_FLAT_PAIRS ? 2 * v->children : v->children);
+        /* Of these only an array marked flat comes here for its mark: same_in_2(). */
+        return put_head(out, '*', v->type == '*' ? 2 * v->children : v->children);
     case '%':
         return put_head(out, '*',
                         v->mark == REPLY_MARK_MAP_OF_PAIRS ? v->children / 2 : v->children);
@@ -306,6 +307,9 @@ int resp_reply_to2(struct slice resp3, struct buf *out)
 {
     struct converter c;
 
+    if (resp3.len == 0) {
+        return OK; /* ptr may be NULL */
+    }
     c.r = (struct resp_reader){resp3, 0};
     c.out = out;
     c.run = 0;
@@ -334,6 +338,9 @@ int resp_reply_strip(struct slice resp3, struct buf *out)
     struct resp_reader r = {resp3, 0};
     size_t run = 0;
 
+    if (resp3.len == 0) {
+        return OK;
+    }
     if (buf_reserve(out, resp3.len) != OK) {
         return ERR_NOMEM;
     }

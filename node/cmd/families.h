@@ -16,6 +16,7 @@ extern struct cmd_def config_cmds[];
 extern struct cmd_def memory_cmds[];
 extern struct cmd_def watch_cmds[];
 extern struct cmd_def command_cmds[];
+extern struct cmd_def bitmap_cmds[];
 
 /* Hands the rows to the command table. Once, before cmd_freeze(). */
 void families_register(void);

@@ -20,7 +20,7 @@
 static const struct {
     struct slice resp3, resp2;
 } rows[] = {
-    {SLICE(""), SLICE("")},
+    {{NULL, 0}, SLICE("")},
     {SLICE("+OK\r\n:-5\r\n$3\r\na\r\n\r\n-ERR x\r\n*0\r\n"),
      SLICE("+OK\r\n:-5\r\n$3\r\na\r\n\r\n-ERR x\r\n*0\r\n")},
     {SLICE("_\r\n"), SLICE("$-1\r\n")},
@@ -53,6 +53,7 @@ static const struct {
     {SLICE("*2\r\n:1\r\n|1\r\n|1\r\n+x\r\n+y\r\n+k\r\n%1\r\n:1\r\n:2\r\n_\r\n:3\r\n"),
      SLICE("*2\r\n:1\r\n$-1\r\n:3\r\n")},
     /* a mark that means nothing there */
+    {SLICE("\x01" "f~1\r\n:1\r\n" A "p>1\r\n:1\r\n"), SLICE("*1\r\n:1\r\n*1\r\n:1\r\n")},
     {SLICE(A "p:1\r\n" A "a*1\r\n" A "f$1\r\nx\r\n"), SLICE(":1\r\n*1\r\n$1\r\nx\r\n")},
 };
 

@@ -1,0 +1,510 @@
+/* bitmap.c - commands on the bits of a string: one bit, counting, searching, combining. Bit 0 is the
+ * highest of the first byte. BITFIELD is in bitfield.c. */
+#include "node/cmd/bitmap.h"
+
+#include "base/conf.h"
+#include "base/mem.h"
+#include "base/parse.h"
+#include "edge/options.h"
+#include "node/cmd/families.h"
+#include "node/keyspace.h"
+
+#include <assert.h>
+
+/* ---- Shared with BITFIELD ---- */
+
+bool bitmap_offset(struct cmd *c, struct slice text, int times, uint64_t *out)
+{
+    int64_t n;
+
+    if (!parse_i64(text, &n) || n < 0 || __builtin_mul_overflow(n, times, &n) ||
+        (uint64_t)n / 8 >= conf_u64(&opt_proto_max_bulk_len)) {
+        reply_err(c->reply, WIRE_BIT_OFFSET);
+        return false;
+    }
+    *out = (uint64_t)n;
+    return true;
+}
+
+void bitmap_load(const struct string_value *v, uint64_t at, uint8_t *out, size_t n)
+{
+    size_t done = 0;
+
+    while (done < n && at + done < v->len) {
+        struct slice piece = string_chunk(v, at + done);
+        size_t take = piece.len < n - done ? piece.len : n - done;
+
+        memcpy(out + done, piece.ptr, take);
+        done += take;
+    }
+    memset(out + done, 0, n - done);
+}
+
+/* False when WRONGTYPE was answered. */
+bool bitmap_read(struct cmd *c, uint32_t index, struct string_value *v, bool *found)
+{
+    enum found f = string_read(c, cmd_key(c, index), v);
+
+    if (f == WRONG_TYPE) {
+        reply_err(c->reply, WIRE_WRONGTYPE);
+        return false;
+    }
+    *found = f == FOUND;
+    return true;
+}
+
+/* ---- One bit ---- */
+
+static void cmd_setbit(struct cmd *c)
+{
+    struct string_value v;
+    uint64_t offset;
+    int64_t on;
+    bool found;
+    uint8_t byte;
+
+    if (!bitmap_offset(c, c->argv[2], 1, &offset)) {
+        return;
+    }
+    if (!parse_i64(c->argv[3], &on) || (on & ~1) != 0) {
+        reply_err(c->reply, WIRE_BIT_VALUE);
+        return;
+    }
+    if (!bitmap_read(c, 1, &v, &found)) {
+        return;
+    }
+    bitmap_load(&v, offset / 8, &byte, 1);
+    unsigned shift = 7 - offset % 8;
+    unsigned old = byte >> shift & 1;
+
+    reply_int(c->reply, old);
+    if (old != (unsigned)on || offset / 8 >= v.len) {
+        byte = (uint8_t)((byte & ~(1u << shift)) | (unsigned)on << shift);
+        string_put_range(c, c->key, offset / 8, (struct slice){(const char *)&byte, 1});
+    }
+}
+
+static void cmd_getbit(struct cmd *c)
+{
+    struct string_value v;
+    uint64_t offset;
+    bool found;
+    uint8_t byte;
+
+    if (bitmap_offset(c, c->argv[2], 1, &offset) && bitmap_read(c, 1, &v, &found)) {
+        bitmap_load(&v, offset / 8, &byte, 1);
+        reply_int(c->reply, byte >> (7 - offset % 8) & 1);
+    }
+}
+
+/* ---- Ranges ---- */
+
+/* A range of bits, last included, as its whole bytes and what of the outer ones does not count. */
+struct range {
+    int64_t first, last; /* bytes */
+    uint8_t before;      /* bits of the first byte that are outside */
+    uint8_t after;       /* bits of the last byte that are outside */
+};
+
+/* From what was asked; false if the range is empty. */
+static bool range_of(int64_t start, int64_t end, bool in_bits, uint64_t len, struct range *out)
+{
+    int64_t total = (int64_t)len * (in_bits ? 8 : 1);
+
+    start = start < 0 ? (start < -total ? 0 : start + total) : start;
+    end = end < 0 ? (end < -total ? 0 : end + total) : end;
+    end = end >= total ? total - 1 : end;
+    if (start > end) {
+        return false;
+    }
+    *out = (struct range){start, end, 0, 0};
+    if (in_bits) {
+        out->first = start / 8;
+        out->last = end / 8;
+        out->before = (uint8_t)(0xff00 >> start % 8);
+        out->after = (uint8_t)(0x7f >> end % 8);
+    }
+    return true;
+}
+
+/* BYTE or BIT at argv[index]; false when an error was answered. */
+static bool parse_unit(struct cmd *c, uint32_t index, bool *in_bits)
+{
+    *in_bits = slice_is_word(c->argv[index], "bit");
+    if (!*in_bits && !slice_is_word(c->argv[index], "byte")) {
+        reply_err(c->reply, WIRE_SYNTAX);
+        return false;
+    }
+    return true;
+}
+
+/* Bytes that fall outside count as `fill` from here on. */
+static uint8_t edge_byte(const struct range *r, int64_t at, uint8_t byte, bool fill)
+{
+    uint8_t outside = (uint8_t)((at == r->first ? r->before : 0) | (at == r->last ? r->after : 0));
+
+    return fill ? byte | outside : byte & (uint8_t)~outside;
+}
+
+/* ---- BITCOUNT ---- */
+
+static uint64_t count_bits(struct slice s)
+{
+    uint64_t n = 0;
+    uint64_t w[4];
+    size_t i = 0;
+
+    for (; i + sizeof(w) <= s.len; i += sizeof(w)) {
+        memcpy(w, s.ptr + i, sizeof(w));
+        n += (uint64_t)(__builtin_popcountll(w[0]) + __builtin_popcountll(w[1]) +
+                        __builtin_popcountll(w[2]) + __builtin_popcountll(w[3]));
+    }
+    for (; i < s.len; i++) {
+        n += (uint64_t)__builtin_popcount((uint8_t)s.ptr[i]);
+    }
+    return n;
+}
+
+static void cmd_bitcount(struct cmd *c)
+{
+    struct string_value v;
+    struct range r;
+    int64_t start = 0;
+    int64_t end = -1;
+    bool in_bits = false;
+    bool found;
+
+    if (c->argc != 2 && c->argc != 4 && c->argc != 5) {
+        reply_err(c->reply, WIRE_SYNTAX);
+        return;
+    }
+    if (c->argc > 2 && (!parse_i64(c->argv[2], &start) || !parse_i64(c->argv[3], &end))) {
+        reply_err(c->reply, WIRE_NOT_INTEGER);
+        return;
+    }
+    if ((c->argc == 5 && !parse_unit(c, 4, &in_bits)) || !bitmap_read(c, 1, &v, &found)) {
+        return;
+    }
+    if (v.len == 0 || (start < 0 && end < 0 && start > end) ||
+        !range_of(start, end, in_bits, v.len, &r)) {
+        reply_int(c->reply, 0);
+        return;
+    }
+    uint64_t n = 0;
+    uint8_t byte;
+
+    for (int64_t at = r.first; at <= r.last;) {
+        struct slice piece = string_chunk(&v, (size_t)at);
+        uint64_t left = (uint64_t)(r.last - at + 1);
+
+        piece.len = piece.len < left ? piece.len : left;
+        n += count_bits(piece);
+        at += (int64_t)piece.len;
+    }
+    bitmap_load(&v, (uint64_t)r.first, &byte, 1);
+    n -= (uint64_t)__builtin_popcount(byte & r.before);
+    bitmap_load(&v, (uint64_t)r.last, &byte, 1);
+    n -= (uint64_t)__builtin_popcount(byte & r.after);
+    reply_int(c->reply, (int64_t)n);
+}
+
+/* ---- BITPOS ---- */
+
+/* The first byte of s that has such a bit, or s.len. */
+static size_t find_byte(struct slice s, bool bit)
+{
+    uint64_t none = bit ? 0 : UINT64_MAX;
+    uint64_t w;
+    size_t i = 0;
+
+    for (; i + sizeof(w) <= s.len; i += sizeof(w)) {
+        memcpy(&w, s.ptr + i, sizeof(w));
+        if (w != none) {
+            break;
+        }
+    }
+    while (i < s.len && (uint8_t)s.ptr[i] == (uint8_t)none) {
+        i++;
+    }
+    return i;
+}
+
+/* The position of the first such bit in the range, or -1. */
+static int64_t find_bit(const struct string_value *v, const struct range *r, bool bit)
+{
+    for (int64_t at = r->first; at <= r->last;) {
+        struct slice piece = string_chunk(v, (size_t)at);
+        uint64_t left = (uint64_t)(r->last - at + 1);
+        uint8_t byte;
+
+        /* The outer bytes alone, the others as they lie. */
+        if (at == r->first || at == r->last) {
+            byte = edge_byte(r, at, (uint8_t)piece.ptr[0], !bit);
+            piece = (struct slice){(const char *)&byte, 1};
+        } else {
+            left--;
+            piece.len = piece.len < left ? piece.len : left;
+        }
+        size_t i = find_byte(piece, bit);
+
+        if (i < piece.len) {
+            unsigned b = (uint8_t)piece.ptr[i] ^ (bit ? 0u : 0xffu);
+
+            return (at + (int64_t)i) * 8 + __builtin_clz(b << 24);
+        }
+        at += (int64_t)piece.len;
+    }
+    return -1;
+}
+
+static void cmd_bitpos(struct cmd *c)
+{
+    struct string_value v;
+    struct range r;
+    int64_t bit;
+    int64_t start = 0;
+    int64_t end = -1;
+    bool in_bits = false;
+    bool found;
+
+    if (!parse_i64(c->argv[2], &bit)) {
+        reply_err(c->reply, WIRE_NOT_INTEGER);
+        return;
+    }
+    if (bit != 0 && bit != 1) {
+        reply_errf(c->reply, "ERR The bit argument must be 1 or 0.");
+        return;
+    }
+    if (c->argc > 6) {
+        reply_err(c->reply, WIRE_SYNTAX);
+        return;
+    }
+    if (c->argc > 3 && !parse_i64(c->argv[3], &start)) {
+        reply_err(c->reply, WIRE_NOT_INTEGER);
+        return;
+    }
+    if (c->argc == 6 && !parse_unit(c, 5, &in_bits)) {
+        return;
+    }
+    if (c->argc > 4 && !parse_i64(c->argv[4], &end)) {
+        reply_err(c->reply, WIRE_NOT_INTEGER);
+        return;
+    }
+    if (!bitmap_read(c, 1, &v, &found)) {
+        return;
+    }
+    if (!found) {
+        reply_int(c->reply, bit == 1 ? -1 : 0);
+        return;
+    }
+    if (v.len == 0 || !range_of(start, end, in_bits, v.len, &r)) {
+        reply_int(c->reply, -1);
+        return;
+    }
+    int64_t at = find_bit(&v, &r, bit == 1);
+
+    /* Without an end the string goes on in zeros. */
+    reply_int(c->reply, at < 0 && bit == 0 && c->argc <= 4 ? (int64_t)v.len * 8 : at);
+}
+
+/* ---- BITOP ---- */
+
+enum op { OP_AND, OP_OR, OP_XOR, OP_NOT, OP_DIFF, OP_DIFF1, OP_ANDOR, OP_ONE };
+
+static const struct {
+    const char *word;
+    enum op op;
+    const char *name;
+} ops[] = {
+    {"and", OP_AND, "AND"},       {"or", OP_OR, "OR"},       {"xor", OP_XOR, "XOR"},
+    {"not", OP_NOT, "NOT"},       {"diff", OP_DIFF, "DIFF"}, {"diff1", OP_DIFF1, "DIFF1"},
+    {"andor", OP_ANDOR, "ANDOR"}, {"one", OP_ONE, "ONE"},
+};
+
+enum { WORDS = 512 }; /* combined at a time */
+
+/* What the sources seen so far make of one stretch. */
+struct mix {
+    uint64_t first[WORDS]; /* of the first source, which some operations set apart */
+    uint64_t all[WORDS];   /* of those combined */
+    uint64_t twice[WORDS]; /* of OP_ONE: in more than one */
+    uint64_t next[WORDS];
+};
+
+/* The switches stand outside the loops, which are then made of vector instructions. */
+static void mix_in(struct mix *m, enum op op)
+{
+    switch (op) {
+    case OP_AND:
+        for (int i = 0; i < WORDS; i++) {
+            m->all[i] &= m->next[i];
+        }
+        break;
+    case OP_XOR:
+        for (int i = 0; i < WORDS; i++) {
+            m->all[i] ^= m->next[i];
+        }
+        break;
+    case OP_ONE:
+        for (int i = 0; i < WORDS; i++) {
+            m->twice[i] |= m->all[i] & m->next[i];
+            m->all[i] |= m->next[i];
+        }
+        break;
+    case OP_OR:
+    case OP_NOT:
+    case OP_DIFF:
+    case OP_DIFF1:
+    case OP_ANDOR:
+        for (int i = 0; i < WORDS; i++) {
+            m->all[i] |= m->next[i];
+        }
+        break;
+    }
+}
+
+static void mix_end(struct mix *m, enum op op)
+{
+    switch (op) {
+    case OP_NOT:
+        for (int i = 0; i < WORDS; i++) {
+            m->all[i] = ~m->all[i];
+        }
+        break;
+    case OP_DIFF:
+        for (int i = 0; i < WORDS; i++) {
+            m->all[i] = m->first[i] & ~m->all[i];
+        }
+        break;
+    case OP_DIFF1:
+        for (int i = 0; i < WORDS; i++) {
+            m->all[i] &= ~m->first[i];
+        }
+        break;
+    case OP_ANDOR:
+        for (int i = 0; i < WORDS; i++) {
+            m->all[i] &= m->first[i];
+        }
+        break;
+    case OP_ONE:
+        for (int i = 0; i < WORDS; i++) {
+            m->all[i] &= ~m->twice[i];
+        }
+        break;
+    case OP_AND:
+    case OP_OR:
+    case OP_XOR:
+        break;
+    }
+}
+
+static void combine(enum op op, const struct string_value *sources, uint32_t count, struct buf *out,
+                    size_t len)
+{
+    bool apart = op == OP_DIFF || op == OP_DIFF1 || op == OP_ANDOR;
+    struct mix m;
+
+    for (size_t at = 0; at < len; at += sizeof(m.all)) {
+        size_t n = len - at < sizeof(m.all) ? len - at : sizeof(m.all);
+
+        bitmap_load(&sources[0], at, (uint8_t *)(apart ? m.first : m.all), sizeof(m.all));
+        if (apart) {
+            memset(m.all, 0, sizeof(m.all));
+        }
+        memset(m.twice, 0, sizeof(m.twice));
+        for (uint32_t i = 1; i < count; i++) {
+            bitmap_load(&sources[i], at, (uint8_t *)m.next, sizeof(m.next));
+            mix_in(&m, op);
+        }
+        mix_end(&m, op);
+        buf_append_nofail(out, m.all, n);
+    }
+}
+
+/* False when an error was answered. */
+static bool parse_op(struct cmd *c, enum op *op)
+{
+    for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
+        if (slice_is_word(c->argv[1], ops[i].word)) {
+            *op = ops[i].op;
+            if (*op == OP_NOT && c->argc != 4) {
+                reply_errf(c->reply, "ERR BITOP NOT must be called with a single source key.");
+                return false;
+            }
+            if ((*op == OP_DIFF || *op == OP_DIFF1 || *op == OP_ANDOR) && c->argc < 5) {
+                reply_errf(c->reply, "ERR BITOP %s must be called with at least two source keys.",
+                           ops[i].name);
+                return false;
+            }
+            return true;
+        }
+    }
+    reply_err(c->reply, WIRE_SYNTAX);
+    return false;
+}
+
+static void cmd_bitop(struct cmd *c)
+{
+    uint32_t count = c->argc - 3;
+    struct buf out = {0};
+    size_t len = 0;
+    bool found;
+    enum op op;
+
+    if (!parse_op(c, &op)) {
+        return;
+    }
+    struct string_value *sources = mem_alloc(count * sizeof(*sources));
+
+    if (sources == NULL) {
+        reply_err(c->reply, WIRE_NOMEM);
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (!bitmap_read(c, 3 + i, &sources[i], &found)) {
+            goto done;
+        }
+        len = sources[i].len > len ? sources[i].len : len;
+    }
+    if (buf_reserve(&out, len) != 0) {
+        reply_err(c->reply, WIRE_NOMEM);
+        goto done;
+    }
+    combine(op, sources, count, &out, len);
+    if (len > 0) {
+        string_put(c, cmd_key(c, 2), buf_slice(&out), 0);
+    } else {
+        (void)keyspace_delete(c, cmd_key(c, 2));
+    }
+    reply_int(c->reply, (int64_t)len);
+
+done:
+    buf_fini(&out);
+    mem_free(sources, count * sizeof(*sources));
+}
+
+#define ONE KEYS(1, 1, 1)
+
+/* clang-format off */
+struct cmd_def bitmap_cmds[] = {
+    { "SETBIT", 4, CMD_WRITE | CMD_GROWS, ONE, "2.2.0", cmd_setbit, "key offset value",
+      "Sets or clears the bit at offset of the string value. Creates the key if it doesn't exist." },
+    { "GETBIT", 3, CMD_READ | CMD_FAST, ONE, "2.2.0", cmd_getbit, "key offset",
+      "Returns a bit value by offset." },
+    { "BITCOUNT", -2, CMD_READ, ONE, "2.6.0", cmd_bitcount, "key [start end [BYTE | BIT]]",
+      "Counts the number of set bits (population counting) in a string." },
+    { "BITPOS", -3, CMD_READ, ONE, "2.8.7", cmd_bitpos, "key bit [start [end [BYTE | BIT]]]",
+      "Finds the first set (1) or clear (0) bit in a string." },
+    { "BITOP", -4, CMD_WRITE | CMD_GROWS, KEYS(2, -1, 1), "2.6.0", cmd_bitop,
+      "<AND | OR | XOR | NOT | DIFF | DIFF1 | ANDOR | ONE> destkey key [key ...]",
+      "Performs bitwise operations on multiple strings, and stores the result." },
+    { "BITFIELD", -2, CMD_WRITE | CMD_GROWS, ONE, "3.2.0", bitfield_run,
+      "key [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] <SET encoding offset value | "
+      "INCRBY encoding offset increment> [...]]",
+      "Performs arbitrary bitfield integer operations on strings." },
+    { "BITFIELD_RO", -2, CMD_READ | CMD_FAST, ONE, "6.0.0", bitfield_run,
+      "key [GET encoding offset [GET encoding offset ...]]",
+      "Performs arbitrary read-only bitfield integer operations on strings." },
+    CMD_END
+};
+/* clang-format on */
