@@ -133,7 +133,7 @@ fuzz:
 # What a newcomer types. Each checks that its packages are there, and says what it installs.
 run:
 	$(Q)deploy/setup.sh run build
-	$(Q)$(MAKE) --no-print-directory -j"$$(nproc)" bin/godwit
+	$(Q)$(MAKE) -s -j"$$(nproc)" bin/godwit
 	$(Q)deploy/run.sh bin/godwit serve $(ARGS)
 test:
 	$(Q)deploy/setup.sh run build test
