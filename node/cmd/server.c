@@ -298,7 +298,7 @@ struct cmd_def server_cmds[] = {
       "Refused: clients need no cluster mode." },
     { "DBSIZE",        1, CMD_READ | CMD_WHOLE | CMD_FAST, KEYS_NONE, "1.0.0", cmd_dbsize, "",
       "How many keys there are.", .request = CMD_ALL_SHARDS, .response = CMD_AGG_SUM },
-    { "DEBUG",        -2, ADMIN, KEYS_NONE, "1.0.0", cmd_debug, "OBJECT key",
+    { "DEBUG",        -2, ADMIN, KEYS_NONE, "1.0.0", cmd_debug, "subcommand [argument ...]",
       "How a key's value is kept." },
     { "FAILOVER",     -1, ADMIN, KEYS_NONE, "6.2.0", cmd_failover, "[arg ...]",
       "Refused: the cluster arranges its replicas." },
