@@ -343,16 +343,20 @@ static void wait_for_signal(const sigset_t *set)
     log_info("serve: stopping\tsignal=%s", sig == SIGINT ? "INT" : "TERM");
 }
 
-/* True when one has come since. */
-static bool is_asked_again(const sigset_t *set)
+/* From now on Ctrl-C ends the process at once. */
+static void let_interrupt_kill(void)
 {
-    struct timespec now = {0};
+    struct sigaction by_default = {.sa_handler = SIG_DFL};
+    sigset_t set;
 
-    return sigtimedwait(set, NULL, &now) > 0;
+    (void)sigaction(SIGINT, &by_default, NULL);
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 /* Answers what was asked, and gives clients a bounded time to take it. */
-static void drain(struct serve *s, const sigset_t *set)
+static void drain(struct serve *s)
 {
     if (!ask_workers(s, 1, end_listening) || !ask_workers(s, s->count, begin_drain)) {
         return;
@@ -362,10 +366,6 @@ static void drain(struct serve *s, const sigset_t *set)
         if (!ask_workers(s, s->count, look_drained) ||
             atomic_load_explicit(&s->drained, memory_order_relaxed) == s->count) {
             return;
-        }
-        if (is_asked_again(set)) {
-            log_warn("serve: asked twice to stop, ending at once");
-            _exit(MAIN_DONE);
         }
         pause_ms(5);
     }
@@ -424,8 +424,11 @@ static int run(struct serve *s, const sigset_t *set)
     log_info("serve: ready\tport=%u\tadmin_port=%u\tworkers=%u", s->resp.port,
              door_http_port(s->admin, DOOR_HTTP_ADMIN), s->count);
     wait_for_signal(set);
+    let_interrupt_kill();
     door_http_ready(s->admin, false);
-    drain(s, set);
+    drain(s);
+    door_http_close(s->admin); /* its metrics look at the workers' counters */
+    s->admin = NULL;
     code = MAIN_DONE;
 
 stop:

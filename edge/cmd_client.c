@@ -151,10 +151,6 @@ static void client_tracking(struct cmd *c)
 
 static void client_caching(struct cmd *c)
 {
-    if (!slice_is_word(c->argv[2], "yes") && !slice_is_word(c->argv[2], "no")) {
-        reply_err(c->reply, WIRE_SYNTAX);
-        return;
-    }
     reply_errf(c->reply, "ERR CLIENT CACHING can be called only when the client is in tracking "
                          "mode with OPTIN or OPTOUT mode enabled");
 }
@@ -486,6 +482,14 @@ static void visit_unpause(struct client_round *r, struct conn_set *set)
     conn_set_unpause(set);
 }
 
+/* Of a subcommand whose arity has an upper bound too. */
+static void refuse_count(struct cmd *c)
+{
+    reply_errf(c->reply,
+               "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try CLIENT HELP.",
+               (int)c->argv[1].len, c->argv[1].ptr);
+}
+
 static void client_pause(struct cmd *c)
 {
     bool all = true;
@@ -495,11 +499,11 @@ static void client_pause(struct cmd *c)
     if (c->argc == 4) {
         all = slice_is_word(c->argv[3], "all");
         if (!all && !slice_is_word(c->argv[3], "write")) {
-            reply_err(c->reply, WIRE_SYNTAX);
+            reply_errf(c->reply, "ERR CLIENT PAUSE mode must be WRITE or ALL");
             return;
         }
     } else if (c->argc > 4) {
-        reply_err(c->reply, WIRE_SYNTAX);
+        refuse_count(c);
         return;
     }
     if (!parse_i64(c->argv[2], &timeout_ms)) {
@@ -559,7 +563,7 @@ static void client_unblock(struct cmd *c)
     int64_t id;
 
     if (c->argc > 4) {
-        reply_err(c->reply, WIRE_SYNTAX);
+        refuse_count(c);
     } else if (c->argc == 4 && !with_error && !slice_is_word(c->argv[3], "timeout")) {
         reply_errf(c->reply, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
     } else if (!parse_i64(c->argv[2], &id)) {

@@ -177,8 +177,11 @@ static void cmd_select(struct cmd *c)
 {
     int64_t index;
 
-    if (!parse_i64(c->argv[1], &index) || index < INT32_MIN || index > INT32_MAX) {
+    if (!parse_i64(c->argv[1], &index)) {
         reply_err(c->reply, WIRE_NOT_INTEGER);
+    } else if (index < INT32_MIN || index > INT32_MAX) {
+        reply_errf(c->reply, "ERR value is out of range, value must between %d and %d", INT32_MIN,
+                   INT32_MAX);
     } else if (index != 0) {
         reply_err(c->reply, WIRE_DB_INDEX);
     } else {
