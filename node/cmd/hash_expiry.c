@@ -29,10 +29,11 @@ static bool moment_arg(struct cmd *c, struct slice text, int64_t unit_ms, int64_
         reply_errf(c->reply, "ERR invalid expire time, must be >= 0");
         return false;
     }
-    if (__builtin_mul_overflow(n, unit_ms, &n) || __builtin_add_overflow(n, base_ms, &n) ||
-        n > MOMENT_MAX) {
-        n = MOMENT_MAX;
+    if (__builtin_mul_overflow(n, unit_ms, &n) || __builtin_add_overflow(n, base_ms, &n)) {
+        hash_err_expire_time(c);
+        return false;
     }
+    n = n < MOMENT_MAX ? n : MOMENT_MAX;
     /* 0 says "never" inside: the first millisecond of 1970 has passed as well. */
     *out = n == 0 ? 1 : n;
     return true;
@@ -323,6 +324,12 @@ static void cmd_hgetex(struct cmd *c)
         at = 3;
     } else {
         changes = false;
+    }
+    if (changes && at < c->argc &&
+        (unit_of(c->argv[at], &u) || slice_is_word(c->argv[at], "persist"))) {
+        reply_errf(c->reply,
+                   "ERR Only one of EX, PX, EXAT, PXAT or PERSIST arguments can be specified");
+        return;
     }
     if (!fields_arg(c, at, POSITIVE, &first)) {
         return;
