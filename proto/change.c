@@ -12,18 +12,18 @@
 #include "proto/change.pb-c.h"
 
 /* A tag: field number and wire type. */
-#define VARINT(number) ((number) << 3)
+#define VARINT(number)  ((number) << 3)
 #define FIXED64(number) ((number) << 3 | 1)
-#define LEN(number) ((number) << 3 | 2)
+#define LEN(number)     ((number) << 3 | 2)
 #define FIXED32(number) ((number) << 3 | 5)
 
 /* Longest varints. */
-#define LEN_MAX 10
+#define LEN_MAX         10
 /* All tags, lengths and numbers of an operation beside its bytes, generously. */
-#define OP_OVERHEAD 80
-#define FIELD_OVERHEAD 40
+#define OP_OVERHEAD     80
+#define FIELD_OVERHEAD  40
 /* What ending an operation may need to widen its two lengths. */
-#define END_OVERHEAD (2 * LEN_MAX)
+#define END_OVERHEAD    (2 * LEN_MAX)
 
 enum { SEQ_AT = 1, EPOCH_AT = 10, TIME_AT = 19, DATABASE_AT = 28 };
 
@@ -215,8 +215,7 @@ int change_put_string_ref(struct change_writer *w, struct slice key, uint64_t va
     return OK;
 }
 
-int change_put_range(struct change_writer *w, struct slice key, uint64_t offset,
-                     struct slice bytes)
+int change_put_range(struct change_writer *w, struct slice key, uint64_t offset, struct slice bytes)
 {
     uint64_t body = 1 + varint_size(offset) + bytes_size(bytes.len);
     char *p;

@@ -16,7 +16,7 @@
 
 /* Redis 7.2 has 241 commands and 150 subcommands; modules' commands and ours are fewer. */
 #define CMDS_MAX 1024
-#define FOLD 0x2020202020202020u
+#define FOLD     0x2020202020202020u
 
 struct place {
     uint64_t head, tail; /* folded */
@@ -28,7 +28,7 @@ struct place {
 
 static struct cmd_def *rows[CMDS_MAX];
 static uint16_t count;
-static struct place *places; /* owned; NULL until frozen */
+static struct place *places;  /* owned; NULL until frozen */
 static uint32_t places_count; /* a power of two */
 static uint32_t places_shift;
 
@@ -255,8 +255,8 @@ int cmd_key_indexes(const struct cmd_def *def, const struct slice *argv, uint32_
         n = range_indexes(&def->keys, argc, out, max);
         /* SORT and GEORADIUS write to the last key that a STORE announces. */
         for (uint32_t i = argc; i-- > (uint32_t)def->keys.first + 1;) {
-            if (i + 1 < argc && (slice_is_word(argv[i], "store") ||
-                                 slice_is_word(argv[i], "storedist"))) {
+            if (i + 1 < argc &&
+                (slice_is_word(argv[i], "store") || slice_is_word(argv[i], "storedist"))) {
                 n = take(out, max, n, i + 1);
                 break;
             }

@@ -15,35 +15,35 @@ struct cmd_def; /* one row */
 typedef void (*cmd_run_fn)(struct cmd *c);
 
 enum cmd_flag {
-    CMD_READ = 1 << 0,      /* reads keys */
-    CMD_WRITE = 1 << 1,     /* may change keys: runs in a section */
-    CMD_GROWS = 1 << 2,     /* may take memory: refused when it is out (Redis: denyoom) */
-    CMD_FAST = 1 << 3,      /* O(1) or O(log n) */
-    CMD_DOOR = 1 << 4,      /* about the connection: carried out at the door, never sent to a backend */
-    CMD_NOAUTH = 1 << 5,    /* may run before AUTH */
-    CMD_WHOLE = 1 << 6,     /* its keys are the whole database (KEYS, SCAN, FLUSHDB, DBSIZE …) */
-    CMD_ADMIN = 1 << 7,     /* about the server: Redis' admin and dangerous */
-    CMD_DANGEROUS = 1 << 8, /* Redis' category of that name, without admin */
-    CMD_OPERATOR = 1 << 9,  /* the operator's, not a tenant's */
-    CMD_LOADING = 1 << 10,  /* allowed while data is loaded */
-    CMD_STALE = 1 << 11,    /* allowed on a stale replica */
-    CMD_NOSCRIPT = 1 << 12, /* refused in scripts */
-    CMD_NOMULTI = 1 << 13,  /* refused in MULTI */
-    CMD_BLOCKING = 1 << 14, /* may wait for another client */
-    CMD_PUBSUB = 1 << 15,   /* allowed while subscribed in RESP2 */
-    CMD_QUIET = 1 << 16,    /* neither in MONITOR nor in SLOWLOG (secrets among its arguments) */
-    CMD_FREE = 1 << 17,     /* not billed */
-    CMD_RANDOM = 1 << 18,   /* Redis tip nondeterministic_output */
-    CMD_UNORDERED = 1 << 19,/* Redis tip nondeterministic_output_order */
-    CMD_INTERNAL = 1 << 20, /* left out of COMMAND and the manual */
-    CMD_TOUCHES = 1 << 21   /* counts as a look at the key for eviction even with CLIENT NO-TOUCH */
+    CMD_READ = 1 << 0,  /* reads keys */
+    CMD_WRITE = 1 << 1, /* may change keys: runs in a section */
+    CMD_GROWS = 1 << 2, /* may take memory: refused when it is out (Redis: denyoom) */
+    CMD_FAST = 1 << 3,  /* O(1) or O(log n) */
+    CMD_DOOR = 1 << 4,  /* about the connection: carried out at the door, never sent to a backend */
+    CMD_NOAUTH = 1 << 5,     /* may run before AUTH */
+    CMD_WHOLE = 1 << 6,      /* its keys are the whole database (KEYS, SCAN, FLUSHDB, DBSIZE …) */
+    CMD_ADMIN = 1 << 7,      /* about the server: Redis' admin and dangerous */
+    CMD_DANGEROUS = 1 << 8,  /* Redis' category of that name, without admin */
+    CMD_OPERATOR = 1 << 9,   /* the operator's, not a tenant's */
+    CMD_LOADING = 1 << 10,   /* allowed while data is loaded */
+    CMD_STALE = 1 << 11,     /* allowed on a stale replica */
+    CMD_NOSCRIPT = 1 << 12,  /* refused in scripts */
+    CMD_NOMULTI = 1 << 13,   /* refused in MULTI */
+    CMD_BLOCKING = 1 << 14,  /* may wait for another client */
+    CMD_PUBSUB = 1 << 15,    /* allowed while subscribed in RESP2 */
+    CMD_QUIET = 1 << 16,     /* neither in MONITOR nor in SLOWLOG (secrets among its arguments) */
+    CMD_FREE = 1 << 17,      /* not billed */
+    CMD_RANDOM = 1 << 18,    /* Redis tip nondeterministic_output */
+    CMD_UNORDERED = 1 << 19, /* Redis tip nondeterministic_output_order */
+    CMD_INTERNAL = 1 << 20,  /* left out of COMMAND and the manual */
+    CMD_TOUCHES = 1 << 21 /* counts as a look at the key for eviction even with CLIENT NO-TOUCH */
 };
 
 /* Where a command's keys are among its arguments (Redis' key specifications). */
 enum cmd_keys_kind {
     CMD_KEYS_NONE,
-    CMD_KEYS_RANGE, /* first, last (negative: from the end), step */
-    CMD_KEYS_COUNT, /* argv[first] says how many; they follow it, step apart */
+    CMD_KEYS_RANGE,  /* first, last (negative: from the end), step */
+    CMD_KEYS_COUNT,  /* argv[first] says how many; they follow it, step apart */
     CMD_KEYS_MOVABLE /* as RANGE, and more that only get_keys finds */
 };
 
@@ -52,12 +52,27 @@ struct cmd_keys {
     int16_t first, last, step;
 };
 
-#define KEYS_NONE {CMD_KEYS_NONE, 0, 0, 0}
-#define KEYS(first, last, step) {CMD_KEYS_RANGE, first, last, step}
-#define KEYS_COUNT(at, step) {CMD_KEYS_COUNT, at, 0, step}
+#define KEYS_NONE                                                                                  \
+    {                                                                                              \
+        CMD_KEYS_NONE, 0, 0, 0                                                                     \
+    }
+#define KEYS(first, last, step)                                                                    \
+    {                                                                                              \
+        CMD_KEYS_RANGE, first, last, step                                                          \
+    }
+#define KEYS_COUNT(at, step)                                                                       \
+    {                                                                                              \
+        CMD_KEYS_COUNT, at, 0, step                                                                \
+    }
 
 /* Redis 7's command tips: which shards are asked and how their replies become one. */
-enum cmd_request { CMD_BY_KEY, CMD_ALL_SHARDS, CMD_ALL_NODES, CMD_MULTI_SHARD, CMD_REQUEST_SPECIAL };
+enum cmd_request {
+    CMD_BY_KEY,
+    CMD_ALL_SHARDS,
+    CMD_ALL_NODES,
+    CMD_MULTI_SHARD,
+    CMD_REQUEST_SPECIAL
+};
 enum cmd_response {
     CMD_REPLY_DEFAULT, /* by key: in the order of the keys; without keys: an array of all */
     CMD_ONE_SUCCEEDED,
@@ -81,14 +96,18 @@ struct cmd_def {
     const char *summary;
     enum cmd_request request;
     enum cmd_response response;
-    struct cmd_def *subs; /* of a container, ends with CMD_END; each one's name without the container's */
+    struct cmd_def
+        *subs; /* of a container, ends with CMD_END; each one's name without the container's */
     /* private: filled in by cmd_register */
     const char *group;
     const struct cmd_def *parent;
     uint16_t id;
 };
 
-#define CMD_END {0}
+#define CMD_END                                                                                    \
+    {                                                                                              \
+        0                                                                                          \
+    }
 
 /* Redis' groups: "string", "bitmap", "generic", "hash", "connection", "server" … The rows are kept.
  * Two rows of one name end the process. */

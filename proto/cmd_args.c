@@ -8,6 +8,7 @@ struct parser {
     const char *p;
     struct cmd_args *out;
     int nesting;
+    bool again; /* "[...]" was seen: what is between these brackets may come again */
     bool failed;
 };
 
@@ -150,7 +151,7 @@ static bool at_repetition(struct parser *s, int *words)
         ahead.p += word.len;
         if (slice_is(word, SLICE("..."))) {
             blanks(&ahead);
-            return *ahead.p == ']';
+            return *ahead.p == ']' && *words > 0;
         }
     }
 }
@@ -168,7 +169,7 @@ static void parse_repetition(struct parser *s, struct list *l, int words)
         before = at;
         at = arg[at].next;
     }
-    if (l->count < words || !slice_is(peek_word(s), arg[at].name)) {
+    if (at < 0 || l->count < words || !slice_is(peek_word(s), arg[at].name)) {
         /* Nothing to repeat: it may come any number of times, also none. */
         while (words-- > 0) {
             struct slice word = peek_word(s);
@@ -300,8 +301,12 @@ static int16_t parse_choice(struct parser *s, char close)
         s->p++;
     }
     s->nesting--;
-    multiple = slice_is(peek_word(s), SLICE("...")); /* [a | b ...]: any of them, again and again */
-    s->p += multiple ? 3 : 0;
+    multiple = s->again;
+    s->again = false;
+    if (slice_is(peek_word(s), SLICE("..."))) { /* [a | b ...]: any of them, again and again */
+        multiple = true;
+        s->p += 3;
+    }
     blanks(s);
     if (*s->p != close) {
         s->failed = true;
@@ -332,6 +337,9 @@ static struct list parse_sequence(struct parser *s)
 
         if (at_repetition(s, &words)) {
             parse_repetition(s, &l, words);
+        } else if (strncmp(s->p, "[...]", 5) == 0) {
+            s->again = true;
+            s->p += 5;
         } else if (*s->p == '[') {
             int16_t i = parse_choice(s, ']');
 
@@ -361,5 +369,5 @@ bool cmd_args_parse(const char *text, struct cmd_args *out)
     out->count = 0;
     out->first = parse_sequence(&s).first;
     blanks(&s);
-    return !s.failed && *s.p == '\0';
+    return !s.failed && !s.again && *s.p == '\0';
 }

@@ -37,11 +37,20 @@ static void put_name(struct reply *r, const struct cmd_def *def)
 static const char *group_category(const struct cmd_def *def)
 {
     static const char *const of_group[][2] = {
-        {"generic", "@keyspace"},   {"string", "@string"},           {"bitmap", "@bitmap"},
-        {"hash", "@hash"},          {"list", "@list"},               {"set", "@set"},
-        {"sorted-set", "@sortedset"}, {"stream", "@stream"},         {"geo", "@geo"},
-        {"hyperloglog", "@hyperloglog"}, {"connection", "@connection"},
-        {"transactions", "@transaction"}, {"scripting", "@scripting"}, {"pubsub", "@pubsub"},
+        {"generic", "@keyspace"},
+        {"string", "@string"},
+        {"bitmap", "@bitmap"},
+        {"hash", "@hash"},
+        {"list", "@list"},
+        {"set", "@set"},
+        {"sorted-set", "@sortedset"},
+        {"stream", "@stream"},
+        {"geo", "@geo"},
+        {"hyperloglog", "@hyperloglog"},
+        {"connection", "@connection"},
+        {"transactions", "@transaction"},
+        {"scripting", "@scripting"},
+        {"pubsub", "@pubsub"},
         {"json", "@json"},
     };
 
@@ -93,10 +102,10 @@ static void put_flags(struct reply *r, const struct cmd_def *def)
         uint32_t flag;
         const char *name;
     } names[] = {
-        {CMD_WRITE, "write"},          {CMD_READ, "readonly"},     {CMD_GROWS, "denyoom"},
-        {CMD_ADMIN, "admin"},          {CMD_NOSCRIPT, "noscript"}, {CMD_BLOCKING, "blocking"},
-        {CMD_LOADING, "loading"},      {CMD_STALE, "stale"},       {CMD_QUIET, "skip_monitor"},
-        {CMD_QUIET, "skip_slowlog"},   {CMD_FAST, "fast"},         {CMD_NOAUTH, "no_auth"},
+        {CMD_WRITE, "write"},        {CMD_READ, "readonly"},     {CMD_GROWS, "denyoom"},
+        {CMD_ADMIN, "admin"},        {CMD_NOSCRIPT, "noscript"}, {CMD_BLOCKING, "blocking"},
+        {CMD_LOADING, "loading"},    {CMD_STALE, "stale"},       {CMD_QUIET, "skip_monitor"},
+        {CMD_QUIET, "skip_slowlog"}, {CMD_FAST, "fast"},         {CMD_NOAUTH, "no_auth"},
         {CMD_NOMULTI, "no_multi"},
     };
     size_t at = reply_array_later(r);

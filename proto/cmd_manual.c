@@ -63,9 +63,10 @@ static bool group_seen(uint16_t id)
 
 int cmd_doc_markdown(struct buf *out)
 {
-    if (buf_append_str(out, "# Commands\n\n"
-                            "Generated from the command table by `make docs`. \"Since\" is the release "
-                            "of Redis that brought a\ncommand, or ours.\n") != OK) {
+    if (buf_append_str(out,
+                       "# Commands\n\n"
+                       "Generated from the command table by `make docs`. \"Since\" is the release "
+                       "of Redis that brought a\ncommand, or ours.\n") != OK) {
         return ERR_NOMEM;
     }
     for (uint16_t id = 0; id < cmd_count(); id++) {

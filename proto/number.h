@@ -9,9 +9,9 @@
 #include "base/slice.h"
 
 /* What the printers may write; no NUL is counted, and none is promised. */
-#define NUMBER_INT_MAX 24
+#define NUMBER_INT_MAX    24
 #define NUMBER_DOUBLE_MAX 32
-#define NUMBER_HUMAN_MAX 5120 /* the largest long double has 4933 digits before its point */
+#define NUMBER_HUMAN_MAX  5120 /* the largest long double has 4933 digits before its point */
 
 /* A 64-bit integer as a string value holds one: "-?[1-9][0-9]*" or "0", so that printing it again
  * gives the same bytes. *out is written on success only. */

@@ -6,7 +6,7 @@
 #include "proto/number.h"
 
 /* A type byte, the digits of a count and CRLF. */
-#define HEAD_MAX (1 + BUF_I64_MAX + 2)
+#define HEAD_MAX    (1 + BUF_I64_MAX + 2)
 /* What reply_array_later() leaves: enough for a count of one digit. */
 #define LATER_BYTES 4
 

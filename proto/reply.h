@@ -21,10 +21,10 @@ enum reply_flag {
     REPLY_ALWAYS = 8   /* set by a door that wants to see every reply (CLIENT REPLY) */
 };
 
-#define REPLY_MARK '\x01'
-#define REPLY_MARK_NULL_ARRAY 'a'   /* before a null: *-1 in RESP2, not $-1 */
+#define REPLY_MARK              '\x01'
+#define REPLY_MARK_NULL_ARRAY   'a' /* before a null: *-1 in RESP2, not $-1 */
 #define REPLY_MARK_MAP_OF_PAIRS 'p' /* before a map: an array of pairs in RESP2, not a flat one */
-#define REPLY_MARK_FLAT_PAIRS 'f'   /* before an array of pairs: flat in RESP2 (ZRANGE WITHSCORES) */
+#define REPLY_MARK_FLAT_PAIRS   'f' /* before an array of pairs: flat in RESP2 (ZRANGE WITHSCORES) */
 
 enum wire_err {
 #define WIRE_ERR(symbol, text, http) WIRE_##symbol,
@@ -73,9 +73,10 @@ void reply_bulk(struct reply *r, struct slice bytes);
 void reply_int(struct reply *r, int64_t value);
 void reply_null(struct reply *r);
 void reply_null_array(struct reply *r);
-void reply_double(struct reply *r, double value);   /* , in RESP3; a bulk in RESP2: the shortest that reads back */
-void reply_bool(struct reply *r, bool value);       /* # in RESP3; 1 or 0 in RESP2 */
-void reply_big(struct reply *r, struct slice digits);  /* ( in RESP3; a bulk in RESP2 */
+void reply_double(struct reply *r,
+                  double value); /* , in RESP3; a bulk in RESP2: the shortest that reads back */
+void reply_bool(struct reply *r, bool value);         /* # in RESP3; 1 or 0 in RESP2 */
+void reply_big(struct reply *r, struct slice digits); /* ( in RESP3; a bulk in RESP2 */
 void reply_verbatim(struct reply *r, const char *format3, struct slice text); /* = ; a bulk */
 /* A bulk in pieces: the sum of the pieces' lengths is len. */
 void reply_bulk_begin(struct reply *r, size_t len);
@@ -87,7 +88,8 @@ void reply_array(struct reply *r, size_t n);
 void reply_set(struct reply *r, size_t n);
 void reply_map(struct reply *r, size_t n);          /* flat in RESP2 */
 void reply_map_of_pairs(struct reply *r, size_t n); /* [[k, v] …] in RESP2 */
-void reply_pairs(struct reply *r, size_t n);        /* [[k, v] …] in RESP3, flat in RESP2; each pair: reply_array(r, 2) */
+void reply_pairs(struct reply *r,
+                 size_t n); /* [[k, v] …] in RESP3, flat in RESP2; each pair: reply_array(r, 2) */
 void reply_push(struct reply *r, size_t n);
 /* When the count is known only at the end: at = reply_array_later(r); …; reply_array_count(r, at, n). */
 size_t reply_array_later(struct reply *r);

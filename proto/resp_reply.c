@@ -5,7 +5,7 @@
 
 /* More is a length that no reply of ours announces, and sums of it could overflow. */
 #define COUNT_MAX UINT32_MAX
-#define BULK_MAX (UINT64_C(1) << 40)
+#define BULK_MAX  (UINT64_C(1) << 40)
 
 /* The number in [p, end), or false. "-1" is told by *null. */
 static bool head_number(const char *p, const char *end, uint64_t *out, bool *null)
@@ -58,7 +58,8 @@ static enum parse read_bulk(struct resp_reader *r, struct resp_value *v, size_t 
     return PARSE_DONE;
 }
 
-static enum parse read_aggregate(struct resp_reader *r, struct resp_value *v, size_t head, size_t cr)
+static enum parse read_aggregate(struct resp_reader *r, struct resp_value *v, size_t head,
+                                 size_t cr)
 {
     uint64_t n;
 
@@ -380,7 +381,8 @@ static void settle(struct reply *r, size_t from, struct buf *scratch,
 HOT void resp_reply_settle2(struct reply *r, size_t from, struct buf *scratch)
 {
     /* A miss: by far the most frequent reply that differs. */
-    if (LIKELY(r->out.len - from == 3) && r->out.ptr[from] == '_' && buf_reserve(&r->out, 2) == OK) {
+    if (LIKELY(r->out.len - from == 3) && r->out.ptr[from] == '_' &&
+        buf_reserve(&r->out, 2) == OK) {
         memcpy(r->out.ptr + from, "$-1\r\n", 5);
         r->out.len = from + 5;
         return;

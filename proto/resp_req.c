@@ -20,8 +20,8 @@ enum { START, COUNT, HEADER, BULK, LINE };
 #define UNAUTH_ARGS_MAX 10
 #define UNAUTH_BULK_MAX 16384
 /* An array that grew beyond is given back when its request is over. */
-#define ARGS_KEPT 1024
-#define SCRATCH_KEPT 16384
+#define ARGS_KEPT       1024
+#define SCRATCH_KEPT    16384
 
 void resp_req_init(struct resp_req *r)
 {
@@ -136,8 +136,8 @@ static bool line_number(const char *p, const char *end, int64_t *out)
 /* Finds the CR that ends the line at r->line_at, looking only at bytes not looked at before.
  * PARSE_DONE: *cr is where, and the byte behind it is there too. As in Redis, that byte is not
  * compared with LF. */
-static enum parse find_line(struct resp_req *r, struct slice in, size_t line_max, const char *toolong,
-                            size_t *cr, size_t *used)
+static enum parse find_line(struct resp_req *r, struct slice in, size_t line_max,
+                            const char *toolong, size_t *cr, size_t *used)
 {
     size_t from = r->at > r->line_at ? r->at : r->line_at;
     const char *found = from < in.len ? memchr(in.ptr + from, '\r', in.len - from) : NULL;
@@ -399,8 +399,7 @@ static const char *split_line(struct resp_req *r, const char *p, const char *end
 static enum parse parse_inline(struct resp_req *r, struct slice in,
                                const struct resp_limits *limits, size_t *used)
 {
-    const char *lf =
-        r->at < in.len ? memchr(in.ptr + r->at, '\n', in.len - (size_t)r->at) : NULL;
+    const char *lf = r->at < in.len ? memchr(in.ptr + r->at, '\n', in.len - (size_t)r->at) : NULL;
     size_t len = lf == NULL ? in.len : (size_t)(lf - in.ptr);
     const char *error;
 
@@ -427,8 +426,7 @@ HOT enum parse resp_req_parse(struct resp_req *r, struct slice in, const struct 
             return more(r, 0, 1);
         }
         if (LIKELY(in.len >= 4) && LIKELY(in.ptr[0] == '*') && LIKELY(in.ptr[2] == '\r') &&
-            LIKELY(in.ptr[1] >= '1') && LIKELY(in.ptr[1] <= '9') &&
-            LIKELY(limits->args_max >= 9)) {
+            LIKELY(in.ptr[1] >= '1') && LIKELY(in.ptr[1] <= '9') && LIKELY(limits->args_max >= 9)) {
             r->args_due = (uint32_t)(in.ptr[1] - '0');
             r->at = r->line_at = 4;
             r->state = HEADER;

@@ -34,17 +34,17 @@ struct resp_arg {
 
 struct resp_req {
     uint32_t argc;
-    struct resp_arg *args;  /* of argc; resp_req_arg() reads them */
-    const char *error;      /* after PARSE_BAD: Redis' text, without the code ERR */
-    char error_text[48];    /* private: where a text names a byte */
+    struct resp_arg *args; /* of argc; resp_req_arg() reads them */
+    const char *error;     /* after PARSE_BAD: Redis' text, without the code ERR */
+    char error_text[48];   /* private: where a text names a byte */
     /* private */
     uint8_t state;
-    bool is_inline;         /* arguments lie in scratch, not in the input */
+    bool is_inline; /* arguments lie in scratch, not in the input */
     uint32_t args_cap;
-    uint32_t args_due;      /* announced and not complete */
+    uint32_t args_due; /* announced and not complete */
     uint64_t bulk_len;
-    uint64_t at;            /* bytes judged so far */
-    uint64_t line_at;       /* where the line being read starts */
+    uint64_t at;      /* bytes judged so far */
+    uint64_t line_at; /* where the line being read starts */
     uint64_t wants;
     struct buf scratch;
     struct resp_arg few[RESP_REQ_ARGS_INLINE];

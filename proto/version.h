@@ -4,6 +4,6 @@
 
 #define VERSION_GODWIT "0.1.0"
 /* What HELLO and INFO tell clients that look for features by version. */
-#define VERSION_REDIS "7.2.4"
+#define VERSION_REDIS  "7.2.4"
 
 #endif

@@ -2,8 +2,8 @@
  *
  *    gcc -O2 -D_GNU_SOURCE -DGODWIT_RELEASE=1 -I. tests/micro/proto.c build/release/libgodwit.a \
  *        -ljemalloc -lurcu-qsbr -lprotobuf-c -lsodium -lxxhash -lm -o /tmp/micro && /tmp/micro */
-#include "proto/cmd.h"
 #include "proto/change.h"
+#include "proto/cmd.h"
 #include "proto/reply.h"
 #include "proto/resp_req.h"
 
@@ -40,8 +40,9 @@ static void measure_requests(void)
 {
     static const struct resp_limits limits = {1u << 20, 512u << 20, 65536, false};
     struct slice get = SLICE("*2\r\n$3\r\nGET\r\n$16\r\nkey:000000012345\r\n");
-    struct slice set = SLICE("*3\r\n$3\r\nSET\r\n$16\r\nkey:000000012345\r\n$64\r\n"
-                             "0123456789012345678901234567890123456789012345678901234567890123\r\n");
+    struct slice set =
+        SLICE("*3\r\n$3\r\nSET\r\n$16\r\nkey:000000012345\r\n$64\r\n"
+              "0123456789012345678901234567890123456789012345678901234567890123\r\n");
     struct slice line = SLICE("SET key:000000012345 \"a value\"\r\n");
     struct resp_req r;
     size_t used;
@@ -78,11 +79,13 @@ static void measure_look_ups(void)
                                     {.name = "INCRBYFLOAT", .arity = 3},
                                     {.name = "HPEXPIRETIME", .arity = -5},
                                     CMD_END};
-    struct slice names[] = {SLICE("GET"), SLICE("set"), SLICE("IncrByFloat"), SLICE("HPEXPIRETIME")};
+    struct slice names[] = {SLICE("GET"), SLICE("set"), SLICE("IncrByFloat"),
+                            SLICE("HPEXPIRETIME")};
 
     cmd_register("string", rows);
     cmd_freeze();
-    MEASURE("find, four names in turn", if (cmd_find(names[i & 3]) == NULL) { return; });
+    MEASURE(
+        "find, four names in turn", if (cmd_find(names[i & 3]) == NULL) { return; });
     cmd_thaw();
 }
 
@@ -94,15 +97,18 @@ static void measure_changes(void)
     struct change_writer w;
 
     change_writer_init(&w);
-    MEASURE("change head + put_string", out.len = 0; if (change_begin(&w, &out, 1) != 0 ||
-                                                 change_put_string(&w, k, v, 0) != 0) { return; });
+    MEASURE(
+        "change head + put_string", out.len = 0;
+        if (change_begin(&w, &out, 1) != 0 || change_put_string(&w, k, v, 0) != 0) { return; });
     struct change_mark m = change_mark(&w);
-    MEASURE("change put_string 16+64", change_rewind(&w, m);
-            if (change_put_string(&w, k, v, 0) != 0) { return; });
-    MEASURE("change one field 16+64", change_rewind(&w, m);
-            if (change_put_fields_begin(&w, k, false, 0) != 0 || change_field(&w, k, v, 0) != 0) {
-                return;
-            } change_put_fields_end(&w));
+    MEASURE(
+        "change put_string 16+64", change_rewind(&w, m);
+        if (change_put_string(&w, k, v, 0) != 0) { return; });
+    MEASURE(
+        "change one field 16+64", change_rewind(&w, m);
+        if (change_put_fields_begin(&w, k, false, 0) != 0 || change_field(&w, k, v, 0) != 0) {
+            return;
+        } change_put_fields_end(&w));
     change_writer_fini(&w);
     buf_fini(&out);
 }

@@ -9,10 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define OPS_MAX 6
+#define OPS_MAX    6
 #define FIELDS_MAX 5
 /* Over the borders of one-, two- and three-byte lengths. */
-#define BYTES_MAX 40000
+#define BYTES_MAX  40000
 
 /* A Change twice: by the writer, and as protobuf-c's structs. */
 static struct rand chance;
@@ -394,8 +394,7 @@ static void without_memory_nothing_is_written(void)
         }
         /* Whatever was written is still a Change. */
         if (out.len >= CHANGE_HEAD_BYTES && w.refs_count == 0) {
-            Godwit__Change *back =
-                godwit__change__unpack(NULL, out.len, (const uint8_t *)out.ptr);
+            Godwit__Change *back = godwit__change__unpack(NULL, out.len, (const uint8_t *)out.ptr);
 
             CU_ASSERT_PTR_NOT_NULL_FATAL(back);
             CU_ASSERT_EQUAL(back->n_ops, w.ops);

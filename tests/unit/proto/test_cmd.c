@@ -89,10 +89,20 @@ static void every_row_is_found_in_any_case(void)
 static void what_is_no_name_is_not_found(void)
 {
     static const struct slice none[] = {
-        SLICE(""), SLICE("G"), SLICE("GE"), SLICE("GETT"), SLICE("ENCODING"), SLICE("HELP"),
+        SLICE(""),
+        SLICE("G"),
+        SLICE("GE"),
+        SLICE("GETT"),
+        SLICE("ENCODING"),
+        SLICE("HELP"),
         SLICE("GETBIT\x12"), /* with bit 0x20 set this would be GETBIT2 */
-        SLICE("RESTORE\rASKING"), SLICE("PEXPIREABOUTXXWORNEVER"), SLICE("\0\0\0"), SLICE("b"),
-        SLICE("get\0"), SLICE("AB\0"), SLICE("[ET"),
+        SLICE("RESTORE\rASKING"),
+        SLICE("PEXPIREABOUTXXWORNEVER"),
+        SLICE("\0\0\0"),
+        SLICE("b"),
+        SLICE("get\0"),
+        SLICE("AB\0"),
+        SLICE("[ET"),
     };
 
     fill();
@@ -231,12 +241,14 @@ static void syntax_texts_become_trees(void)
          "key:key option:oneof?*( GET:block/GET( encoding:str offset:int) option:block( "
          "option:oneof/OVERFLOW?( WRAP:token/WRAP SAT:token/SAT) SET:block/SET( encoding:str "
          "offset:int value:str)))"},
+        {"[a <B | C> [...]]", "a:block?*( a:str option:oneof( B:token/B C:token/C))"},
         {"[protover [AUTH username password] [SETNAME clientname]]",
          "protover:block?( protover:int AUTH:block/AUTH?( username:str password:str) "
          "clientname:str/SETNAME?)"},
     };
-    static const char *const bad[] = {"key [", "key ]", "[]", "a | b", "<a", "...", "[a|]",
-                                      "[[[[[[[[[[a]]]]]]]]]]"};
+    static const char *const bad[] = {
+        "key [", "a [...]", "[...]", "key ]", "[]",
+        "a | b", "<a",      "...",   "[a|]",  "[[[[[[[[[[a]]]]]]]]]]"};
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct cmd_args args;
@@ -275,18 +287,22 @@ static void info_and_docs_are_in_redis_form(void)
     fill();
     reply_init(&r);
     cmd_doc_command_info(&r, names, 2);
-    expect_reply(&r, SLICE("*2\r\n*10\r\n$3\r\nget\r\n:2\r\n~2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n"
-                           "~3\r\n+@string\r\n+@read\r\n+@fast\r\n~0\r\n~1\r\n%3\r\n$5\r\nflags\r\n~2\r\n"
-                           "+RO\r\n+access\r\n$12\r\nbegin_search\r\n%2\r\n$4\r\ntype\r\n$5\r\nindex\r\n"
-                           "$4\r\nspec\r\n%1\r\n$5\r\nindex\r\n:1\r\n$9\r\nfind_keys\r\n%2\r\n$4\r\ntype\r\n"
-                           "$5\r\nrange\r\n$4\r\nspec\r\n%3\r\n$7\r\nlastkey\r\n:0\r\n$7\r\nkeystep\r\n:1\r\n"
-                           "$5\r\nlimit\r\n:0\r\n*0\r\n_\r\n"));
+    expect_reply(
+        &r,
+        SLICE("*2\r\n*10\r\n$3\r\nget\r\n:2\r\n~2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n"
+              "~3\r\n+@string\r\n+@read\r\n+@fast\r\n~0\r\n~1\r\n%3\r\n$5\r\nflags\r\n~2\r\n"
+              "+RO\r\n+access\r\n$12\r\nbegin_search\r\n%2\r\n$4\r\ntype\r\n$5\r\nindex\r\n"
+              "$4\r\nspec\r\n%1\r\n$5\r\nindex\r\n:1\r\n$9\r\nfind_keys\r\n%2\r\n$4\r\ntype\r\n"
+              "$5\r\nrange\r\n$4\r\nspec\r\n%3\r\n$7\r\nlastkey\r\n:0\r\n$7\r\nkeystep\r\n:1\r\n"
+              "$5\r\nlimit\r\n:0\r\n*0\r\n_\r\n"));
     cmd_doc_command_docs(&r, names, 3);
-    expect_reply(&r, SLICE("%2\r\n$3\r\nget\r\n%4\r\n$7\r\nsummary\r\n$10\r\nThe value.\r\n$5\r\nsince\r\n"
-                           "$5\r\n1.0.0\r\n$5\r\ngroup\r\n$6\r\nstring\r\n$9\r\narguments\r\n*1\r\n%3\r\n"
-                           "$4\r\nname\r\n$3\r\nkey\r\n$4\r\ntype\r\n$3\r\nkey\r\n$14\r\nkey_spec_index\r\n"
-                           ":0\r\n$11\r\nobject|help\r\n%3\r\n$7\r\nsummary\r\n$5\r\nHelp.\r\n$5\r\nsince\r\n"
-                           "$5\r\n6.2.0\r\n$5\r\ngroup\r\n$7\r\ngeneric\r\n"));
+    expect_reply(
+        &r,
+        SLICE("%2\r\n$3\r\nget\r\n%4\r\n$7\r\nsummary\r\n$10\r\nThe value.\r\n$5\r\nsince\r\n"
+              "$5\r\n1.0.0\r\n$5\r\ngroup\r\n$6\r\nstring\r\n$9\r\narguments\r\n*1\r\n%3\r\n"
+              "$4\r\nname\r\n$3\r\nkey\r\n$4\r\ntype\r\n$3\r\nkey\r\n$14\r\nkey_spec_index\r\n"
+              ":0\r\n$11\r\nobject|help\r\n%3\r\n$7\r\nsummary\r\n$5\r\nHelp.\r\n$5\r\nsince\r\n"
+              "$5\r\n6.2.0\r\n$5\r\ngroup\r\n$7\r\ngeneric\r\n"));
     /* Everything at once is one whole reply: what announces a count has so many. */
     for (int what = 0; what < 3; what++) {
         struct resp_reader in;
@@ -334,14 +350,18 @@ static void getkeys_and_list_answer_as_redis(void)
     }
     argc = split("RENAME a b", argv);
     cmd_doc_command_getkeysandflags(&r, argv, argc);
-    expect_reply(&r, SLICE("*2\r\n*2\r\n$1\r\na\r\n~3\r\n+RW\r\n+access\r\n+delete\r\n*2\r\n$1\r\nb\r\n~2\r\n"
-                           "+OW\r\n+update\r\n"));
+    expect_reply(
+        &r,
+        SLICE("*2\r\n*2\r\n$1\r\na\r\n~3\r\n+RW\r\n+access\r\n+delete\r\n*2\r\n$1\r\nb\r\n~2\r\n"
+              "+OW\r\n+update\r\n"));
     argc = split("FILTERBY PATTERN *ET", argv);
     cmd_doc_command_list(&r, argv, argc);
     expect_reply(&r, SLICE("~3\r\n$3\r\nget\r\n$3\r\nset\r\n$4\r\nmset\r\n"));
     argc = split("FILTERBY ACLCAT read", argv);
     cmd_doc_command_list(&r, argv, argc);
-    expect_reply(&r, SLICE("~4\r\n$3\r\nget\r\n$7\r\ngetbit2\r\n$15\r\nobject|encoding\r\n$6\r\nzunion\r\n"));
+    expect_reply(
+        &r,
+        SLICE("~4\r\n$3\r\nget\r\n$7\r\ngetbit2\r\n$15\r\nobject|encoding\r\n$6\r\nzunion\r\n"));
     argc = split("FILTERBY", argv);
     cmd_doc_command_list(&r, argv, argc);
     expect_reply(&r, SLICE("-ERR syntax error\r\n"));

@@ -111,7 +111,8 @@ static void keys_lie_within_the_shortest_call(void)
             continue;
         }
         /* A range up to the end may be empty: UNLINK without keys. */
-        if (def->keys.first >= least + (def->keys.last < 0) || def->keys.last >= least || def->keys.step < 1) {
+        if (def->keys.first >= least + (def->keys.last < 0) || def->keys.last >= least ||
+            def->keys.step < 1) {
             complain(def, "its keys are beyond its arity");
         }
         if ((def->flags & (CMD_READ | CMD_WRITE)) == 0) {

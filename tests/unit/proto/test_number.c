@@ -75,13 +75,17 @@ static void doubles_are_read_as_redis_reads_them(void)
         bool ok;
         long double value;
     } rows[] = {
-        {SLICE("1.5"), true, 1.5L},      {SLICE("-2e3"), true, -2000},  {SLICE("+1"), true, 1},
-        {SLICE("0x10"), true, 16},       {SLICE("inf"), true, INFINITY}, {SLICE("-Infinity"), true, -INFINITY},
-        {SLICE(".5"), true, 0.5L},       {SLICE("5."), true, 5},        {SLICE("1e308"), true, 1e308L},
-        {SLICE("nan"), false, 0},        {SLICE(""), false, 0},         {SLICE(" 1"), false, 0},
-        {SLICE("\t1"), false, 0},        {SLICE("1 "), false, 0},       {SLICE("1\0"), false, 0},
-        {SLICE("\0"), false, 0},         {SLICE("1e5000"), false, 0},   {SLICE("1e-5000"), false, 0},
-        {SLICE("abc"), false, 0},        {SLICE("1,5"), false, 0},      {SLICE("1e"), false, 0},
+        {SLICE("1.5"), true, 1.5L},     {SLICE("-2e3"), true, -2000},
+        {SLICE("+1"), true, 1},         {SLICE("0x10"), true, 16},
+        {SLICE("inf"), true, INFINITY}, {SLICE("-Infinity"), true, -INFINITY},
+        {SLICE(".5"), true, 0.5L},      {SLICE("5."), true, 5},
+        {SLICE("1e308"), true, 1e308L}, {SLICE("nan"), false, 0},
+        {SLICE(""), false, 0},          {SLICE(" 1"), false, 0},
+        {SLICE("\t1"), false, 0},       {SLICE("1 "), false, 0},
+        {SLICE("1\0"), false, 0},       {SLICE("\0"), false, 0},
+        {SLICE("1e5000"), false, 0},    {SLICE("1e-5000"), false, 0},
+        {SLICE("abc"), false, 0},       {SLICE("1,5"), false, 0},
+        {SLICE("1e"), false, 0},
     };
     char wide[NUMBER_HUMAN_MAX + 1];
 
@@ -89,7 +93,8 @@ static void doubles_are_read_as_redis_reads_them(void)
         long double value = 0;
 
         CU_ASSERT_EQUAL(number_parse_double(unit_guard(rows[i].text), &value), rows[i].ok);
-        CU_ASSERT(!rows[i].ok || value == rows[i].value || fabsl(value / rows[i].value - 1) < 1e-15L);
+        CU_ASSERT(!rows[i].ok || value == rows[i].value ||
+                  fabsl(value / rows[i].value - 1) < 1e-15L);
     }
     memset(wide, '0', sizeof(wide)); /* longer than any number needs to be */
 
@@ -157,9 +162,10 @@ static void human_form_has_no_exponent(void)
         long double value;
         const char *text;
     } rows[] = {
-        {10.6L, "10.6"}, {5000, "5000"},  {-0.0L, "0"},      {0.1L + 0.2L, "0.3"},
-        {-1.5L, "-1.5"}, {1e17L, "100000000000000000"},      {INFINITY, "inf"},
-        {-INFINITY, "-inf"}, {NAN, "nan"}, {3e-18L, "0"},     {100, "100"},
+        {10.6L, "10.6"},      {5000, "5000"},      {-0.0L, "0"},
+        {0.1L + 0.2L, "0.3"}, {-1.5L, "-1.5"},     {1e17L, "100000000000000000"},
+        {INFINITY, "inf"},    {-INFINITY, "-inf"}, {NAN, "nan"},
+        {3e-18L, "0"},        {100, "100"},
     };
     char out[NUMBER_HUMAN_MAX];
 

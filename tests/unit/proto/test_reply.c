@@ -47,11 +47,16 @@ static void each_kind_has_its_bytes_and_flags(void)
     reply_int(&r, -7);
     reply_int(&r, INT64_MIN);
     reply_int(&r, INT64_MAX);
-    expect(&r, SLICE(":0\r\n:99\r\n:100\r\n:-7\r\n:-9223372036854775808\r\n:9223372036854775807\r\n"), 0);
+    expect(&r,
+           SLICE(":0\r\n:99\r\n:100\r\n:-7\r\n:-9223372036854775808\r\n:9223372036854775807\r\n"),
+           0);
     reply_null(&r);
     expect(&r, SLICE("_\r\n"), REPLY_DIFFERS);
     reply_null_array(&r);
-    expect(&r, SLICE("\x01" "a_\r\n"), marked);
+    expect(&r,
+           SLICE("\x01"
+                 "a_\r\n"),
+           marked);
     reply_double(&r, 1.5);
     reply_double(&r, -INFINITY);
     expect(&r, SLICE(",1.5\r\n,-inf\r\n"), REPLY_DIFFERS);
@@ -79,7 +84,10 @@ static void each_kind_has_its_bytes_and_flags(void)
     reply_map_of_pairs(&r, 1);
     expect(&r, SLICE("\x01p%1\r\n"), marked);
     reply_pairs(&r, 1);
-    expect(&r, SLICE("\x01" "f*1\r\n"), marked);
+    expect(&r,
+           SLICE("\x01"
+                 "f*1\r\n"),
+           marked);
     reply_fini(&r);
 }
 
@@ -233,10 +241,7 @@ static void without_memory_the_rest_is_dropped(void)
 }
 
 const struct unit_test test_reply[] = {
-    UNIT(each_kind_has_its_bytes_and_flags),
-    UNIT(errors_are_one_line_and_counted),
-    UNIT(counts_may_come_at_the_end),
-    UNIT(settle_is_called_for_watched_flags_only),
-    UNIT(without_memory_the_rest_is_dropped),
-    UNIT_END,
+    UNIT(each_kind_has_its_bytes_and_flags),  UNIT(errors_are_one_line_and_counted),
+    UNIT(counts_may_come_at_the_end),         UNIT(settle_is_called_for_watched_flags_only),
+    UNIT(without_memory_the_rest_is_dropped), UNIT_END,
 };

@@ -9,12 +9,15 @@
 #include <stdio.h>
 
 #define A "\x01"
-#define MARKED_NULL "\x01"                                                                         \
-                    "a_\r\n"
-#define MARKED_MAP "\x01"                                                                          \
-                   "p%"
-#define MARKED_PAIRS "\x01"                                                                        \
-                     "f*"
+#define MARKED_NULL                                                                                \
+    "\x01"                                                                                         \
+    "a_\r\n"
+#define MARKED_MAP                                                                                 \
+    "\x01"                                                                                         \
+    "p%"
+#define MARKED_PAIRS                                                                               \
+    "\x01"                                                                                         \
+    "f*"
 
 /* clang-format off */
 static const struct {
@@ -148,7 +151,8 @@ static void nesting_is_bounded_where_it_is_followed(void)
 
 static void strips_marks_and_nothing_else(void)
 {
-    struct slice marked = SLICE("*3\r\n" MARKED_NULL MARKED_MAP "1\r\n:1\r\n$4\r\n\x01p%1\r\n#t\r\n");
+    struct slice marked =
+        SLICE("*3\r\n" MARKED_NULL MARKED_MAP "1\r\n:1\r\n$4\r\n\x01p%1\r\n#t\r\n");
     struct slice plain = SLICE("*3\r\n_\r\n%1\r\n:1\r\n$4\r\n\x01p%1\r\n#t\r\n");
     struct buf out = {0};
 
@@ -225,12 +229,8 @@ static void without_memory_it_says_so(void)
 }
 
 const struct unit_test test_resp_reply[] = {
-    UNIT(says_in_resp2_what_redis_says),
-    UNIT(refuses_what_is_no_whole_reply),
-    UNIT(every_cut_asks_for_more),
-    UNIT(nesting_is_bounded_where_it_is_followed),
-    UNIT(strips_marks_and_nothing_else),
-    UNIT(settles_one_reply_of_many),
-    UNIT(without_memory_it_says_so),
-    UNIT_END,
+    UNIT(says_in_resp2_what_redis_says), UNIT(refuses_what_is_no_whole_reply),
+    UNIT(every_cut_asks_for_more),       UNIT(nesting_is_bounded_where_it_is_followed),
+    UNIT(strips_marks_and_nothing_else), UNIT(settles_one_reply_of_many),
+    UNIT(without_memory_it_says_so),     UNIT_END,
 };

@@ -235,8 +235,9 @@ static void a_promise_takes_no_memory(void)
 
 static void without_memory_the_request_is_refused(void)
 {
-    static const char ten[] = "*10\r\n$1\r\n0\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n3\r\n$1\r\n4\r\n$1\r\n5\r\n"
-                              "$1\r\n6\r\n$1\r\n7\r\n$1\r\n8\r\n$1\r\n9\r\n";
+    static const char ten[] =
+        "*10\r\n$1\r\n0\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n3\r\n$1\r\n4\r\n$1\r\n5\r\n"
+        "$1\r\n6\r\n$1\r\n7\r\n$1\r\n8\r\n$1\r\n9\r\n";
     static const char *const rows[] = {ten, "PING\r\n"};
 
     for (size_t i = 0; i < 2; i++) {
@@ -253,12 +254,8 @@ static void without_memory_the_request_is_refused(void)
 }
 
 const struct unit_test test_resp_req[] = {
-    UNIT(reads_requests_of_both_kinds),
-    UNIT(resumes_at_every_split),
-    UNIT(refuses_with_redis_words_and_the_place),
-    UNIT(strangers_may_send_little),
-    UNIT(a_large_bulk_says_how_much_is_missing),
-    UNIT(a_promise_takes_no_memory),
-    UNIT(without_memory_the_request_is_refused),
-    UNIT_END,
+    UNIT(reads_requests_of_both_kinds),           UNIT(resumes_at_every_split),
+    UNIT(refuses_with_redis_words_and_the_place), UNIT(strangers_may_send_little),
+    UNIT(a_large_bulk_says_how_much_is_missing),  UNIT(a_promise_takes_no_memory),
+    UNIT(without_memory_the_request_is_refused),  UNIT_END,
 };
