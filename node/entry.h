@@ -13,6 +13,7 @@
 #include "base/annot.h"
 #include "base/slice.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 
 enum value_type { TYPE_STRING, TYPE_LIST, TYPE_SET, TYPE_ZSET, TYPE_HASH, TYPE_STREAM, TYPE_JSON,
@@ -57,18 +58,97 @@ struct entry_spec {
 MUST_CHECK struct entry *entry_create(const struct entry_spec *spec);
 /* Frees the entry alone, not what its payload points to. */
 void entry_free(struct entry *e);
-size_t entry_bytes(const struct entry *e); /* as it was asked of the allocator */
 
-struct slice entry_key(const struct entry *e);
-struct slice entry_payload(const struct entry *e);
-char *entry_payload_ptr(struct entry *e);
-int64_t entry_expire_at_ms(const struct entry *e); /* 0: never */
+/* ---- Reading: in the header, since every look-up does it ---- */
+
+/* After the header: expiry (8) if any, clock (4) if any, long key length (4) if any, key, payload.
+ * Expiry first, so that it and the clock are aligned. */
+static inline size_t entry_key_at(const struct entry *e)
+{
+    return ((e->flags & ENTRY_EXPIRES) != 0 ? 8 : 0) + ((e->flags & ENTRY_CLOCKED) != 0 ? 4 : 0) +
+           ((e->flags & ENTRY_LONG_KEY) != 0 ? 4 : 0);
+}
+
+static inline size_t entry_key_len(const struct entry *e, size_t at)
+{
+    uint32_t len = e->key_len;
+
+    if (UNLIKELY((e->flags & ENTRY_LONG_KEY) != 0)) {
+        memcpy(&len, e->rest + at - 4, sizeof(len));
+    }
+    return len;
+}
+
+/* As it was asked of the allocator. */
+static inline size_t entry_bytes(const struct entry *e)
+{
+    size_t at = entry_key_at(e);
+
+    return sizeof(*e) + at + entry_key_len(e, at) + e->payload_len;
+}
+
+static inline struct slice entry_key(const struct entry *e)
+{
+    size_t at = entry_key_at(e);
+
+    return (struct slice){e->rest + at, entry_key_len(e, at)};
+}
+
+static inline struct slice entry_payload(const struct entry *e)
+{
+    size_t at = entry_key_at(e);
+
+    return (struct slice){e->rest + at + entry_key_len(e, at), e->payload_len};
+}
+
+static inline char *entry_payload_ptr(struct entry *e)
+{
+    size_t at = entry_key_at(e);
+
+    return e->rest + at + entry_key_len(e, at);
+}
+
+/* 0: never. */
+static inline int64_t entry_expire_at_ms(const struct entry *e)
+{
+    int64_t at_ms = 0;
+
+    if ((e->flags & ENTRY_EXPIRES) != 0) {
+        memcpy(&at_ms, e->rest, 8);
+    }
+    return at_ms;
+}
+
 /* NULL if it has none. See node/evict.h for what the word holds. */
-_Atomic uint32_t *entry_clock(const struct entry *e);
+static inline _Atomic uint32_t *entry_clock(const struct entry *e)
+{
+    if ((e->flags & ENTRY_CLOCKED) == 0) {
+        return NULL;
+    }
+    size_t at = (e->flags & ENTRY_EXPIRES) != 0 ? 8 : 0;
+
+    /* The one word of a published entry that readers write: aligned, since entries are, by 8. */
+    return (_Atomic uint32_t *)(uintptr_t)(e->rest + at);
+}
 
 /* Of ENC_INT and ENC_LARGE. */
-int64_t entry_int(const struct entry *e);
-void *entry_pointer(const struct entry *e);
+static inline int64_t entry_int(const struct entry *e)
+{
+    int64_t value;
+
+    assert(e->encoding == ENC_INT);
+    memcpy(&value, entry_payload(e).ptr, sizeof(value));
+    return value;
+}
+
+static inline void *entry_pointer(const struct entry *e)
+{
+    void *p;
+
+    assert(e->payload_len >= sizeof(p));
+    memcpy(&p, entry_payload(e).ptr, sizeof(p));
+    return p;
+}
 
 static inline bool entry_is_expired(const struct entry *e, int64_t now_ms)
 {
