@@ -440,6 +440,17 @@ static enum outcome run_read_locked(struct call *k, uint64_t mask)
     return RAN;
 }
 
+/* For running the handler from the start. */
+static void restart(struct call *k)
+{
+    if (k->cmd.progress != NULL && k->cmd.progress_free != NULL) {
+        k->cmd.progress_free(k->cmd.progress);
+    }
+    k->cmd.progress = NULL;
+    k->cmd.again = k->cmd.retry = false;
+    reply_restart(k->cmd.reply, k->from);
+}
+
 static enum outcome run_read_many(struct call *k)
 {
     struct versions v = {.mask = mask_of(k->request)};
@@ -455,7 +466,7 @@ static enum outcome run_read_many(struct call *k)
         if (!k->cmd.retry && versions_unmoved(&v, k->cmd.db)) {
             return RAN;
         }
-        reply_restart(k->cmd.reply, k->from);
+        restart(k);
     }
     return run_read_locked(k, v.mask);
 }
@@ -467,8 +478,7 @@ static enum outcome run_read_one(struct call *k)
         if (LIKELY(!k->cmd.retry)) {
             return RAN;
         }
-        reply_restart(k->cmd.reply, k->from);
-        k->cmd.retry = false;
+        restart(k);
         if (wait_for_lock(k->session, k->cmd.blocked_on)) {
             return PUT_OFF;
         }
@@ -504,7 +514,9 @@ static enum outcome run_any(struct call *k)
     if ((def->flags & CMD_WRITE) != 0) {
         return run_write(k);
     }
-    if (def->keys.kind == CMD_KEYS_NONE || (def->flags & CMD_WHOLE) != 0) {
+    /* One that goes on has read its keys in its first turn. */
+    if (def->keys.kind == CMD_KEYS_NONE || (def->flags & CMD_WHOLE) != 0 ||
+        UNLIKELY(k->cmd.progress != NULL)) {
         def->run(&k->cmd);
         o = RAN;
     } else if (has_one_key(def)) {

@@ -1,32 +1,48 @@
 /* lcs.c - LCS by the usual table, of which only what the way back needs is kept: two bits a cell.
  *
- * Limits  LCS_CELLS_MAX cells, 4 MiB and some tens of milliseconds at worst; beyond that the error
- *         that Redis gives when its table, of four bytes a cell, passes proto-max-bulk-len.
+ * Filling it takes a nanosecond or two a cell, so that is done in slices, one a turn, on copies of
+ * the strings.
+ *
+ * Limits  as Redis', whose table has four bytes a cell: it may not pass proto-max-bulk-len.
  */
 #include "node/cmd/lcs.h"
 
+#include "base/conf.h"
 #include "base/mem.h"
 #include "base/parse.h"
 #include "edge/backend.h"
+#include "edge/options.h"
 #include "node/keyspace.h"
 #include "node/type_string.h"
 
 #include <assert.h>
 
-#define LCS_CELLS_MAX ((uint64_t)16 << 20)
+enum { SLICE_CELLS = 512 << 10, REDIS_CELL_BYTES = 4 };
 
 /* Where the way back goes from a cell. */
 enum way { WAY_B, WAY_A, WAY_BOTH };
 
 struct lcs {
-    struct slice a, b;
+    struct buf a, b;
     bool want_len, want_idx, with_len;
     int64_t match_min;
-    uint8_t *ways; /* owned: rows of (b.len + 3) / 4 bytes, for a.len rows */
+    size_t filled; /* rows */
+    uint8_t
+        *ways; /* owned: two bits for each of a's and b's bytes; NULL if no way back is wanted */
     size_t ways_bytes;
-    uint32_t *row; /* owned: lengths, b.len + 1 */
-    uint32_t len;
+    uint32_t *row; /* owned: lengths in the last row filled, b.len + 1 */
 };
+
+static void lcs_free(void *progress)
+{
+    struct lcs *l = progress;
+
+    mem_free(l->ways, l->ways_bytes);
+    mem_free(l->row, (l->b.len + 1) * sizeof(l->row[0]));
+    buf_fini(&l->a);
+    buf_fini(&l->b);
+    mem_free(l, sizeof(*l));
+}
 
 static void set_way(struct lcs *l, size_t i, size_t j, enum way way)
 {
@@ -42,30 +58,38 @@ static enum way way_at(const struct lcs *l, size_t i, size_t j)
     return (enum way)(l->ways[cell / 4] >> (cell % 4 * 2) & 3);
 }
 
-static void fill(struct lcs *l)
+static void fill_row(struct lcs *l, size_t i)
 {
-    for (size_t i = 0; i < l->a.len; i++) {
-        uint32_t diagonal = 0; /* the row above, one to the left */
+    uint32_t diagonal = 0; /* the row above, one to the left */
 
-        for (size_t j = 0; j < l->b.len; j++) {
-            uint32_t above = l->row[j + 1];
-            enum way way = WAY_BOTH;
+    for (size_t j = 0; j < l->b.len; j++) {
+        uint32_t above = l->row[j + 1];
+        enum way way = WAY_BOTH;
 
-            if (l->a.ptr[i] == l->b.ptr[j]) {
-                l->row[j + 1] = diagonal + 1;
-            } else if (above > l->row[j]) {
-                way = WAY_A;
-            } else {
-                l->row[j + 1] = l->row[j];
-                way = WAY_B;
-            }
-            if (l->ways != NULL) {
-                set_way(l, i, j, way);
-            }
-            diagonal = above;
+        if (l->a.ptr[i] == l->b.ptr[j]) {
+            l->row[j + 1] = diagonal + 1;
+        } else if (above > l->row[j]) {
+            way = WAY_A;
+        } else {
+            l->row[j + 1] = l->row[j];
+            way = WAY_B;
         }
+        if (l->ways != NULL) {
+            set_way(l, i, j, way);
+        }
+        diagonal = above;
     }
-    l->len = l->row[l->b.len];
+}
+
+/* True when all of it is filled. */
+static bool fill_slice(struct lcs *l)
+{
+    size_t rows = SLICE_CELLS / (l->b.len + 1) + 1;
+
+    for (; rows > 0 && l->filled < l->a.len; rows--) {
+        fill_row(l, l->filled++);
+    }
+    return l->filled == l->a.len;
 }
 
 /* A stretch that both have, by first and last byte. */
@@ -130,15 +154,16 @@ static void reply_idx(struct reply *r, const struct lcs *l)
     }
     reply_array_count(r, at, n);
     reply_bulk(r, SLICE("len"));
-    reply_int(r, l->len);
+    reply_int(r, l->row[l->b.len]);
 }
 
 static void reply_text(struct reply *r, const struct lcs *l)
 {
-    char *text = l->len == 0 ? NULL : mem_alloc(l->len);
-    size_t n = l->len;
+    size_t len = l->row[l->b.len];
+    size_t n = len;
+    char *text = mem_alloc(len + 1);
 
-    if (l->len > 0 && text == NULL) {
+    if (text == NULL) {
         reply_err(r, WIRE_NOMEM);
         return;
     }
@@ -151,37 +176,8 @@ static void reply_text(struct reply *r, const struct lcs *l)
             text[--n] = l->a.ptr[i];
         }
     }
-    reply_bulk(r, (struct slice){text, l->len});
-    mem_free(text, l->len);
-}
-
-static bool too_large(uint64_t a, uint64_t b)
-{
-    return a >= UINT32_MAX || b >= UINT32_MAX || (a + 1) * (b + 1) > LCS_CELLS_MAX;
-}
-
-static void run(struct cmd *c, struct lcs *l)
-{
-    uint64_t cells = (uint64_t)l->a.len * l->b.len;
-    bool way_back = l->want_idx || !l->want_len;
-
-    l->row = mem_zalloc((l->b.len + 1) * sizeof(l->row[0]));
-    l->ways_bytes = way_back ? (size_t)(cells / 4 + 1) : 0;
-    l->ways = way_back ? mem_zalloc(l->ways_bytes) : NULL;
-    if (l->row == NULL || (way_back && l->ways == NULL)) {
-        reply_errf(c->reply, "ERR Insufficient memory, failed allocating transient memory for LCS");
-    } else {
-        fill(l);
-        if (l->want_idx) {
-            reply_idx(c->reply, l);
-        } else if (l->want_len) {
-            reply_int(c->reply, l->len);
-        } else {
-            reply_text(c->reply, l);
-        }
-    }
-    mem_free(l->ways, l->ways_bytes);
-    mem_free(l->row, (l->b.len + 1) * sizeof(l->row[0]));
+    reply_bulk(r, (struct slice){text, len});
+    mem_free(text, len + 1);
 }
 
 /* False when an error was answered. */
@@ -211,31 +207,86 @@ static bool parse(struct cmd *c, struct lcs *l)
     return true;
 }
 
-void lcs_run(struct cmd *c)
+static bool copy(struct buf *to, const struct string_value *v)
+{
+    if (buf_reserve(to, v->len + 1) != 0) {
+        return false;
+    }
+    for (size_t at = 0; at < v->len; at = to->len) {
+        struct slice piece = string_chunk(v, at);
+
+        buf_append_nofail(to, piece.ptr, piece.len);
+    }
+    return true;
+}
+
+static bool is_too_large(uint64_t a, uint64_t b)
+{
+    return a >= UINT32_MAX || b >= UINT32_MAX ||
+           (a + 1) * (b + 1) > conf_u64(&opt_proto_max_bulk_len) / REDIS_CELL_BYTES;
+}
+
+/* NULL when an error was answered. */
+static struct lcs *begin(struct cmd *c)
 {
     struct string_value a, b;
-    struct buf a_buf = {0};
-    struct buf b_buf = {0};
-    struct lcs l = {.row = NULL};
+    struct lcs asked = {.filled = 0};
 
     if (string_read(c, cmd_key(c, 1), &a) == WRONG_TYPE ||
         string_read(c, cmd_key(c, 2), &b) == WRONG_TYPE) {
         reply_errf(c->reply, "ERR The specified keys must contain string values");
-        return;
+        return NULL;
     }
-    if (!parse(c, &l)) {
-        return;
+    if (!parse(c, &asked)) {
+        return NULL;
     }
-    if (too_large(a.len, b.len)) {
+    if (is_too_large(a.len, b.len)) {
         reply_errf(c->reply, "ERR Insufficient memory, transient memory for LCS exceeds "
                              "proto-max-bulk-len");
+        return NULL;
+    }
+    struct lcs *l = mem_alloc(sizeof(*l));
+
+    if (l == NULL) {
+        reply_err(c->reply, WIRE_NOMEM);
+        return NULL;
+    }
+    *l = asked;
+    if (copy(&l->a, &a) && copy(&l->b, &b)) {
+        bool way_back = l->want_idx || !l->want_len;
+
+        l->row = mem_zalloc((b.len + 1) * sizeof(l->row[0]));
+        l->ways_bytes = way_back ? a.len * b.len / 4 + 1 : 0;
+        l->ways = way_back ? mem_zalloc(l->ways_bytes) : NULL;
+        if (l->row != NULL && (!way_back || l->ways != NULL)) {
+            return l;
+        }
+    }
+    reply_errf(c->reply, "ERR Insufficient memory, failed allocating transient memory for LCS");
+    lcs_free(l);
+    return NULL;
+}
+
+void lcs_run(struct cmd *c)
+{
+    struct lcs *l = c->progress == NULL ? begin(c) : c->progress;
+
+    if (l == NULL) {
         return;
     }
-    if (!string_flat(&a, &a_buf, &l.a) || !string_flat(&b, &b_buf, &l.b)) {
-        reply_err(c->reply, WIRE_NOMEM);
-    } else {
-        run(c, &l);
+    if (!fill_slice(l)) {
+        c->progress = l;
+        c->progress_free = lcs_free;
+        c->again = true;
+        return;
     }
-    buf_fini(&a_buf);
-    buf_fini(&b_buf);
+    if (l->want_idx) {
+        reply_idx(c->reply, l);
+    } else if (l->want_len) {
+        reply_int(c->reply, l->row[l->b.len]);
+    } else {
+        reply_text(c->reply, l);
+    }
+    c->progress = NULL;
+    lcs_free(l);
 }
