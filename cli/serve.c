@@ -26,6 +26,7 @@
 #include "edge/listen.h"
 #include "edge/options.h"
 #include "node/cmd/families.h"
+#include "node/info.h"
 #include "node/node.h"
 #include "node/options.h"
 #include "proto/version.h"
@@ -411,6 +412,9 @@ static int run(struct serve *s, const sigset_t *set)
 {
     int code = MAIN_FAILED;
 
+    info_start();
+    info_about.tcp_port = s->resp.port;
+    info_about.config_file = conf_str(&opt_config);
     if (start_workers(s) != OK || !ask_workers(s, 1, begin_listening) ||
         atomic_load_explicit(&s->failed, memory_order_relaxed)) {
         goto stop;

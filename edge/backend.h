@@ -50,6 +50,8 @@ struct batch {
 
 enum backend_progress { BACKEND_DONE, BACKEND_LATER };
 
+enum cmd_unblocked { CMD_NOT_UNBLOCKED, CMD_UNBLOCKED_TIMEOUT, CMD_UNBLOCKED_ERROR };
+
 /* What an invocation's handler is given. Neither protocol nor connection is in sight. */
 struct cmd {
     const struct cmd_def *def;
@@ -65,6 +67,8 @@ struct cmd {
     bool retry;              /* set by a read that met a publication: the handler will run again */
     void *blocked_on;        /* private to the backend: the partition it met */
     bool again;              /* set by a handler that has more to do: it is called again next turn */
+    int64_t again_at_ms;     /* or at this moment of the worker's clock; INT64_MAX: when unblocked */
+    enum cmd_unblocked unblocked; /* set by CLIENT UNBLOCK before it is called again */
     void *progress;          /* owned by such a handler between calls; NULL at the first */
     void (*progress_free)(void *progress);
 };

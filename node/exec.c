@@ -29,7 +29,7 @@ struct exec_counts {
     _Atomic uint64_t calls, cycles, rejected, failed;
 };
 
-enum wait { WAIT_NOT, WAIT_LOCK, WAIT_LOG, WAIT_AGAIN };
+enum wait { WAIT_NOT, WAIT_LOCK, WAIT_LOG, WAIT_AGAIN, WAIT_TIME };
 
 /* What the backend keeps for a session that had to wait once. */
 struct waiting {
@@ -41,7 +41,8 @@ struct waiting {
     struct changelog_waiter log;
     struct inbox_msg msg;
     struct worker_task task;
-    struct cmd cmd; /* of WAIT_AGAIN */
+    struct worker_timer timer;
+    struct cmd cmd; /* of WAIT_AGAIN and WAIT_TIME */
     size_t from;    /* of its reply, which it may have begun */
     bool has_cmd;
 };
@@ -108,6 +109,11 @@ static void on_task(struct worker_task *t)
     resume((struct waiting *)(void *)((char *)t - offsetof(struct waiting, task)));
 }
 
+static void on_time(struct worker_timer *t)
+{
+    resume((struct waiting *)(void *)((char *)t - offsetof(struct waiting, timer)));
+}
+
 /* On another thread. */
 static void on_lock(struct partition_waiter *l)
 {
@@ -141,6 +147,7 @@ static struct waiting *waiting_of(struct session *s)
         w->log.on_room = on_room;
         w->msg.fn = on_message;
         w->task.run = on_task;
+        w->timer.on_time = on_time;
         s->backend_state = w;
     }
     return w;
@@ -213,10 +220,26 @@ void exec_cancel(struct session *s)
     case WAIT_AGAIN:
         list_remove(&w->task.link);
         break;
+    case WAIT_TIME:
+        worker_timer_clear(w->worker, &w->timer);
+        break;
     case WAIT_NOT:
         break;
     }
     mem_free(w, sizeof(*w));
+}
+
+bool exec_unblock(struct session *s, bool with_error)
+{
+    struct waiting *w = s->backend_state;
+
+    if (w == NULL || w->wait != WAIT_TIME) {
+        return false;
+    }
+    worker_timer_clear(w->worker, &w->timer);
+    w->cmd.unblocked = with_error ? CMD_UNBLOCKED_ERROR : CMD_UNBLOCKED_TIMEOUT;
+    resume(w);
+    return true;
 }
 
 /* ---- Keys ---- */
@@ -485,12 +508,27 @@ static enum outcome run_read_one(struct call *k)
     }
 }
 
-/* A handler that has more to do goes on in the next turn. */
+/* False: no memory for the timer. */
+static bool wait_for_turn(struct waiting *w, int64_t at_ms)
+{
+    if (at_ms == 0) {
+        w->wait = WAIT_AGAIN;
+        worker_defer(w->worker, &w->task);
+        return true;
+    }
+    w->wait = WAIT_TIME;
+    return at_ms == INT64_MAX || worker_timer_set(w->worker, &w->timer, at_ms) == OK;
+}
+
+/* A handler that has more to do goes on in the next turn, or at the moment that it named. */
 static enum outcome keep_going(struct call *k)
 {
     struct waiting *w = waiting_of(k->session);
 
-    if (w == NULL) {
+    if (w == NULL || !wait_for_turn(w, k->cmd.again_at_ms)) {
+        if (w != NULL) {
+            w->wait = WAIT_NOT;
+        }
         if (k->cmd.progress != NULL && k->cmd.progress_free != NULL) {
             k->cmd.progress_free(k->cmd.progress);
         }
@@ -501,8 +539,6 @@ static enum outcome keep_going(struct call *k)
     w->cmd = k->cmd;
     w->from = k->from;
     w->has_cmd = true;
-    w->wait = WAIT_AGAIN;
-    worker_defer(w->worker, &w->task);
     return PUT_OFF;
 }
 

@@ -54,6 +54,12 @@ static bool may_send(struct backend *b, struct session *s, uint64_t position)
     return gate_may_pass(&node_of(b)->gate, s, position);
 }
 
+static bool unblock(struct backend *b, struct session *s, bool with_error)
+{
+    (void)b;
+    return exec_unblock(s, with_error);
+}
+
 int node_create(struct node **out, const struct node_options *o)
 {
     struct node *n = mem_zalloc(sizeof(*n));
@@ -63,7 +69,8 @@ int node_create(struct node **out, const struct node_options *o)
         return ERR_NOMEM;
     }
     n->backend = (struct backend){
-        .run = run, .cancel = cancel, .may_send = may_send, .session_close = session_close};
+        .run = run, .cancel = cancel, .may_send = may_send, .session_close = session_close,
+        .unblock = unblock};
     n->exec_count = o->workers;
     pthread_mutex_init(&n->lock, NULL);
     list_init(&n->databases);

@@ -1,6 +1,8 @@
 /* generic.c - commands on keys of any type: delete, rename, copy, what is known of a key. */
 #include "base/parse.h"
+#include "base/worker.h"
 #include "edge/backend.h"
+#include "edge/session.h"
 #include "node/cmd/families.h"
 #include "node/evict.h"
 #include "node/keyspace.h"
@@ -211,36 +213,57 @@ static bool wanted_arg(struct cmd *c, uint32_t index, int64_t *out)
     return true;
 }
 
-static bool timeout_arg(struct cmd *c, uint32_t index)
+/* 0 for no end. */
+static bool timeout_arg(struct cmd *c, uint32_t index, int64_t *ms)
 {
-    int64_t ms;
-
-    if (!parse_i64(c->argv[index], &ms)) {
+    if (!parse_i64(c->argv[index], ms)) {
         reply_errf(c->reply, "ERR timeout is not an integer or out of range");
         return false;
     }
-    if (ms < 0) {
+    if (*ms < 0) {
         reply_errf(c->reply, "ERR timeout is negative");
         return false;
     }
     return true;
 }
 
-/* No replica is there, and none can appear while the client waits: the answer is known now. */
+/* False when nothing is left to wait for, so that the answer is due: there are no replicas, so it is
+ * time alone, or CLIENT UNBLOCK, whose error is answered here. */
+static bool waits_on(struct cmd *c, int64_t replicas, int64_t timeout_ms)
+{
+    if (c->unblocked == CMD_UNBLOCKED_ERROR) {
+        reply_errf(c->reply, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
+        return true;
+    }
+    if (c->again_at_ms != 0 || replicas <= 0) {
+        return false;
+    }
+    if (timeout_ms == 0 || __builtin_add_overflow(c->session->worker->now_ms, timeout_ms,
+                                                  &c->again_at_ms)) {
+        c->again_at_ms = INT64_MAX;
+    }
+    c->again = true;
+    return true;
+}
+
 static void cmd_wait(struct cmd *c)
 {
     int64_t replicas;
+    int64_t timeout_ms;
 
-    if (!integer_arg(c, 1, &replicas) || !timeout_arg(c, 2)) {
+    if (!integer_arg(c, 1, &replicas) || !timeout_arg(c, 2, &timeout_ms)) {
         return;
     }
-    reply_int(c->reply, 0);
+    if (!waits_on(c, replicas, timeout_ms)) {
+        reply_int(c->reply, 0);
+    }
 }
 
 static void cmd_waitaof(struct cmd *c)
 {
     int64_t local;
     int64_t replicas;
+    int64_t timeout_ms;
 
     if (!integer_arg(c, 1, &local)) {
         return;
@@ -249,7 +272,7 @@ static void cmd_waitaof(struct cmd *c)
         reply_errf(c->reply, "ERR value is out of range, value must between 0 and 1");
         return;
     }
-    if (!wanted_arg(c, 2, &replicas) || !timeout_arg(c, 3)) {
+    if (!wanted_arg(c, 2, &replicas) || !timeout_arg(c, 3, &timeout_ms)) {
         return;
     }
     if (local > 0) {
@@ -257,9 +280,11 @@ static void cmd_waitaof(struct cmd *c)
                              " disabled.");
         return;
     }
-    reply_array(c->reply, 2);
-    reply_int(c->reply, 0);
-    reply_int(c->reply, 0);
+    if (!waits_on(c, replicas, timeout_ms)) {
+        reply_array(c->reply, 2);
+        reply_int(c->reply, 0);
+        reply_int(c->reply, 0);
+    }
 }
 
 /* clang-format off */
