@@ -121,7 +121,7 @@ test('it listens on loopback only, until bind says otherwise', godwitOnly, async
   assert.equal(listening.length > 0, true);
   listening.forEach((row) => assert.match(row, /0100007F:/));
   const open = await startServer(t, { args: ['--bind', '0.0.0.0'] });
-  await eventually(() => /level=warn.*clear/i.test(open.log), { what: 'a warning of clear text' });
+  await eventually(() => /lvl=warn.*clear/i.test(open.log), { what: 'a warning of clear text' });
 });
 
 test('health, readiness and metrics', godwitOnly, async (t) => {
