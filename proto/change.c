@@ -18,7 +18,7 @@
 #define FIXED32(number) ((number) << 3 | 5)
 
 /* Longest varints. */
-#define LEN_MAX         10
+#define LEN_MAX         ((size_t)10)
 /* All tags, lengths and numbers of an operation beside its bytes, generously. */
 #define OP_OVERHEAD     80
 #define FIELD_OVERHEAD  40

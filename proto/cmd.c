@@ -26,7 +26,7 @@ struct place {
     const struct cmd_def *def;
 };
 
-static struct cmd_def *rows[CMDS_MAX];
+static struct cmd_def *by_id[CMDS_MAX];
 static uint16_t count;
 static struct place *places;  /* owned; NULL until frozen */
 static uint32_t places_count; /* a power of two */
@@ -123,13 +123,13 @@ uint16_t cmd_count(void)
 const struct cmd_def *cmd_by_id(uint16_t id)
 {
     assert(id < count);
-    return rows[id];
+    return by_id[id];
 }
 
 static void add(const char *group, struct cmd_def *row, const struct cmd_def *parent)
 {
     for (uint16_t i = 0; i < count; i++) {
-        if (rows[i]->parent == parent && same_name(slice_of(rows[i]->name), row->name)) {
+        if (by_id[i]->parent == parent && same_name(slice_of(by_id[i]->name), row->name)) {
             log_error("cmd: %s%s%s is there twice", parent == NULL ? "" : parent->name,
                       parent == NULL ? "" : " ", row->name);
             abort();
@@ -139,13 +139,13 @@ static void add(const char *group, struct cmd_def *row, const struct cmd_def *pa
     row->group = group;
     row->parent = parent;
     row->id = count;
-    rows[count++] = row;
+    by_id[count++] = row;
 }
 
-void cmd_register(const char *group, struct cmd_def *family)
+void cmd_register(const char *group, struct cmd_def *rows)
 {
     assert(places == NULL);
-    for (struct cmd_def *row = family; row->name != NULL; row++) {
+    for (struct cmd_def *row = rows; row->name != NULL; row++) {
         add(group, row, NULL);
         for (struct cmd_def *sub = row->subs; sub != NULL && sub->name != NULL; sub++) {
             add(group, sub, row);
@@ -176,7 +176,7 @@ void cmd_freeze(void)
     places = mem_must(bytes);
     memset(places, 0, bytes);
     for (uint16_t id = 0; id < count; id++) {
-        const struct cmd_def *def = rows[id];
+        const struct cmd_def *def = by_id[id];
         struct slice name = slice_of(def->name);
         struct place p = {.len = (uint16_t)name.len,
                           .parent = def->parent == NULL ? 0 : (uint16_t)(def->parent->id + 1),

@@ -28,10 +28,10 @@ static bool within(char from, char to, char c, bool nocase)
 static bool class_has(struct slice p, size_t at, char c, bool nocase, size_t *next)
 {
     size_t i = at + 1;
-    bool not = i < p.len && p.ptr[i] == '^';
+    bool negated = i < p.len && p.ptr[i] == '^';
     bool found = false;
 
-    for (i += not ; i < p.len && p.ptr[i] != ']'; i++) {
+    for (i += negated; i < p.len && p.ptr[i] != ']'; i++) {
         if (p.ptr[i] == '\\' && p.len - i >= 2) {
             i++;
             found |= p.ptr[i] == c;
@@ -43,7 +43,7 @@ static bool class_has(struct slice p, size_t at, char c, bool nocase, size_t *ne
         }
     }
     *next = i < p.len ? i + 1 : p.len;
-    return found != not ;
+    return found != negated;
 }
 
 /* One element of the pattern, not a star, against one byte. */

@@ -110,7 +110,7 @@ static size_t lay_out(char *out, const char *digits, int count, int exp10)
     if (exp10 >= 0 && size < count + 7) {
         memcpy(p, digits, (size_t)count);
         memset(p + count, '0', (size_t)exp10);
-        return (size_t)(count + exp10);
+        return (size_t)count + (size_t)exp10;
     }
     if (exp10 < 0 && (exp10 > -7 || size < 4)) {
         int whole = count + exp10; /* digits before the point */
@@ -119,12 +119,12 @@ static size_t lay_out(char *out, const char *digits, int count, int exp10)
             memcpy(p, "0.", 2);
             memset(p + 2, '0', (size_t)-whole);
             memcpy(p + 2 - whole, digits, (size_t)count);
-            return (size_t)(2 - whole + count);
+            return 2 + (size_t)-whole + (size_t)count;
         }
         memcpy(p, digits, (size_t)whole);
         p[whole] = '.';
         memcpy(p + whole + 1, digits + whole, (size_t)(count - whole));
-        return (size_t)(count + 1);
+        return (size_t)count + 1;
     }
     *p++ = digits[0];
     if (count > 1) {
@@ -157,6 +157,7 @@ static int shortest_digits(double value, char digits[17], int *exp10)
             digits[count++] = *p;
         }
     }
+    assert(count > 0);
     *exp10 = (int)strtol(p + 1, NULL, 10) - count + 1;
     while (count > 1 && digits[count - 1] == '0') {
         count--;
