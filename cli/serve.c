@@ -32,7 +32,7 @@
 #include "proto/version.h"
 #include "replication/options.h"
 
-#include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -78,11 +78,9 @@ static void run_errand(struct inbox_msg *m)
     atomic_fetch_add_explicit(&w->serve->done, 1, memory_order_release);
 }
 
-static void pause_ms(int64_t ms)
+static void pause_ms(int ms)
 {
-    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-
-    (void)nanosleep(&t, NULL);
+    (void)poll(NULL, 0, ms);
 }
 
 static bool wait_done(struct serve *s, uint32_t count)
@@ -129,8 +127,8 @@ static void raise_file_limit(void)
         }
     }
     if (r.rlim_cur < want) {
-        uint64_t fits = r.rlim_cur > 2 * FILES_BESIDE_CLIENTS ? r.rlim_cur - FILES_BESIDE_CLIENTS
-                                                              : FILES_BESIDE_CLIENTS / 2;
+        uint64_t beside = FILES_BESIDE_CLIENTS;
+        uint64_t fits = r.rlim_cur > 2 * beside ? r.rlim_cur - beside : beside / 2;
 
         log_warn("serve: fewer open files allowed than maxclients needs, which is lowered\t"
                  "files=%lu\tmaxclients=%lu",
@@ -387,9 +385,8 @@ static void free_store(struct serve *s)
 
 static int make_node(struct serve *s)
 {
-    struct node_options o = {.workers = s->count,
-                             .changelog_ring_bytes = conf_u64(&opt_changelog_ring),
-                             .epoch = 1};
+    struct node_options o = {
+        .workers = s->count, .changelog_ring_bytes = conf_u64(&opt_changelog_ring), .epoch = 1};
 
     edge_register_commands();
     families_register();

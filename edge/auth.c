@@ -11,11 +11,11 @@
 #include <stdatomic.h>
 
 enum {
-    ADDRESSES = 1024,      /* remembered; two that share a place share their patience */
-    FREE_FAILURES = 3,     /* a person's typing errors */
-    STEP_MS = 100,         /* each further failure puts the next answer off by so much more */
+    ADDRESSES = 1024,  /* remembered; two that share a place share their patience */
+    FREE_FAILURES = 3, /* a person's typing errors */
+    STEP_MS = 100,     /* each further failure puts the next answer off by so much more */
     STEPS_MAX = 10,
-    WAIT_MS_MAX = 5000,    /* no answer waits longer: beyond it attempts are refused unseen */
+    WAIT_MS_MAX = 5000, /* no answer waits longer: beyond it attempts are refused unseen */
     FORGET_MS = 60 * 1000
 };
 
@@ -47,8 +47,8 @@ int auth_init(struct database *default_db)
 
 static void digest(struct slice s, unsigned char out[crypto_generichash_BYTES])
 {
-    (void)crypto_generichash(out, crypto_generichash_BYTES, (const unsigned char *)s.ptr, s.len, key,
-                             sizeof(key));
+    (void)crypto_generichash(out, crypto_generichash_BYTES, (const unsigned char *)s.ptr, s.len,
+                             key, sizeof(key));
 }
 
 void auth_password_set(struct slice password)

@@ -158,8 +158,8 @@ int client_line(const struct conn *c, struct buf *out)
                    (unsigned long)c->session.id, addr, local, c->file.fd, text_of(c->name),
                    (long long)(now_ms - c->made_ms) / 1000, (long long)(now_ms - c->last_ms) / 1000,
                    flags, c->in.len, c->in.cap - c->in.len, c->reply.out.cap, c->reply.out.cap,
-                   out_bytes, c->reply.out.cap + c->pushed.cap, total,
-                   c->is_ending ? "" : "r", c->is_stalled ? "w" : "") != OK ||
+                   out_bytes, c->reply.out.cap + c->pushed.cap, total, c->is_ending ? "" : "r",
+                   c->is_stalled ? "w" : "") != OK ||
         put_command(c, out) != OK) {
         return ERR_NOMEM;
     }

@@ -34,12 +34,12 @@ void client_forget_sets(void);
 struct conn *client_find(struct conn_set *set, uint64_t id) ON_WORKER;
 
 struct client_round {
-    struct inbox_msg msg; /* private */
+    struct inbox_msg msg;                                        /* private */
     void (*visit)(struct client_round *r, struct conn_set *set); /* on each worker */
     void (*done)(struct client_round *r, struct conn *asker);    /* NULL if it is gone */
-    struct conn_set *home; /* private */
-    uint64_t asker;        /* client id */
-    uint32_t at;           /* private: the set to visit next */
+    struct conn_set *home;                                       /* private */
+    uint64_t asker;                                              /* client id */
+    uint32_t at; /* private: the set to visit next */
 };
 
 /* Makes the asker wait; done() answers by conn_answer_begin() and conn_answer_end(). */

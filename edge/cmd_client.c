@@ -172,12 +172,12 @@ struct filter {
 struct question {
     struct client_round round;
     struct filter filter;
-    struct buf text;     /* LIST */
-    int64_t count;       /* KILL: how many; UNBLOCK: whether */
-    int64_t until_ms;    /* PAUSE */
-    bool is_old_form;    /* KILL addr */
-    bool is_asker_hit;   /* KILL */
-    bool flag;           /* PAUSE: all; UNBLOCK: with an error */
+    struct buf text;   /* LIST */
+    int64_t count;     /* KILL: how many; UNBLOCK: whether */
+    int64_t until_ms;  /* PAUSE */
+    bool is_old_form;  /* KILL addr */
+    bool is_asker_hit; /* KILL */
+    bool flag;         /* PAUSE: all; UNBLOCK: with an error */
     bool failed;
 };
 
@@ -225,8 +225,7 @@ static bool is_meant(const struct filter *f, const struct conn *c, uint64_t aske
             return false;
         }
     }
-    return f->age_s_min == 0 ||
-           (c->set->worker->now_ms - c->made_ms) / 1000 >= f->age_s_min;
+    return f->age_s_min == 0 || (c->set->worker->now_ms - c->made_ms) / 1000 >= f->age_s_min;
 }
 
 static void visit_list(struct client_round *r, struct conn_set *set)
@@ -585,7 +584,8 @@ static void client_help(struct cmd *c)
     size_t at;
 
     at = reply_array_later(c->reply);
-    reply_simple(c->reply, SLICE("CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
+    reply_simple(c->reply,
+                 SLICE("CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
     n++;
     for (const struct cmd_def *d = client_subs; d->name != NULL; d++) {
         struct buf line;

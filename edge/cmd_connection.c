@@ -37,8 +37,9 @@ static bool authenticate(struct cmd *cmd, struct slice user, struct slice passwo
         return true;
     case AUTH_TOO_MANY:
         conn_count(&c->set->count.auth_failed, 1);
-        reply_errf(cmd->reply,
-                   "ERR too many failed attempts to authenticate from this address, try again later");
+        reply_errf(
+            cmd->reply,
+            "ERR too many failed attempts to authenticate from this address, try again later");
         return false;
     case AUTH_WRONG:
         break;

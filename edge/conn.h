@@ -100,20 +100,20 @@ struct conn {
     uint64_t gate_position;
     struct buf pushed; /* lines that arrived while a reply was half written */
 
-    bool is_busy;     /* the backend has the batch */
-    bool is_waiting;  /* for a round trip or a slowed answer */
-    bool is_held;     /* replies wait at the gate */
-    bool is_stalled;  /* the peer does not take more */
-    bool is_ending;   /* close when everything was sent */
+    bool is_busy;    /* the backend has the batch */
+    bool is_waiting; /* for a round trip or a slowed answer */
+    bool is_held;    /* replies wait at the gate */
+    bool is_stalled; /* the peer does not take more */
+    bool is_ending;  /* close when everything was sent */
     bool is_closed;
     bool is_authed, is_monitor, is_over; /* is_over: too much output to go on */
     bool no_evict, readonly;
     uint8_t protocol; /* 2 or 3 */
     enum conn_reply reply_mode;
-    uint32_t events; /* that epoll watches */
-    int64_t made_ms, last_ms; /* worker's clock; last is of the last whole request or bytes read */
-    int64_t part_ms;          /* when the request that is incomplete began; 0 if none is */
-    int64_t stalled_ms;       /* when the peer last took something */
+    uint32_t events;           /* that epoll watches */
+    int64_t made_ms, last_ms;  /* worker's clock; last is of the last whole request or bytes read */
+    int64_t part_ms;           /* when the request that is incomplete began; 0 if none is */
+    int64_t stalled_ms;        /* when the peer last took something */
     struct worker_timer timer; /* of a slowed answer */
     const struct cmd_def *last_def;
     uint64_t in_bytes, out_bytes, requests;

@@ -18,10 +18,10 @@
 enum {
     TICK_MS = 100,
     TICKS_A_ROUND = 10,
-    STALL_MS = 5000,       /* over its output limit, and nothing taken for so long */
-    END_STALL_MS = 5000,   /* the same once it is to end */
+    STALL_MS = 5000,     /* over its output limit, and nothing taken for so long */
+    END_STALL_MS = 5000, /* the same once it is to end */
     CONVERT_KEPT = 256 * 1024,
-    UNAUTH_MS = 60000      /* a stranger that does not say who it is */
+    UNAUTH_MS = 60000 /* a stranger that does not say who it is */
 };
 
 static void look_at(struct conn *c, int64_t now_ms)

@@ -174,7 +174,8 @@ static bool answer(struct http_conn *c, int status, const char *type, struct sli
                    "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
                    "Cache-Control: no-store\r\n%sConnection: %s\r\n\r\n",
                    status, reason_of(status), type, body.len,
-                   status == 405 ? "Allow: GET, HEAD\r\n" : "", keep ? "keep-alive" : "close") != OK ||
+                   status == 405 ? "Allow: GET, HEAD\r\n" : "",
+                   keep ? "keep-alive" : "close") != OK ||
         (!is_head && buf_append_slice(out, body) != OK)) {
         return false;
     }

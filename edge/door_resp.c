@@ -155,8 +155,8 @@ static const struct cmd_def *find(const struct slice *argv, uint32_t argc)
 /* Whether the backend has nothing to do with it. */
 static bool is_for_door(const struct conn *c, const struct request *q)
 {
-    return q->def == NULL || (q->def->flags & CMD_DOOR) != 0 ||
-           !cmd_arity_fits(q->def, q->argc) || UNLIKELY(!c->is_authed);
+    return q->def == NULL || (q->def->flags & CMD_DOOR) != 0 || !cmd_arity_fits(q->def, q->argc) ||
+           UNLIKELY(!c->is_authed);
 }
 
 /* What a browser sends that a web page aimed at our port: none of it may be carried out, and what
@@ -301,8 +301,7 @@ static bool is_paused(struct conn *c, const struct request *q)
         return false;
     }
     /* CLIENT passes, or nobody could end the pause. */
-    return (q->def->flags & CMD_WRITE) != 0 ||
-           (set->pause_all && (q->def->flags & CMD_DOOR) == 0);
+    return (q->def->flags & CMD_WRITE) != 0 || (set->pause_all && (q->def->flags & CMD_DOOR) == 0);
 }
 
 enum gathered { GATHERED_NONE, GATHERED_BATCH, GATHERED_HERE };

@@ -23,7 +23,7 @@ struct listen_set {
         struct listen_set *set;
     } sockets[LISTEN_MAX];
     uint32_t count;
-    uint16_t port;     /* the one taken */
+    uint16_t port;      /* the one taken */
     bool was_elsewhere; /* another than asked for, since that was busy */
     struct worker *worker;
     struct worker_timer rest;

@@ -45,7 +45,7 @@ void monitor_remove(struct conn *c)
 /* As Redis' sdscatrepr. */
 static void put_quoted(struct buf *b, struct slice s)
 {
-    static const char short_for[256] = {['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't', ['\a'] = 'a',
+    static const char short_for[256] = {['\n'] = 'n', ['\r'] = 'r',  ['\t'] = 't', ['\a'] = 'a',
                                         ['\b'] = 'b', ['\\'] = '\\', ['"'] = '"'};
 
     if (buf_reserve(b, 4 * s.len + 2) != OK) {

@@ -17,13 +17,14 @@ static void asks_for_the_password(void)
 
     toy_send(fd, "TECHO x\r\nPING\r\nNONE\r\nTECHO\r\nAUTH wrong\r\nAUTH default wrong\r\n"
                  "AUTH other secret\r\nAUTH a b c\r\n");
-    CU_ASSERT(toy_gets(fd, "-NOAUTH Authentication required.\r\n-NOAUTH Authentication required.\r\n"
-                           "-ERR unknown command 'NONE', with args beginning with: \r\n"
-                           "-ERR wrong number of arguments for 'techo' command\r\n"
-                           "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
-                           "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
-                           "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
-                           "-ERR syntax error\r\n"));
+    CU_ASSERT(toy_gets(fd,
+                       "-NOAUTH Authentication required.\r\n-NOAUTH Authentication required.\r\n"
+                       "-ERR unknown command 'NONE', with args beginning with: \r\n"
+                       "-ERR wrong number of arguments for 'techo' command\r\n"
+                       "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
+                       "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
+                       "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
+                       "-ERR syntax error\r\n"));
     toy_send(fd, "HELLO\r\n");
     CU_ASSERT(toy_gets_line(fd, "-NOAUTH HELLO must be called", line, sizeof(line)));
     toy_send(fd, "AUTH secret\r\nTECHO x\r\nRESET\r\nTECHO y\r\nAUTH default secret\r\nPING\r\n");
@@ -104,7 +105,8 @@ static void answers_slowed_attempts(void)
     }
     toy_send(fd, "AUTH secret\r\nPING\r\n");
     for (int i = 0; i < 5; i++) {
-        CU_ASSERT(toy_gets(fd, "-WRONGPASS invalid username-password pair or user is disabled.\r\n"));
+        CU_ASSERT(
+            toy_gets(fd, "-WRONGPASS invalid username-password pair or user is disabled.\r\n"));
     }
     CU_ASSERT(toy_gets(fd, "+OK\r\n+PONG\r\n"));
     close(fd);

@@ -113,8 +113,9 @@ static void pauses_all_for_a_time(void)
 static void replies_as_told(void)
 {
     start_two();
-    toy_send(a, "CLIENT REPLY SKIP\r\nPING\r\nPING 1\r\nCLIENT REPLY OFF\r\nPING\r\nTECHO x\r\nNONE\r\n"
-                "CLIENT REPLY ON\r\nPING 2\r\n");
+    toy_send(
+        a, "CLIENT REPLY SKIP\r\nPING\r\nPING 1\r\nCLIENT REPLY OFF\r\nPING\r\nTECHO x\r\nNONE\r\n"
+           "CLIENT REPLY ON\r\nPING 2\r\n");
     CU_ASSERT(toy_gets(a, "$1\r\n1\r\n+OK\r\n$1\r\n2\r\n"));
     stop_two();
 }
@@ -122,17 +123,19 @@ static void replies_as_told(void)
 static void names_and_labels(void)
 {
     start_two();
-    toy_send(a, "CLIENT GETNAME\r\nCLIENT SETNAME \"a b\"\r\nCLIENT SETNAME \"\"\r\nCLIENT GETNAME\r\n"
-                "CLIENT SETINFO lib-name x\r\nCLIENT SETINFO lib-ver \"1 2\"\r\nCLIENT SETINFO y z\r\n"
-                "CLIENT NO-TOUCH on\r\nCLIENT NO-EVICT maybe\r\nCLIENT GETREDIR\r\nCLIENT X\r\n"
-                "CLIENT\r\nCLIENT UNBLOCK 99\r\nSELECT 1\r\nSELECT x\r\nSELECT 0\r\n");
-    CU_ASSERT(toy_gets(a, "$5\r\nalice\r\n-ERR Client names cannot contain spaces, newlines or special "
-                          "characters.\r\n+OK\r\n$-1\r\n+OK\r\n-ERR lib-ver cannot contain spaces, "
-                          "newlines or special characters.\r\n-ERR Unrecognized option 'y'\r\n"
-                          "+OK\r\n-ERR syntax error\r\n:-1\r\n-ERR unknown subcommand 'X'. Try CLIENT "
-                          "HELP.\r\n-ERR wrong number of arguments for 'client' command\r\n:0\r\n"
-                          "-ERR DB index is out of range\r\n-ERR value is not an integer or out of "
-                          "range\r\n+OK\r\n"));
+    toy_send(a,
+             "CLIENT GETNAME\r\nCLIENT SETNAME \"a b\"\r\nCLIENT SETNAME \"\"\r\nCLIENT GETNAME\r\n"
+             "CLIENT SETINFO lib-name x\r\nCLIENT SETINFO lib-ver \"1 2\"\r\nCLIENT SETINFO y z\r\n"
+             "CLIENT NO-TOUCH on\r\nCLIENT NO-EVICT maybe\r\nCLIENT GETREDIR\r\nCLIENT X\r\n"
+             "CLIENT\r\nCLIENT UNBLOCK 99\r\nSELECT 1\r\nSELECT x\r\nSELECT 0\r\n");
+    CU_ASSERT(
+        toy_gets(a, "$5\r\nalice\r\n-ERR Client names cannot contain spaces, newlines or special "
+                    "characters.\r\n+OK\r\n$-1\r\n+OK\r\n-ERR lib-ver cannot contain spaces, "
+                    "newlines or special characters.\r\n-ERR Unrecognized option 'y'\r\n"
+                    "+OK\r\n-ERR syntax error\r\n:-1\r\n-ERR unknown subcommand 'X'. Try CLIENT "
+                    "HELP.\r\n-ERR wrong number of arguments for 'client' command\r\n:0\r\n"
+                    "-ERR DB index is out of range\r\n-ERR value is not an integer or out of "
+                    "range\r\n+OK\r\n"));
     toy_send(a, "QUIT\r\nPING\r\n");
     CU_ASSERT(toy_gets(a, "+OK\r\n"));
     CU_ASSERT(toy_is_closed(a));

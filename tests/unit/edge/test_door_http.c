@@ -1,7 +1,6 @@
 #include "tests/lib/unit.h"
 #include "tests/unit/edge/toy.h"
 
-
 #include "base/limits.h"
 #include "edge/door_http.h"
 #include "edge/options.h"
@@ -141,8 +140,8 @@ static void bounds_connections(void)
     int late = connect_to(DOOR_HTTP_ADMIN);
 
     CU_ASSERT(toy_is_closed(late));
-    CU_ASSERT(answers(fds[LIMIT_HTTP_CONNECTIONS - 1], "GET /healthz HTTP/1.1\r\n\r\n",
-                      "HTTP/1.1 200 "));
+    CU_ASSERT(
+        answers(fds[LIMIT_HTTP_CONNECTIONS - 1], "GET /healthz HTTP/1.1\r\n\r\n", "HTTP/1.1 200 "));
     for (int i = 0; i < LIMIT_HTTP_CONNECTIONS; i++) {
         close(fds[i]);
     }

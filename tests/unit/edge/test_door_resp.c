@@ -32,7 +32,8 @@ static void answers_in_order(void)
 /* The same requests, each byte a packet of its own. */
 static void resumes_at_every_byte(void)
 {
-    static const char text[] = "*2\r\n$5\r\nTECHO\r\n$3\r\nabc\r\nPING x\r\n*2\r\n$5\r\ntecho\r\n$1\r\nz\r\n";
+    static const char text[] =
+        "*2\r\n$5\r\nTECHO\r\n$3\r\nabc\r\nPING x\r\n*2\r\n$5\r\ntecho\r\n$1\r\nz\r\n";
 
     toy_start(&toy, 1, NULL);
     int fd = toy_connect(&toy);

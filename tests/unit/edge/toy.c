@@ -1,7 +1,5 @@
 #include "tests/unit/edge/toy.h"
 
-
-#include "tests/lib/unit.h"
 #include "base/err.h"
 #include "base/parse.h"
 #include "base/rcu.h"
@@ -10,6 +8,7 @@
 #include "edge/client.h"
 #include "edge/commands.h"
 #include "edge/options.h"
+#include "tests/lib/unit.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -90,8 +89,8 @@ static enum backend_progress run(struct backend *b, struct session *s, struct ba
 
     for (; batch->next < batch->count; batch->next++) {
         struct request *q = &batch->requests[batch->next];
-        struct cmd c = {.def = q->def, .argv = q->argv, .argc = q->argc, .reply = batch->reply,
-                        .session = s};
+        struct cmd c = {
+            .def = q->def, .argv = q->argv, .argc = q->argc, .reply = batch->reply, .session = s};
 
         if (strcmp(q->def->name, "TLATER") == 0 && !atomic_load(&t->later_may_go)) {
             hold(t, s);
@@ -255,8 +254,8 @@ void toy_start(struct toy *t, uint32_t workers, const char *password)
     once();
     memset(t, 0, sizeof(*t));
     client_forget_sets();
-    t->backend = (struct backend){.run = run, .cancel = cancel, .may_send = may_send,
-                                  .session_close = session_close};
+    t->backend = (struct backend){
+        .run = run, .cancel = cancel, .may_send = may_send, .session_close = session_close};
     t->count = workers;
     atomic_store(&started, 0);
     atomic_store(&stopped, 0);
