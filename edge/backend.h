@@ -27,9 +27,9 @@ struct session;
 /* A key and where it belongs, computed once. */
 struct key {
     struct slice name;
-    uint64_t hash;      /* hash_key() */
-    uint16_t slot;      /* hash_slot() */
-    uint8_t partition;  /* slot mod the cluster's partition count */
+    uint64_t hash;     /* hash_key() */
+    uint16_t slot;     /* hash_slot() */
+    uint8_t partition; /* slot mod the cluster's partition count */
 };
 
 struct request {
@@ -43,7 +43,7 @@ struct request {
 struct batch {
     struct request *requests;
     uint32_t count;
-    uint32_t next;       /* the first that has not been carried out */
+    uint32_t next; /* the first that has not been carried out */
     struct reply *reply;
     uint64_t position;
 };
@@ -63,13 +63,13 @@ struct cmd {
     struct section *section; /* of a write, or of a read that has to hold its locks; else NULL */
     struct key key;          /* argv's first key, if the row names one */
     const void *hint;
-    int64_t now_ms;          /* the node's clock when the command began */
-    bool retry;              /* set by a read that met a publication: the handler will run again */
-    void *blocked_on;        /* private to the backend: the partition it met */
-    bool again;              /* set by a handler that has more to do: it is called again next turn */
-    int64_t again_at_ms;     /* or at this moment of the worker's clock; INT64_MAX: when unblocked */
+    int64_t now_ms;      /* the node's clock when the command began */
+    bool retry;          /* set by a read that met a publication: the handler will run again */
+    void *blocked_on;    /* private to the backend: the partition it met */
+    bool again;          /* set by a handler that has more to do: it is called again next turn */
+    int64_t again_at_ms; /* or at this moment of the worker's clock; INT64_MAX: when unblocked */
     enum cmd_unblocked unblocked; /* set by CLIENT UNBLOCK before it is called again */
-    void *progress;          /* owned by such a handler between calls; NULL at the first */
+    void *progress;               /* owned by such a handler between calls; NULL at the first */
     void (*progress_free)(void *progress);
 };
 
