@@ -134,20 +134,20 @@ bool hash_packed_is_dead(struct slice block, int64_t now_ms)
     return dead_at_ms != 0 && dead_at_ms <= now_ms;
 }
 
+static size_t field_bytes(const struct hash_field *f)
+{
+    return length_bytes(f->name.len) + length_bytes(f->value.len << 1) + f->name.len +
+           f->value.len + (f->expire_at_ms != 0 ? sizeof(int64_t) : 0);
+}
+
 size_t hash_packed_bytes(const struct hash_field *fields, size_t n)
 {
     size_t bytes = HEAD_BYTES;
     bool expires = false;
 
     for (size_t i = 0; i < n; i++) {
-        const struct hash_field *f = &fields[i];
-
-        bytes += length_bytes(f->name.len) + length_bytes(f->value.len << 1) + f->name.len +
-                 f->value.len;
-        if (f->expire_at_ms != 0) {
-            bytes += sizeof(int64_t);
-            expires = true;
-        }
+        bytes += field_bytes(&fields[i]);
+        expires = expires || fields[i].expire_at_ms != 0;
     }
     return bytes + (expires ? HEAD_BYTES_EXPIRES - HEAD_BYTES : 0);
 }
@@ -185,6 +185,18 @@ static char *write_bytes(char *at, struct slice bytes)
     return at + bytes.len;
 }
 
+static char *write_field(char *at, const struct hash_field *f)
+{
+    at = write_length(at, f->name.len);
+    at = write_length(at, f->value.len << 1 | (f->expire_at_ms != 0));
+    if (f->expire_at_ms != 0) {
+        memcpy(at, &f->expire_at_ms, sizeof(f->expire_at_ms));
+        at += sizeof(f->expire_at_ms);
+    }
+    at = write_bytes(at, f->name);
+    return write_bytes(at, f->value);
+}
+
 void hash_packed_write(char *block, const struct hash_field *fields, size_t n)
 {
     assert(n > 0);
@@ -192,15 +204,44 @@ void hash_packed_write(char *block, const struct hash_field *fields, size_t n)
     char *at = write_head(block, fields, n);
 
     for (size_t i = 0; i < n; i++) {
-        const struct hash_field *f = &fields[i];
-
-        at = write_length(at, f->name.len);
-        at = write_length(at, f->value.len << 1 | (f->expire_at_ms != 0));
-        if (f->expire_at_ms != 0) {
-            memcpy(at, &f->expire_at_ms, sizeof(f->expire_at_ms));
-            at += sizeof(f->expire_at_ms);
-        }
-        at = write_bytes(at, f->name);
-        at = write_bytes(at, f->value);
+        at = write_field(at, &fields[i]);
     }
+}
+
+bool hash_packed_cut(struct slice block, struct slice name, struct hash_packed_cut *out)
+{
+    struct hash_packed_walk w;
+    struct hash_field f;
+
+    if (has_expiry(block)) {
+        return false;
+    }
+    hash_packed_begin(block, &w);
+    for (const char *at = w.at; hash_packed_next(&w, &f); at = w.at) {
+        if (slice_is(f.name, name)) {
+            *out = (struct hash_packed_cut){(size_t)(at - block.ptr), (size_t)(w.at - block.ptr),
+                                            false};
+            return true;
+        }
+    }
+    *out = (struct hash_packed_cut){block.len, block.len, true};
+    return true;
+}
+
+size_t hash_packed_spliced_bytes(struct slice block, const struct hash_packed_cut *cut,
+                                 const struct hash_field *f)
+{
+    return block.len - (cut->to - cut->from) + field_bytes(f);
+}
+
+void hash_packed_splice(char *out, struct slice block, const struct hash_packed_cut *cut,
+                        const struct hash_field *f)
+{
+    assert(f->expire_at_ms == 0);
+    uint16_t count = (uint16_t)(hash_packed_total(block) + cut->is_new);
+    char *at = write_bytes(out, (struct slice){block.ptr, cut->from});
+
+    at = write_field(at, f);
+    (void)write_bytes(at, (struct slice){block.ptr + cut->to, block.len - cut->to});
+    memcpy(out + 1, &count, sizeof(count));
 }

@@ -37,4 +37,16 @@ bool hash_packed_is_dead(struct slice block, int64_t now_ms);
 size_t hash_packed_bytes(const struct hash_field *fields, size_t n);
 void hash_packed_write(char *block, const struct hash_field *fields, size_t n);
 
+/* One field set in a block none of whose fields expires, nor the new one: what is before and behind it is
+ * copied as it is. False: the block has expiries. */
+struct hash_packed_cut {
+    size_t from, to; /* what the field takes now; at the end when it is not there */
+    bool is_new;
+};
+bool hash_packed_cut(struct slice block, struct slice name, struct hash_packed_cut *out);
+size_t hash_packed_spliced_bytes(struct slice block, const struct hash_packed_cut *cut,
+                                 const struct hash_field *f);
+void hash_packed_splice(char *out, struct slice block, const struct hash_packed_cut *cut,
+                        const struct hash_field *f);
+
 #endif

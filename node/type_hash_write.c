@@ -198,15 +198,15 @@ static void log_expired(struct cmd *c, struct key key, const struct entry *e, in
     change_delete_fields_end(w);
 }
 
-static bool fits_packed(const struct parts *p)
+static bool fits_packed(const struct hash_field *added, size_t n, size_t count)
 {
     uint64_t longest = conf_u64(&opt_hash_max_listpack_value);
 
-    if (p->count > conf_u64(&opt_hash_max_listpack_entries)) {
+    if (count > conf_u64(&opt_hash_max_listpack_entries)) {
         return false;
     }
-    for (size_t i = 0; i < p->count; i++) {
-        if (p->v[i].name.len > longest || p->v[i].value.len > longest) {
+    for (size_t i = 0; i < n; i++) {
+        if (added[i].name.len > longest || added[i].value.len > longest) {
             return false;
         }
     }
@@ -358,12 +358,40 @@ static size_t put_large(struct cmd *c, struct key key, const struct entry *e,
     return added;
 }
 
+/* The commonest write: one field of a hash without expiries. False: not that; nothing was done. */
+static bool put_spliced(struct cmd *c, struct key key, const struct entry *e,
+                        struct hash_field *f, size_t *added)
+{
+    struct slice block = entry_payload(e);
+    struct hash_packed_cut cut;
+
+    if ((f->expire_at_ms != 0 && f->expire_at_ms != HASH_KEEP_TTL) ||
+        !hash_packed_cut(block, f->name, &cut) ||
+        !fits_packed(f, 1, hash_packed_total(block) + cut.is_new)) {
+        return false;
+    }
+    f->expire_at_ms = 0;
+    struct entry *now =
+        entry_for(c, key, e, ENC_PACKED, hash_packed_spliced_bytes(block, &cut, f));
+
+    if (now != NULL) {
+        hash_packed_splice(entry_payload_ptr(now), block, &cut, f);
+        log_put(c, key, f, 1);
+        section_put(c->section, key, now);
+    }
+    *added = cut.is_new;
+    return true;
+}
+
 static size_t put_packed(struct cmd *c, struct key key, const struct entry *e,
                          struct hash_field *fields, size_t n)
 {
     struct parts p;
     size_t added = 0;
 
+    if (e != NULL && n == 1 && put_spliced(c, key, e, fields, &added)) {
+        return added;
+    }
     if (!parts_begin(&p, c, e, n)) {
         return 0;
     }
@@ -389,7 +417,7 @@ static size_t put_packed(struct cmd *c, struct key key, const struct entry *e,
     log_put(c, key, fields, n);
     if (section_has_failed(c->section)) {
         /* nothing was stored */
-    } else if (fits_packed(&p)) {
+    } else if (fits_packed(fields, n, p.count)) {
         store_packed(c, key, e, &p);
     } else {
         store_large(c, key, e, &p);
