@@ -500,7 +500,8 @@ struct cmd_def bitmap_cmds[] = {
       "Performs bitwise operations on multiple strings, and stores the result." },
     { "BITFIELD", -2, CMD_WRITE | CMD_GROWS, ONE, "3.2.0", bitfield_run,
       "key [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] <SET encoding offset value | "
-      "INCRBY encoding offset increment> [...]]",
+      "INCRBY encoding offset increment> [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] "
+      "<SET encoding offset value | INCRBY encoding offset increment> ...]]",
       "Performs arbitrary bitfield integer operations on strings." },
     { "BITFIELD_RO", -2, CMD_READ | CMD_FAST, ONE, "6.0.0", bitfield_run,
       "key [GET encoding offset [GET encoding offset ...]]",

@@ -499,6 +499,23 @@ test('COMMAND', async (t) => {
   assert.ok(category.includes('hget') && !category.includes('get'));
 });
 
+// redis-cli reads COMMAND DOCS when it begins, and dies of a block of arguments that has none.
+test('COMMAND DOCS has no group of arguments that is empty', async (t) => {
+  const client = await (await startServer(t)).client(t, { proto: 3 });
+
+  function look(name, args) {
+    for (const arg of args ?? []) {
+      const isGroup = arg.type === 'block' || arg.type === 'oneof';
+      assert.equal(isGroup, (arg.arguments ?? []).length > 0, `${name}: ${JSON.stringify(arg)}`);
+      look(name, arg.arguments);
+    }
+  }
+  for (const [name, docs] of Object.entries(await client.cmd('COMMAND', 'DOCS'))) {
+    look(name, docs.arguments);
+    Object.entries(docs.subcommands ?? {}).forEach(([sub, d]) => look(sub, d.arguments));
+  }
+});
+
 test('TIME, LOLWUT, ECHO, SELECT, WAIT, DBSIZE', async (t) => {
   const client = await (await startServer(t)).client(t);
   const [seconds, micros] = await client.cmd('TIME');
