@@ -210,6 +210,10 @@ static void turn(struct worker *w)
     int sleep_ms = patience_ms(w);
     int n;
 
+    /* What is retired is freed by turns, which an idle worker must take as well. */
+    if (sleep_ms > 1 && rcu_retired_bytes() > 0) {
+        sleep_ms = 1;
+    }
     if (sleep_ms > 0) {
         w->busy_ns += (uint64_t)(clock_mono_ns() - w->now_ns);
         rcu_offline();
