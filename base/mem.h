@@ -35,6 +35,11 @@ static inline size_t mem_size(size_t bytes)
     return (bytes + step - 1) & ~(step - 1);
 }
 
+/* Gives this thread stacks of small blocks, for threads that allocate and free all the time; what they
+ * hold is at most a few MiB. Without, or without memory for them, everything is the allocator's. */
+void mem_thread_start(void);
+void mem_thread_stop(void);
+
 /* Bytes that the allocator holds from the system and that are in use, for INFO; 0 where unknown. */
 struct mem_stats {
     uint64_t allocated, active, resident, mapped;

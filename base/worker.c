@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/rcu.h"
 
 #include <assert.h>
@@ -243,6 +244,7 @@ static void turn(struct worker *w)
 void worker_run(struct worker *w)
 {
     self = w;
+    mem_thread_start();
     rcu_register();
     read_clocks(w);
     if (w->on_start != NULL) {
@@ -256,6 +258,7 @@ void worker_run(struct worker *w)
     }
     inbox_drain(&w->inbox);
     rcu_unregister();
+    mem_thread_stop();
     self = NULL;
 }
 

@@ -616,14 +616,16 @@ int table_prepare(struct table *t, struct table_stats *st, struct entry *e, uint
 /* The word that holds e; it is there. */
 static word *word_holding(struct table *t, const struct entry *e, uint64_t hash)
 {
-    struct segment *s = segment_for(t, position(hash));
-    struct bucket *b = &s->b[bucket_index(s, position(hash))];
+    struct bucket *b = (struct bucket *)(uintptr_t)bucket_find(t, hash);
     uintptr_t last = atomic_load_explicit(&b->w[LAST], memory_order_relaxed);
-    int n = (last & LINK) != 0 ? LAST : SLOTS;
 
-    for (int i = 0; i < n; i++) {
-        if (entry_of(atomic_load_explicit(&b->w[i], memory_order_relaxed)) == e) {
-            return &b->w[i];
+    for (uint32_t left = candidates(b, tag(hash)); left != 0;
+         left &= ~(3u << 2 * first_of(left))) {
+        word *w = &b->w[first_of(left)];
+        uintptr_t is = atomic_load_explicit(w, memory_order_relaxed);
+
+        if (entry_of(is) == e && (is & LINK) == 0) {
+            return w;
         }
     }
     assert((last & LINK) != 0);
