@@ -2,6 +2,8 @@
 
 #include "base/parse.h"
 
+/* For a state on the stack. */
+#define XXH_STATIC_LINKING_ONLY
 #include <xxhash.h>
 
 static const struct {
@@ -137,19 +139,15 @@ void string_options_digest(const struct string_value *v, char out[DIGEST_CHARS])
     if (piece.len == v->len) {
         hash = XXH3_64bits(piece.ptr, piece.len);
     } else {
-        XXH3_state_t *state = XXH3_createState();
+        XXH3_state_t state;
 
-        if (state == NULL) {
-            hash = 0;
-        } else {
-            (void)XXH3_64bits_reset(state);
-            for (size_t at = 0; at < v->len; at += piece.len) {
-                piece = string_chunk(v, at);
-                (void)XXH3_64bits_update(state, piece.ptr, piece.len);
-            }
-            hash = XXH3_64bits_digest(state);
-            (void)XXH3_freeState(state);
+        XXH3_INITSTATE(&state);
+        (void)XXH3_64bits_reset(&state);
+        for (size_t at = 0; at < v->len; at += piece.len) {
+            piece = string_chunk(v, at);
+            (void)XXH3_64bits_update(&state, piece.ptr, piece.len);
         }
+        hash = XXH3_64bits_digest(&state);
     }
     for (int i = 0; i < DIGEST_CHARS; i++) {
         out[i] = hex[hash >> (60 - 4 * i) & 15];
