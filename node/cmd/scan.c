@@ -128,11 +128,14 @@ static void cmd_keys(struct cmd *c)
     }
 }
 
-/* As strtoul() reads it, which is what Redis does. */
+/* As strtoul() reads it, which is what Redis does: it ends at a zero byte, too. */
 static bool cursor_arg(struct slice text, uint64_t *out)
 {
     uint64_t n = 0;
-    size_t i = text.len > 0 && (text.ptr[0] == '+' || text.ptr[0] == '-');
+    size_t i;
+
+    text.len = text.len == 0 ? 0 : strnlen(text.ptr, text.len);
+    i = text.len > 0 && (text.ptr[0] == '+' || text.ptr[0] == '-');
 
     if (i > 0 && text.len == 1) {
         return false;

@@ -63,7 +63,9 @@ function scanned(inner) {
       return show(a) === show(b);
     }
     const [x, y] = [a.a, b.a];
-    if (!command.some((arg) => /^10{3,}$/.test(String(arg)))) {
+    // A cursor that nobody gave out is a place of its own in either table.
+    const isInvented = command.some((arg) => /^[-+]\d/.test(String(arg)));
+    if (isInvented || !command.some((arg) => /^10{3,}$/.test(String(arg)))) {
       return x[0].t === y[0].t && x[1].t === y[1].t;
     }
     return show(x[0]) === show(y[0]) && inner(x[1], y[1]);
@@ -140,8 +142,8 @@ export const DIFFERENCES = [
   },
   {
     about: sub('OBJECT', 'IDLETIME'),
-    why: 'time since the last access, which the two saw at different moments',
-    same: nearBy(TOLERANCE_S),
+    why: 'keys have a clock only under a policy that needs one; Redis shares small integers, clock included',
+    same: sameType,
   },
   {
     about: named('DBSIZE'),
