@@ -28,6 +28,7 @@
 enum {
     CONN_READ_BYTES = 32 * 1024, /* a read: 64 SETs of 64 bytes are 7 KiB, and L1 stays warm */
     CONN_BATCH_MAX = 128,        /* requests prefetched together; more gains nothing */
+    CONN_BATCH_FIRST = 16,       /* of a connection whose replies' size is not known yet */
     CONN_ARGS_MAX = 512,         /* of a batch, before it is cut or the array grows */
     CONN_TURN_REQUESTS = 1024,   /* then the other connections have their turn */
     CONN_TURN_BYTES = 1 << 20,   /* of replies, likewise */
@@ -94,6 +95,8 @@ struct conn {
     bool is_parser_lent; /* the batch's arguments lie in it: an inline request */
     struct conn_scratch *scratch;
     struct batch batch;
+    uint32_t batch_max; /* requests of the next one, by the size of the replies so far */
+    size_t batch_from;  /* where this one's replies begin */
     /* Output: [sent, sendable) may leave, [sendable, whole) waits at the gate, the rest is being written. */
     struct reply reply;
     size_t sent, sendable, whole;

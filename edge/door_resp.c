@@ -86,6 +86,7 @@ void door_resp_open(struct conn *c)
 {
     resp_req_init(&c->req);
     c->reply.settle = settle;
+    c->batch_max = CONN_BATCH_FIRST;
     door_resp_reset(c);
 }
 
@@ -324,7 +325,7 @@ static enum gathered gather(struct conn *c)
     struct conn_scratch *s = c->scratch;
 
     s->args_used = 0;
-    while (c->batch.count < CONN_BATCH_MAX) {
+    while (c->batch.count < c->batch_max) {
         struct request *q = &s->requests[c->batch.count];
         bool is_here;
 
@@ -369,6 +370,20 @@ static enum gathered gather(struct conn *c)
 
 /* --- running ---------------------------------------------------------------------------------- */
 
+/* A batch runs whole, so its length is what bounds the replies of a turn: about as many requests as
+ * have a turn's bytes of replies, if they go on as they did. */
+static void fit_batch(struct conn *c)
+{
+    size_t bytes = c->reply.out.len > c->batch_from ? c->reply.out.len - c->batch_from : 0;
+    size_t fits = CONN_TURN_BYTES / (bytes / c->batch.count + 1);
+
+    if (LIKELY(fits >= CONN_BATCH_MAX)) {
+        c->batch_max = CONN_BATCH_MAX;
+    } else {
+        c->batch_max = fits == 0 ? 1 : (uint32_t)fits;
+    }
+}
+
 /* False if the backend is not done with it. */
 static bool run_batch(struct conn *c)
 {
@@ -389,6 +404,7 @@ static bool run_batch(struct conn *c)
         }
     }
     c->last_def = batch->requests[batch->count - 1].def;
+    fit_batch(c);
     batch->count = batch->next = 0;
     c->whole = c->reply.out.len;
     if (UNLIKELY(c->is_parser_lent)) {
@@ -409,6 +425,7 @@ static bool start_batch(struct conn *c)
     batch->next = 0;
     batch->reply = &c->reply;
     batch->position = 0;
+    c->batch_from = c->reply.out.len;
     if (UNLIKELY(monitor_is_on())) {
         monitor_feed(c, batch->requests, batch->count);
     }

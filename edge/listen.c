@@ -200,9 +200,9 @@ static void refuse(int fd)
 {
     static const char text[] = "-ERR max number of clients reached\r\n";
 
+    atomic_fetch_add_explicit(&client_rejected, 1, memory_order_relaxed);
     (void)send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     close(fd);
-    atomic_fetch_add_explicit(&client_rejected, 1, memory_order_relaxed);
 }
 
 static void set_up(int fd)

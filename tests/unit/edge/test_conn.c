@@ -74,7 +74,7 @@ static void bounds_what_nobody_reads(void)
             CU_ASSERT(toy_gets(other, "+PONG\r\n"));
         }
     } while (ran != atomic_load(&toy.ran));
-    CU_ASSERT(ran < 1000);
+    CU_ASSERT(ran < 200); /* the limit, the kernel's buffers, and a turn: not a batch of 128 */
     CU_ASSERT(toy_until(has_output_closed, &before));
     toy_send(other, "PING\r\n");
     CU_ASSERT(toy_gets(other, "+PONG\r\n"));
