@@ -7,10 +7,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define HELD (1u << 31)
+#define HELD        (1u << 31)
 #define WAITING_ONE (1u << 16)
-#define WAITING (HELD - WAITING_ONE)
-#define READERS (WAITING_ONE - 1)
+#define WAITING     (HELD - WAITING_ONE)
+#define READERS     (WAITING_ONE - 1)
 
 /* About a microsecond: as long as most changes in place take. */
 enum { SPINS = 60 };

@@ -90,8 +90,8 @@ static int heap_reserve(struct hash_heap *h)
     }
     if (h->page_count == h->page_cap) {
         uint32_t cap = h->page_cap == 0 ? 4 : h->page_cap * 2;
-        struct hash_due **pages = mem_realloc(h->pages, h->page_cap * sizeof(*pages),
-                                              cap * sizeof(*pages));
+        struct hash_due **pages =
+            mem_realloc(h->pages, h->page_cap * sizeof(*pages), cap * sizeof(*pages));
 
         if (pages == NULL) {
             return ERR_NOMEM;
@@ -325,6 +325,7 @@ static void count_out(struct hash_large *l, const struct entry *field)
 
 static void undo_one(struct hash_large *l, const struct undo *u)
 {
+    assert(u->old != NULL || u->now != NULL);
     if (u->now != NULL) {
         count_out(l, u->now);
     }
@@ -370,7 +371,8 @@ static bool is_published(const struct hash_hold *hold)
 {
     const struct partition *p =
         database_partition(section_database(hold->section), hold->key.partition);
-    const struct entry *e = p == NULL ? NULL : table_find(&p->table, hold->key.name, hold->key.hash);
+    const struct entry *e =
+        p == NULL ? NULL : table_find(&p->table, hold->key.name, hold->key.hash);
 
     return e != NULL && e->type == TYPE_HASH && hash_large_of(e) == hold->large;
 }

@@ -26,7 +26,8 @@ void hash_packed_begin(struct slice block, struct hash_packed_walk *w);
 /* False at the end. Expired ones included. */
 bool hash_packed_next(struct hash_packed_walk *w, struct hash_field *out);
 /* Live at now_ms, or any with now_ms 0. */
-bool hash_packed_find(struct slice block, struct slice name, int64_t now_ms, struct hash_field *out);
+bool hash_packed_find(struct slice block, struct slice name, int64_t now_ms,
+                      struct hash_field *out);
 
 size_t hash_packed_total(struct slice block); /* expired ones included */
 size_t hash_packed_count(struct slice block, int64_t now_ms);

@@ -41,7 +41,7 @@ static inline bool hash_field_is_expired(const struct hash_field *f, int64_t now
 enum found hash_open(struct cmd *c, struct key key, struct hash *out);
 void hash_close(struct hash *h);
 
-size_t hash_count(const struct hash *h);   /* live fields */
+size_t hash_count(const struct hash *h); /* live fields */
 bool hash_get(const struct hash *h, struct slice name, struct hash_field *out);
 /* Calls fn for every live field: of a packed hash in the order they were first set. */
 typedef void (*hash_each_fn)(const struct hash_field *f, void *arg);

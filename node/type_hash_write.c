@@ -127,7 +127,8 @@ struct parts {
     struct hash_field *v;
     size_t count, cap;
     int64_t now_ms;
-    struct hash_field few[160]; /* more than a hash of the default size, and most of what is added */
+    struct hash_field
+        few[160]; /* more than a hash of the default size, and most of what is added */
 };
 
 /* The live fields, and room for more. False: the section has failed. */
@@ -314,8 +315,8 @@ static void flag_expiring(struct cmd *c, struct key key, const struct entry *e,
 }
 
 /* After removals: the key goes with its last live field. */
-static void settle_large(struct cmd *c, struct key key, const struct entry *e,
-                         struct hash_large *l, enum change_reason reason)
+static void settle_large(struct cmd *c, struct key key, const struct entry *e, struct hash_large *l,
+                         enum change_reason reason)
 {
     if (section_has_failed(c->section)) {
         return;
@@ -359,8 +360,8 @@ static size_t put_large(struct cmd *c, struct key key, const struct entry *e,
 }
 
 /* The commonest write: one field of a hash without expiries. False: not that; nothing was done. */
-static bool put_spliced(struct cmd *c, struct key key, const struct entry *e,
-                        struct hash_field *f, size_t *added)
+static bool put_spliced(struct cmd *c, struct key key, const struct entry *e, struct hash_field *f,
+                        size_t *added)
 {
     struct slice block = entry_payload(e);
     struct hash_packed_cut cut;
@@ -371,8 +372,7 @@ static bool put_spliced(struct cmd *c, struct key key, const struct entry *e,
         return false;
     }
     f->expire_at_ms = 0;
-    struct entry *now =
-        entry_for(c, key, e, ENC_PACKED, hash_packed_spliced_bytes(block, &cut, f));
+    struct entry *now = entry_for(c, key, e, ENC_PACKED, hash_packed_spliced_bytes(block, &cut, f));
 
     if (now != NULL) {
         hash_packed_splice(entry_payload_ptr(now), block, &cut, f);
@@ -593,8 +593,7 @@ static void expire_large(struct cmd *c, struct key key, const struct entry *e, s
                          int64_t at_ms)
 {
     struct hash_large *l = hold_some(c, key, e);
-    const struct entry *old =
-        l == NULL ? NULL : table_find(&l->table, name, hash_key(name));
+    const struct entry *old = l == NULL ? NULL : table_find(&l->table, name, hash_key(name));
     struct hash_field f;
 
     if (old == NULL || entry_is_expired(old, clock_now_ms())) {

@@ -146,8 +146,8 @@ static void cmd_hincrby(struct cmd *c)
         reply_err(c->reply, WIRE_OVERFLOW);
         return;
     }
-    (void)hash_put(c, cmd_key(c, 1), c->argv[2],
-                   (struct slice){digits, buf_put_i64(digits, value)}, HASH_KEEP_TTL);
+    (void)hash_put(c, cmd_key(c, 1), c->argv[2], (struct slice){digits, buf_put_i64(digits, value)},
+                   HASH_KEEP_TTL);
     reply_int(c->reply, value);
 }
 
@@ -539,7 +539,7 @@ static bool draw_apart(struct draw *d)
         return false;
     }
     while (got < d->count && !d->reply->failed) {
-        struct hash_field f;
+        struct hash_field f = {0};
 
         if (!hash_random(d->h, d->r, &f)) {
             break;
@@ -588,8 +588,7 @@ static bool random_options(struct cmd *c, int64_t *count, bool *with_values)
         return false;
     }
     if (*count == INT64_MIN) {
-        reply_errf(c->reply,
-                   "ERR value is out of range, value must between -%lld and %lld",
+        reply_errf(c->reply, "ERR value is out of range, value must between -%lld and %lld",
                    (long long)INT64_MAX, (long long)INT64_MAX);
         return false;
     }

@@ -474,8 +474,8 @@ static void cmd_hsetex(struct cmd *c)
 }
 
 #define EXPIRE_FLAGS (CMD_WRITE | CMD_GROWS | CMD_FAST)
-#define CONDITION "[NX | XX | GT | LT] "
-#define FIELDS "FIELDS numfields field [field ...]"
+#define CONDITION    "[NX | XX | GT | LT] "
+#define FIELDS       "FIELDS numfields field [field ...]"
 
 /* clang-format off */
 struct cmd_def hash_expiry_cmds[] = {

@@ -85,8 +85,7 @@ static bool gets_same(const struct hash *h, const struct model *m, int i, int64_
     char name[8];
     bool found = hash_get(h, name_of(i, name), &f);
 
-    return found == is_live(m, i, now_ms) &&
-           (!found || slice_is(f.value, slice_of(m->f[i].value)));
+    return found == is_live(m, i, now_ms) && (!found || slice_is(f.value, slice_of(m->f[i].value)));
 }
 
 static bool is_same(struct cmd *c, struct key key, const struct model *m)
@@ -338,8 +337,7 @@ static void play_section(struct play *p, int fail_nth)
     for (int w = 0; w < 2; w++) {
         CU_ASSERT(is_same(&p->b.read, p->key[w], &p->m[w]));
     }
-    p->replica.next =
-        changelog_read(p->b.log, p->replica.next, on_piece, &p->replica);
+    p->replica.next = changelog_read(p->b.log, p->replica.next, on_piece, &p->replica);
     rcu_turn();
 }
 
@@ -352,9 +350,8 @@ static bool replica_agrees(const struct play *p)
             const struct model *b = &p->replica.m[w];
 
             if (is_live(a, i, bench_now_ms()) != is_live(b, i, bench_now_ms()) ||
-                (is_live(a, i, bench_now_ms()) &&
-                 (strcmp(a->f[i].value, b->f[i].value) != 0 ||
-                  a->f[i].expire_at_ms != b->f[i].expire_at_ms))) {
+                (is_live(a, i, bench_now_ms()) && (strcmp(a->f[i].value, b->f[i].value) != 0 ||
+                                                   a->f[i].expire_at_ms != b->f[i].expire_at_ms))) {
                 return false;
             }
         }
@@ -659,9 +656,8 @@ static void random_field_is_about_even(void)
 
 static void packed_keeps_the_order_of_first_setting(void)
 {
-    struct hash_field in[3] = {{SLICE("b"), SLICE("1"), 0},
-                               {SLICE("a"), {NULL, 0}, 77},
-                               {{NULL, 0}, SLICE("3"), 0}};
+    struct hash_field in[3] = {
+        {SLICE("b"), SLICE("1"), 0}, {SLICE("a"), {NULL, 0}, 77}, {{NULL, 0}, SLICE("3"), 0}};
     char block[64];
     struct slice s = {block, hash_packed_bytes(in, 3)};
     struct hash_packed_walk w;
