@@ -24,14 +24,14 @@ CC       := $(if $(filter tsan fuzz,$(VARIANT)),clang,gcc)
 WARN     := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wno-missing-field-initializers \
             -Wpointer-arith -Wwrite-strings -Wswitch-enum -Wundef -Werror
 COMMON   := -std=gnu11 -D_GNU_SOURCE -g -fno-strict-aliasing -fstack-protector-strong -pthread -mcx16 -msse4.2
-OPT_release := -O2 -DGODWIT_RELEASE=1
+OPT_release := -O2 -flto=2 -DGODWIT_RELEASE=1
 OPT_debug   := -O1
 OPT_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_tsan    := -O1 -fsanitize=thread -fno-omit-frame-pointer
 OPT_cover   := -O0 --coverage
 OPT_fuzz    := -O1 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -fno-omit-frame-pointer
 CFLAGS   := $(COMMON) $(WARN) $(OPT_$(VARIANT)) $(EXTRA_CFLAGS)
-LDFLAGS  := -pthread $(filter -fsanitize% --coverage,$(OPT_$(VARIANT)))
+LDFLAGS  := -pthread $(filter -fsanitize% --coverage -flto% -O2,$(OPT_$(VARIANT)))
 # The sanitizers bring an allocator of their own; two in one process hide each other's errors.
 LDLIBS   := $(if $(filter asan tsan fuzz,$(VARIANT)),,-ljemalloc) -lurcu-qsbr -lprotobuf-c -lsodium -lxxhash -lm
 
@@ -48,7 +48,7 @@ bin/godwit: $(BUILD)/release/godwit
 	$(Q)mkdir -p bin && cp -f $< $@.new && mv -f $@.new $@
 
 $(B)/libgodwit.a: $(LIB_OBJ)
-	$(Q)rm -f $@ && ar rcs $@ $^
+	$(Q)rm -f $@ && gcc-ar rcs $@ $^
 
 $(B)/godwit: $(B)/cli/main.o $(B)/libgodwit.a
 	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(B)/libgodwit.a $(LDLIBS)
