@@ -503,7 +503,7 @@ static bool draw_listed(struct draw *d, bool repeats)
 
 static void draw_repeats(struct draw *d)
 {
-    struct hash_field f;
+    struct hash_field f = {0};
 
     for (size_t i = 0; i < d->count && !d->reply->failed; i++) {
         if (hash_random(d->h, d->r, &f)) {
@@ -607,7 +607,7 @@ static bool random_options(struct cmd *c, int64_t *count, bool *with_values)
 static void random_one(struct cmd *c)
 {
     struct rand local;
-    struct hash_field f;
+    struct hash_field f = {0};
     struct hash h;
     bool found;
 

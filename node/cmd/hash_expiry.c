@@ -325,12 +325,6 @@ static void cmd_hgetex(struct cmd *c)
     } else {
         changes = false;
     }
-    if (changes && at < c->argc &&
-        (unit_of(c->argv[at], &u) || slice_is_word(c->argv[at], "persist"))) {
-        reply_errf(c->reply,
-                   "ERR Only one of EX, PX, EXAT, PXAT or PERSIST arguments can be specified");
-        return;
-    }
     if (!fields_arg(c, at, POSITIVE, &first)) {
         return;
     }
