@@ -112,6 +112,29 @@ unit: $(if $(T),$(B)/unit_$(firstword $(subst /, ,$(T))),$(UNIT_BINS))
 	$(Q)for b in $^; do echo "$$b"; "$$b" $(if $(T),$(word 2,$(subst /, ,$(T)))) || exit 1; done
 endif
 
+# Property tests: what concurrent clients may see. make prop [SECONDS=60] [PART=many]
+# make prop-broken: one guard left out at a time (BROKEN() in the source); the part beside it must fail.
+PROP_BINS := $(patsubst tests/prop/%.c,$(B)/prop_%,$(wildcard tests/prop/*.c))
+$(B)/prop_%: $(B)/tests/prop/%.o $(B)/libgodwit.a
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+prop-bins: $(PROP_BINS)
+ifeq ($(origin VARIANT),file)
+prop prop-broken:
+	$(Q)$(MAKE) --no-print-directory VARIANT=debug $@
+else
+prop: $(B)/prop_isolation
+	$(Q)$< $(or $(SECONDS),4) $(PART)
+BREAKS      := 1-many 2-many 3-order 4-twice 5-relies 6-present 7-gone 8-gone
+BREAK_SRC    = $(shell grep -l "BROKEN(" $(SRC))
+$(B)/broken_%: $(B)/tests/prop/isolation.o $(B)/libgodwit.a FORCE
+	$(Q)for f in $(BREAK_SRC); do mkdir -p "$@.d/$$(dirname $$f)" && $(CC) $(CFLAGS) -DGODWIT_BREAK=$(firstword $(subst -, ,$*)) \
+	    -I. -isystem $(B)/gen -c -o "$@.d/$$f.o" $$f || exit 1; done
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(BREAK_SRC:%=$@.d/%.o) $(B)/libgodwit.a $(LDLIBS)
+prop-broken: $(BREAKS:%=$(B)/broken_%)
+	$(Q)for b in $(BREAKS); do if $(B)/broken_$$b $(or $(SECONDS),20) $${b#*-} > $(B)/broken_$$b.log; \
+	    then echo "$$b: NOT caught"; exit 1; else echo "$$b: $$(grep -m 1 ': ' $(B)/broken_$$b.log)"; fi; done
+endif
+
 # Fuzz targets: tests/fuzz/fuzz_<codec>.c and its corpus in tests/fuzz/corpus/<codec>/.
 # make fuzz F=resp_req TIME=60    libFuzzer; new inputs stay in the build folder, copy what is worth it
 # Any variant can replay a corpus: tests/fuzz/replay.c stands in for libFuzzer.
@@ -180,7 +203,7 @@ bench: bin/godwit $(B)/load $(B)/bench_floor $(if $(wildcard node/table.c),$(B)/
 
 clean:
 	$(Q)rm -rf $(BUILD) bin
-.PHONY: all bench clean docs e2e fmt fuzz lint lint-inputs replay-bins run test test-asan test-tsan \
+.PHONY: all bench clean docs e2e fmt fuzz lint lint-inputs prop prop-bins prop-broken replay-bins run test test-asan test-tsan \
         unit unit-bins FORCE
 .SECONDARY:
 -include $(OBJ:.o=.d) $(wildcard $(B)/bench/*.d $(B)/tests/*/*.d $(B)/tests/*/*/*.d)

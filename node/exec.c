@@ -436,6 +436,25 @@ static bool versions_unmoved(const struct versions *v, const struct database *db
     return true;
 }
 
+/* Whether a key that was found alive expired before the last was looked at: the reply may then hold
+ * the one and miss the other of two that expire together. */
+static bool outlived(const struct cmd *c)
+{
+    return !BROKEN(8) && UNLIKELY(c->alive_until_ms != 0) && clock_now_ms() >= c->alive_until_ms;
+}
+
+/* For running the handler from the start. */
+static void restart(struct call *k)
+{
+    if (k->cmd.progress != NULL && k->cmd.progress_free != NULL) {
+        k->cmd.progress_free(k->cmd.progress);
+    }
+    k->cmd.progress = NULL;
+    k->cmd.alive_until_ms = 0;
+    k->cmd.again = k->cmd.retry = false;
+    reply_restart(k->cmd.reply, k->from);
+}
+
 /* The handler under the locks of all its keys; it changes nothing. */
 static enum outcome run_read_locked(struct call *k, uint64_t mask)
 {
@@ -458,20 +477,13 @@ static enum outcome run_read_locked(struct call *k, uint64_t mask)
     }
     k->cmd.section = s;
     k->cmd.def->run(&k->cmd);
+    while (outlived(&k->cmd)) {
+        restart(k); /* each time at least one key less is alive */
+        k->cmd.def->run(&k->cmd);
+    }
     k->cmd.section = NULL;
     section_abort(s);
     return RAN;
-}
-
-/* For running the handler from the start. */
-static void restart(struct call *k)
-{
-    if (k->cmd.progress != NULL && k->cmd.progress_free != NULL) {
-        k->cmd.progress_free(k->cmd.progress);
-    }
-    k->cmd.progress = NULL;
-    k->cmd.again = k->cmd.retry = false;
-    reply_restart(k->cmd.reply, k->from);
 }
 
 static enum outcome run_read_many(struct call *k)
@@ -486,7 +498,7 @@ static enum outcome run_read_many(struct call *k)
         }
         k->cmd.retry = false;
         k->cmd.def->run(&k->cmd);
-        if (!k->cmd.retry && versions_unmoved(&v, k->cmd.db)) {
+        if (!k->cmd.retry && versions_unmoved(&v, k->cmd.db) && !outlived(&k->cmd)) {
             return RAN;
         }
         restart(k);

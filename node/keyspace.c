@@ -34,15 +34,43 @@ bool keyspace_clocked(const struct database *db)
     return evict_uses_clock();
 }
 
+/* The moment by which expiry is judged: read after the entry (DESIGN 4.1). */
+static int64_t judging_ms(void)
+{
+    static _Thread_local int64_t stale_ms;
+    static _Thread_local uint32_t uses;
+
+    if (!BROKEN(7)) {
+        return clock_now_ms();
+    }
+    if (uses++ % 4096 == 0) {
+        stale_ms = clock_now_ms();
+    }
+    return stale_ms;
+}
+
 static bool is_gone(const struct entry *e)
 {
     if (LIKELY((e->flags & (ENTRY_EXPIRES | ENTRY_FIELDS_EXPIRE)) == 0)) {
         return false;
     }
     const struct type_ops *t = type_ops[e->type];
-    int64_t now_ms = clock_now_ms(); /* after the entry: DESIGN 4.1 */
+    int64_t now_ms = judging_ms();
 
     return entry_is_expired(e, now_ms) || (t->is_dead != NULL && t->is_dead(e, now_ms));
+}
+
+/* A read of several keys notes when the first of those that it found alive expires. */
+static const struct entry *found_alive(struct cmd *c, const struct entry *e)
+{
+    if (UNLIKELY((e->flags & ENTRY_EXPIRES) != 0)) {
+        int64_t at_ms = entry_expire_at_ms(e);
+
+        if (c->alive_until_ms == 0 || at_ms < c->alive_until_ms) {
+            c->alive_until_ms = at_ms;
+        }
+    }
+    return e;
 }
 
 /* A lock-free read of one key: section even, look up, section unmoved; else again. */
@@ -61,7 +89,7 @@ static const struct entry *find_unlocked(struct cmd *c, const struct key *key)
             bool gone = e != NULL && is_gone(e);
 
             if (LIKELY(partition_unmoved(p, section))) {
-                return gone ? NULL : e;
+                return e == NULL || gone ? NULL : found_alive(c, e);
             }
         }
         __builtin_ia32_pause();
@@ -82,7 +110,7 @@ const struct entry *keyspace_peek(struct cmd *c, struct key key)
     }
     const struct entry *e = section_look(c->section, key);
 
-    return e == NULL || is_gone(e) ? NULL : e;
+    return e == NULL || is_gone(e) ? NULL : found_alive(c, e);
 }
 
 const struct entry *keyspace_find(struct cmd *c, struct key key)

@@ -113,6 +113,9 @@ bool partition_wait_cancel(struct partition *p, struct partition_waiter *w)
 
 void partition_mark(struct partition *p)
 {
+    if (BROKEN(1)) {
+        return;
+    }
     /* Release order of the publications that follow carries it: who sees one sees the mark. */
     atomic_store_explicit(&p->section,
                           atomic_load_explicit(&p->section, memory_order_relaxed) + 1,
@@ -123,6 +126,9 @@ void partition_unmark(struct partition *p)
 {
     uint32_t n = atomic_load_explicit(&p->section, memory_order_relaxed);
 
+    if (BROKEN(1)) {
+        return;
+    }
     assert((n & 1) == 1);
     /* Release: pairs with the acquire in partition_section(). */
     atomic_store_explicit(&p->section, n + 1, memory_order_release);
@@ -134,13 +140,13 @@ void partition_version_begin(struct partition *p, uint64_t seq)
 
     assert((n & 1) == 0);
     atomic_store_explicit(&p->last_seq, seq, memory_order_relaxed);
-    atomic_store_explicit(&p->version, n + 1, memory_order_relaxed);
+    atomic_store_explicit(&p->version, n + !BROKEN(2), memory_order_relaxed);
 }
 
 void partition_version_end(struct partition *p)
 {
     uint64_t n = atomic_load_explicit(&p->version, memory_order_relaxed);
 
-    assert((n & 1) == 1);
-    atomic_store_explicit(&p->version, n + 1, memory_order_release);
+    assert(BROKEN(2) || (n & 1) == 1);
+    atomic_store_explicit(&p->version, n + !BROKEN(2), memory_order_release);
 }

@@ -21,6 +21,7 @@
 #include "replication/changelog.h"
 
 #include <assert.h>
+#include <sched.h>
 #include <stdlib.h>
 
 enum { ITEMS_INLINE = 8, INDEX_FROM = 16, CHANGE_MAX = 512 << 20, CHANGE_KEEP = 256 << 10 };
@@ -543,7 +544,8 @@ static int prepare(struct section *s)
     for (i = 0; i < s->items.count; i++) {
         struct item *it = PILE(s->items, struct item, i);
 
-        retires += it->old != NULL;
+        /* Its removal may shrink the table, which retires a segment or two and a directory. */
+        retires += it->old == NULL ? 0 : it->now == NULL ? 4 : 1;
         if (it->now == it->old) {
             continue;
         }
@@ -682,6 +684,20 @@ static void retire_entry(struct entry *e, bool keep_value)
     }
 }
 
+/* Shows what the section wrote to the key before its last word on it. */
+static void publish_steps(struct section *s, struct item *it, struct table *t, struct table_stats *st)
+{
+    for (uint32_t i = 0; i < s->discards.count; i++) {
+        struct entry *e = PILE(s->discards, struct discard, i)->entry;
+
+        if (it->old != NULL && slice_is(entry_key(e), it->key.name)) {
+            table_replace(t, st, it->old, e, it->key.hash);
+            sched_yield();
+            table_replace(t, st, e, it->old, it->key.hash);
+        }
+    }
+}
+
 /* One item becomes visible, and the accounts with it. */
 static void publish_item(struct section *s, struct item *it)
 {
@@ -693,6 +709,9 @@ static void publish_item(struct section *s, struct item *it)
         return;
     }
     table_of(s, it->key.partition, &t, &st);
+    if (BROKEN(4)) {
+        publish_steps(s, it, t, st);
+    }
     if (it->old == NULL) {
         table_publish(t, st, it->now, it->key.hash);
     } else if (it->now == NULL) {
@@ -793,6 +812,15 @@ static enum section_end fail(struct section *s, struct change_blob *b, enum sect
     return end;
 }
 
+/* Whether a reader may have seen what expires then expired, and not our mark. */
+static bool has_passed(int64_t deadline_ms)
+{
+    /* S5: the mark is seen by all before the clock is read; the store alone could still wait behind the
+     * load, and a reader would find the key expired and no section under way. */
+    atomic_thread_fence(memory_order_seq_cst);
+    return !BROKEN(5) && clock_now_ms() >= deadline_ms;
+}
+
 enum section_end section_commit(struct section *s, uint64_t *seq)
 {
     struct change_blob *blob = NULL;
@@ -819,13 +847,19 @@ enum section_end section_commit(struct section *s, uint64_t *seq)
     }
     if (marked) {
         mark_all(s); /* S4, S5 */
-        if (clock_now_ms() >= s->deadline_ms) {
+        if (s->deadline_ms != INT64_MAX && has_passed(s->deadline_ms)) {
             unmark_all(s);
             return fail(s, blob, SECTION_AGAIN);
         }
     }
+    if (BROKEN(3)) {
+        publish(s, 0);
+        sched_yield();
+    }
     *seq = changelog_append(s->log, &s->credit, buf_slice(&s->change_bytes), blob, clock_now_ms());
-    publish(s, *seq);
+    if (!BROKEN(3)) {
+        publish(s, *seq);
+    }
     if (marked) {
         unmark_all(s);
     }

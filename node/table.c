@@ -15,6 +15,7 @@
 #include <assert.h>
 #if defined(__SSE4_1__)
 #include <smmintrin.h>
+#include <sched.h>
 #endif
 
 /* ThreadSanitizer sees the loads of a vector as plain ones. */
@@ -374,6 +375,10 @@ static int bucket_put(struct table_stats *st, struct bucket *b, uintptr_t w, boo
         /* T1: the eighth moves behind the word that it stood in. */
         atomic_store_explicit(&o[0], last, memory_order_relaxed);
         atomic_store_explicit(&o[1], w, memory_order_relaxed);
+    }
+    if (BROKEN(6) && seen) {
+        atomic_store_explicit(&b->w[LAST], 0, memory_order_release);
+        sched_yield();
     }
     /* Release: the overflow is complete before the word points to it. */
     atomic_store_explicit(&b->w[LAST], link, memory_order_release);

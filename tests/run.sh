@@ -70,6 +70,13 @@ unit() {
     done
 }
 
+prop() {
+    local b
+    for b in "$build/$1"/prop_*; do
+        [ -x "$b" ] && [[ $b != *.d ]] && part "prop-$1-${b##*/prop_}" 120 "${@:2}" "$b"
+    done
+}
+
 replay() {
     local c name
     for c in tests/fuzz/fuzz_*.c; do
@@ -124,8 +131,9 @@ count_tap() {
 case ${1:-all} in
 all)
     build release bin/godwit
-    build debug unit-bins replay-bins
+    build debug unit-bins replay-bins prop-bins
     unit debug
+    prop debug
     replay debug
     e2e bin/godwit "${GODWIT_SLOW:-1}"
     ;;
@@ -142,8 +150,9 @@ tsan)
     still=()
     setarch -R true 2> /dev/null && still=(setarch -R)
     export TSAN_OPTIONS=halt_on_error=0:exitcode=66:second_deadlock_stack=1
-    build tsan unit-bins
+    build tsan unit-bins prop-bins
     unit tsan "${still[@]}"
+    prop tsan "${still[@]}"
     ;;
 e2e)
     build release bin/godwit
