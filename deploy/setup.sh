@@ -11,9 +11,16 @@ command -v dpkg-query > /dev/null || {
     exit 1
 }
 
+# Node may come from elsewhere (Debian's own is 18): then nothing of Debian's is put over it.
+has_node() {
+    command -v npm > /dev/null && node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' 2> /dev/null
+}
+
 # A package counts as there if another provides it (some nodejs packages bring npm along).
 missing() {
-    dpkg-query -W -f '${db:Status-Status}\t${Package}, ${Provides}\n' | awk -F '\t' -v kinds=" $* " '
+    local node=
+    ! has_node || node=' nodejs npm '
+    dpkg-query -W -f '${db:Status-Status}\t${Package}, ${Provides}\n' | awk -F '\t' -v kinds=" $* " -v node="$node" '
         FNR == NR {
             if ($1 != "installed") next
             n = split($2, names, /, */)
@@ -22,7 +29,7 @@ missing() {
         }
         /^[^#]/ {
             split($0, f, / +/)
-            if (index(kinds, " " f[2] " ") && !(f[1] in have)) printf "%s ", f[1]
+            if (index(kinds, " " f[2] " ") && !(f[1] in have) && !index(node, " " f[1] " ")) printf "%s ", f[1]
         }' - "$here/packages.txt"
 }
 
