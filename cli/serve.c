@@ -29,6 +29,7 @@
 #include "node/info.h"
 #include "node/node.h"
 #include "node/options.h"
+#include "node/partition.h"
 #include "proto/version.h"
 #include "replication/options.h"
 
@@ -388,6 +389,12 @@ static int make_node(struct serve *s)
     struct node_options o = {
         .workers = s->count, .changelog_ring_bytes = conf_u64(&opt_changelog_ring), .epoch = 1};
 
+    if (s->data.partitions != PARTITIONS) {
+        log_error("serve: the data folder was made with another number of partitions\tdir=%s\t"
+                  "partitions=%u\tthis_program=%d",
+                  s->data.path, s->data.partitions, PARTITIONS);
+        return ERR_CORRUPT;
+    }
     edge_register_commands();
     families_register();
     cmd_freeze();

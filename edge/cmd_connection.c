@@ -202,7 +202,7 @@ static void cmd_reset(struct cmd *cmd)
 
     monitor_remove(c);
     conn_text_set(&c->name, SLICE(""));
-    c->no_evict = c->readonly = false;
+    c->no_evict = false;
     door_resp_reset(c);
     reply_simple(cmd->reply, SLICE("RESET"));
 }

@@ -110,7 +110,7 @@ struct conn {
     bool is_ending;  /* close when everything was sent */
     bool is_closed;
     bool is_authed, is_monitor, is_over; /* is_over: too much output to go on */
-    bool no_evict, readonly;
+    bool no_evict;
     uint8_t protocol; /* 2 or 3 */
     enum conn_reply reply_mode;
     uint32_t events;           /* that epoll watches */
