@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { eventually, passTime } from '../lib/eventually.js';
 import { show } from '../lib/resp.js';
-import { parseInfo, startServer } from '../lib/server.js';
+import { KIND, parseInfo, startServer } from '../lib/server.js';
 
 const LIMIT = 24 << 20;
 const VALUE = Buffer.alloc(1000, 'v');
@@ -36,9 +36,12 @@ async function memory(client) {
   return parseInfo(await client.cmd('INFO', 'everything'));
 }
 
+// Godwit's limit is about the data, which it counts exactly but for 64 KiB a worker.
 async function staysBelow(client) {
-  await eventually(async () => Number((await memory(client)).used_memory) <= LIMIT * 1.05, {
-    what: 'used_memory falling to maxmemory',
+  const [field, most] =
+    KIND === 'godwit' ? ['used_memory_dataset', LIMIT + (1 << 19)] : ['used_memory', LIMIT * 1.05];
+  await eventually(async () => Number((await memory(client))[field]) <= most, {
+    what: `${field} falling to maxmemory`,
   });
   const info = await memory(client);
   assert.ok(Number(info.evicted_keys) > 0);
