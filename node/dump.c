@@ -254,7 +254,8 @@ static void store_hash(struct cmd *c, struct key key, const struct dump_value *v
             any = true;
         }
     }
-    if (any && expire_at_ms != 0) {
+    /* Absent when memory ran out on the way: the section has failed, and what was put is dropped. */
+    if (any && expire_at_ms != 0 && keyspace_peek(c, key) != NULL) {
         keyspace_expire_at(c, key, expire_at_ms);
     }
 }
