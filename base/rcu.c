@@ -93,10 +93,10 @@ void rcu_offline(void)
 /* RCU callback: every reader has passed a quiescent state since the batch was closed. */
 static void on_grace(struct rcu_head *head)
 {
+    SAY_ACQUIRE();
     struct retired *r = caa_container_of(head, struct retired, head);
     struct thread *t = r->owner;
 
-    SAY_ACQUIRE();
     r->next = atomic_load_explicit(&t->back, memory_order_relaxed);
     /* Release: pairs with the exchange in take_back(). */
     while (!atomic_compare_exchange_weak_explicit(&t->back, &r->next, r, memory_order_release,

@@ -64,6 +64,7 @@ enum found string_read(struct cmd *c, struct key key, struct string_value *out)
 struct slice string_chunk(const struct string_value *v, size_t at)
 {
     assert(at < v->len);
+    assert(v->entry != NULL);
     if (v->entry->encoding == ENC_TREE) {
         struct tree_ref t = tree_of(v->entry);
 

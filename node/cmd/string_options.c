@@ -102,7 +102,7 @@ static void reply_bad_expire(struct cmd *c)
     char name[32];
     size_t n = 0;
 
-    for (; c->def->name[n] != '\0' && n < sizeof(name) - 1; n++) {
+    for (; n < sizeof(name) - 1 && c->def->name[n] != '\0'; n++) {
         name[n] = slice_lower(c->def->name[n]);
     }
     name[n] = '\0';

@@ -12,6 +12,8 @@
 #include "tests/lib/unit.h"
 #include "tests/unit/node/hash_bench.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 enum { KEYS = 4, LEN_MAX = 400 << 10, NEVER = 0 };
@@ -135,28 +137,19 @@ static void replay_op(const Godwit__Op *op)
 {
     struct model *m = &replica[index_of((struct slice){(char *)op->key.data, op->key.len})];
 
-    switch (op->kind_case) {
-    case GODWIT__OP__KIND_PUT_STRING:
-        model_put(m, (struct slice){(char *)op->put_string->value.data, op->put_string->value.len},
-                  op->put_string->expire_at_ms);
-        break;
-    case GODWIT__OP__KIND_PUT_RANGE:
-        model_put_range(
-            m, op->put_range->offset,
-            (struct slice){(char *)op->put_range->bytes.data, op->put_range->bytes.len});
-        break;
-    case GODWIT__OP__KIND_EXPIRE_AT:
+    if (op->kind_case == GODWIT__OP__KIND_PUT_STRING) {
+        const ProtobufCBinaryData *value = &op->put_string->value;
+
+        model_put(m, (struct slice){(char *)value->data, value->len}, op->put_string->expire_at_ms);
+    } else if (op->kind_case == GODWIT__OP__KIND_PUT_RANGE) {
+        const ProtobufCBinaryData *bytes = &op->put_range->bytes;
+
+        model_put_range(m, op->put_range->offset, (struct slice){(char *)bytes->data, bytes->len});
+    } else if (op->kind_case == GODWIT__OP__KIND_EXPIRE_AT) {
         m->expire_at_ms = op->expire_at->at_ms;
-        break;
-    case GODWIT__OP__KIND_DELETE:
+    } else if (op->kind_case == GODWIT__OP__KIND_DELETE) {
         m->there = false;
-        break;
-    case GODWIT__OP__KIND__NOT_SET:
-    case GODWIT__OP__KIND_PUT_FIELDS:
-    case GODWIT__OP__KIND_DELETE_FIELDS:
-    case GODWIT__OP__KIND_EXPIRE_FIELDS:
-    case GODWIT__OP__KIND_FLUSH:
-    default:
+    } else {
         CU_FAIL("an operation that strings do not have");
     }
 }
@@ -430,6 +423,89 @@ static void a_small_change_is_small(void)
     free(big);
 }
 
+/* ---- Readers beside a writer ---- */
+
+enum { WRITES = 600, SAME = 70 << 10 };
+
+static _Atomic bool reading_ends;
+static _Atomic uint64_t reads;
+
+/* The value is one byte all over, whatever the writer does meanwhile; so is each part of it. */
+static void *read_on(void *arg)
+{
+    struct bench mine;
+    struct string_value v;
+
+    bench_join(&mine, arg);
+    while (!atomic_load_explicit(&reading_ends, memory_order_relaxed)) {
+        const struct entry *e = keyspace_peek(&mine.read, key(0));
+        char first;
+
+        if (e == NULL) {
+            return arg;
+        }
+        string_of_entry(e, &v);
+        first = *string_chunk(&v, 0).ptr;
+        for (size_t at = 0; at < SAME;) {
+            struct slice piece = string_chunk(&v, at);
+
+            for (size_t i = 0; i < piece.len; i += 97) {
+                if (at + i < SAME && piece.ptr[i] != first) {
+                    return arg;
+                }
+            }
+            at += piece.len;
+        }
+        atomic_fetch_add_explicit(&reads, 1, memory_order_relaxed);
+        rcu_turn();
+    }
+    bench_leave(&mine);
+    return NULL;
+}
+
+/* Blocks: what a reader has begun to read stays as it was until it is done. */
+static void readers_see_one_state(void)
+{
+    static char same[SAME];
+    struct rand r = {unit_seed()};
+    pthread_t readers[2];
+    void *failed;
+
+    start();
+    atomic_store(&reading_ends, false);
+    bench_begin(&b);
+    string_put(&b.write, key(0), (struct slice){same, SAME}, NEVER);
+    CU_ASSERT_EQUAL_FATAL(bench_commit(&b), SECTION_COMMITTED);
+    for (int i = 0; i < 2; i++) {
+        CU_ASSERT_EQUAL_FATAL(pthread_create(&readers[i], NULL, read_on, &b), 0);
+    }
+    for (int i = 0; i < WRITES || (atomic_load(&reads) < 100 && i < 100 * WRITES); i++) {
+        memset(same, i, SAME);
+        bench_begin(&b);
+        if (rand_below(&r, 8) == 0) {
+            string_put(&b.write, key(0), (struct slice){same, SAME}, NEVER);
+        } else {
+            string_put_range(&b.write, key(0), 0, (struct slice){same, SAME});
+        }
+        string_put_range(&b.write, key(0), SAME + rand_below(&r, 100000), SLICE("beyond"));
+        if (rand_below(&r, 4) == 0) {
+            bench_abort(&b);
+        } else {
+            CU_ASSERT_EQUAL(bench_commit(&b), SECTION_COMMITTED);
+        }
+        rcu_turn();
+    }
+    atomic_store(&reading_ends, true);
+    rcu_offline();
+    for (int i = 0; i < 2; i++) {
+        pthread_join(readers[i], &failed);
+        CU_ASSERT_PTR_NULL(failed);
+    }
+    rcu_online();
+    rcu_drain();
+    stop();
+}
+
 /* ---- Chance ---- */
 
 static size_t random_len(struct rand *r)
@@ -537,6 +613,7 @@ const struct unit_test test_type_string[] = {
     UNIT(several_changes_of_one_value),
     UNIT(shares_what_is_copied),
     UNIT(a_small_change_is_small),
+    UNIT(readers_see_one_state),
     UNIT(random_sections),
     UNIT_END,
 };
