@@ -33,6 +33,7 @@ __extension__ typedef unsigned __int128 place;
 struct changelog {
     _Alignas(64) place head; /* low half: bytes ever given; high half: the last number */
     _Alignas(64) _Atomic int64_t free; /* bytes that nobody has reserved */
+    _Atomic int64_t beside;            /* bytes of changes that are kept beside the ring */
     char *ring;
     size_t bytes; /* a power of two */
     uint64_t epoch;
@@ -98,6 +99,28 @@ static struct change_blob *blob_of(const struct record *r)
     return b;
 }
 
+static int64_t blob_bytes(const struct change_blob *b)
+{
+    int64_t bytes = (int64_t)b->cap;
+
+    for (size_t i = 0; i < b->ref_count; i++) {
+        bytes += (int64_t)b->refs[i].len;
+    }
+    return bytes;
+}
+
+/* As much again as the ring may be kept beside it before the oldest goes; four times as much before
+ * writers wait for that. */
+static bool is_beside_much(const struct changelog *l)
+{
+    return atomic_load_explicit(&l->beside, memory_order_relaxed) > (int64_t)l->bytes;
+}
+
+static bool is_beside_full(const struct changelog *l)
+{
+    return atomic_load_explicit(&l->beside, memory_order_relaxed) > (int64_t)l->bytes * 4;
+}
+
 /* Drops the oldest records until `want` bytes of the ring are free or nothing complete is left. */
 static size_t trim_locked(struct changelog *l, size_t want)
 {
@@ -112,7 +135,10 @@ static size_t trim_locked(struct changelog *l, size_t want)
         size_t bytes = record_bytes(r->len);
 
         if (r->kind == KIND_BLOB) {
-            blob_free(blob_of(r));
+            struct change_blob *b = blob_of(r);
+
+            atomic_fetch_sub_explicit(&l->beside, blob_bytes(b), memory_order_relaxed);
+            blob_free(b);
         }
         /* L4. The flag last is not needed: nobody looks before the room is given back below. */
         atomic_store_explicit(&r->flag, 0, memory_order_relaxed);
@@ -122,6 +148,15 @@ static size_t trim_locked(struct changelog *l, size_t want)
         freed += bytes;
     }
     return freed;
+}
+
+/* Whether more than the oldest is complete. */
+static bool has_second_locked(const struct changelog *l)
+{
+    const struct record *r = record_at(l, l->tail_at);
+
+    return is_complete(r, l->tail_seq) &&
+           is_complete(record_at(l, l->tail_at + record_bytes(r->len)), l->tail_seq + 1);
 }
 
 static void wake_waiters_locked(struct changelog *l)
@@ -148,9 +183,12 @@ static void *log_thread(void *arg)
     (void)pthread_setname_np(pthread_self(), "changelog");
     pthread_mutex_lock(&l->mutex);
     while (!l->stopping) {
-        if (atomic_load_explicit(&l->free, memory_order_relaxed) < low_mark(l) ||
+        bool short_of_room = atomic_load_explicit(&l->free, memory_order_relaxed) < low_mark(l);
+
+        /* The latest change is kept however large it is, for who follows, unless a writer waits. */
+        if (short_of_room || (is_beside_much(l) && has_second_locked(l)) ||
             !list_is_empty(&l->waiters)) {
-            size_t freed = trim_locked(l, l->bytes / 4);
+            size_t freed = trim_locked(l, short_of_room ? l->bytes / 4 : 1);
 
             /* Release: pairs with the acquire in take(): cleared before it is given again. */
             atomic_fetch_add_explicit(&l->free, (int64_t)freed, memory_order_release);
@@ -165,7 +203,8 @@ static void *log_thread(void *arg)
         until.tv_sec += 1;
         /* Sequentially consistent, with take(): one of the two sees the other. */
         atomic_store_explicit(&l->asleep, true, memory_order_seq_cst);
-        if (atomic_load_explicit(&l->free, memory_order_seq_cst) >= low_mark(l)) {
+        if (atomic_load_explicit(&l->free, memory_order_seq_cst) >= low_mark(l) &&
+            !(is_beside_much(l) && has_second_locked(l))) {
             (void)pthread_cond_timedwait(&l->wanted, &l->mutex, &until);
         } else {
             /* What is oldest is still being copied: microseconds. */
@@ -296,11 +335,11 @@ int changelog_reserve(struct changelog *l, struct changelog_credit *c)
     /* Several appends' worth at a time, but never so much that a few workers hold the ring. */
     size_t chunk = CREDIT < l->bytes / 64 ? CREDIT : l->bytes / 64;
 
-    if (LIKELY(c->bytes >= need)) {
+    if (LIKELY(c->bytes >= need) && LIKELY(!is_beside_full(l))) {
         return OK;
     }
     chunk = chunk < need ? need : chunk;
-    if (!take(l, chunk)) {
+    if (is_beside_full(l) || !take(l, chunk)) {
         wake_log(l);
         return ERR_FULL;
     }
@@ -319,8 +358,8 @@ bool changelog_wait(struct changelog *l, struct changelog_waiter *w)
     bool waits = false;
 
     pthread_mutex_lock(&l->mutex);
-    if (atomic_load_explicit(&l->free, memory_order_relaxed) <
-        (int64_t)record_bytes(CHANGELOG_RECORD_MAX)) {
+    if (is_beside_full(l) || atomic_load_explicit(&l->free, memory_order_relaxed) <
+                                 (int64_t)record_bytes(CHANGELOG_RECORD_MAX)) {
         list_push(&l->waiters, &w->link);
         pthread_cond_signal(&l->wanted);
         waits = true;
@@ -368,9 +407,13 @@ uint64_t changelog_append(struct changelog *l, struct changelog_credit *c, struc
         r->kind = KIND_BLOB;
         change_seal(blob->bytes, seq, l->epoch, hybrid);
         memcpy(r->payload, &blob, sizeof(blob));
+        atomic_fetch_add_explicit(&l->beside, blob_bytes(blob), memory_order_relaxed);
     }
     /* Release: pairs with the acquire in is_complete(). */
     atomic_store_explicit(&r->flag, seq, memory_order_release);
+    if (UNLIKELY(blob != NULL) && is_beside_much(l)) {
+        wake_log(l);
+    }
     return seq;
 }
 

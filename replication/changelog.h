@@ -11,6 +11,8 @@
  *  L3  what is read in order of numbers is what was appended, whole.
  *  L4  a place is written again only after the log thread has cleared it: no stale byte can look like
  *      a flag.
+ *  L5  what is kept beside the ring is bounded: the oldest changes go when it passes the ring's size,
+ *      and writers wait when it passes four times that (and one more change each).
  *
  * Ownership  a spilled change (struct change_blob) belongs to the log from the append on.
  * Threads    appending and reserving: workers, each with a credit of its own. The log thread alone

@@ -253,7 +253,43 @@ static void who_finds_no_room_is_woken(void)
     changelog_destroy(l);
 }
 
+static void put_atomic(void *object, size_t len)
+{
+    (void)len;
+    atomic_fetch_add((_Atomic int *)object, 1);
+}
+
+/* L5: values by reference do not pile up beside a ring that they hardly fill. */
+static void what_is_kept_beside_is_bounded(void)
+{
+    enum { VALUE = 1 << 20, TIMES = 200 };
+    struct changelog *l = ring_of(1 << 20);
+    struct changelog_credit credit = {0};
+    static _Atomic int given_back;
+
+    atomic_store(&given_back, 0);
+    for (int i = 1; i <= TIMES; i++) {
+        struct change_blob *b = mem_zalloc(sizeof(*b));
+
+        b->bytes = mem_alloc(CHANGE_HEAD_BYTES);
+        b->len = b->cap = CHANGE_HEAD_BYTES;
+        (void)fill(b->bytes, 'y', 0);
+        b->refs = mem_alloc(sizeof(b->refs[0]));
+        b->refs[0] = (struct change_blob_ref){CHANGE_HEAD_BYTES, VALUE, &given_back};
+        b->ref_count = 1;
+        b->each = each_x;
+        b->put = put_atomic;
+        reserve(l, &credit); /* waits while four rings are kept beside */
+        (void)changelog_append(l, &credit, (struct slice){NULL, 0}, b, 5);
+        CU_ASSERT_FATAL(i - atomic_load(&given_back) <= 6);
+    }
+    changelog_credit_return(l, &credit);
+    changelog_destroy(l);
+    CU_ASSERT_EQUAL(atomic_load(&given_back), TIMES);
+}
+
 const struct unit_test test_changelog[] = {UNIT(numbers_are_consecutive_and_bytes_whole),
                                            UNIT(laps_with_several_writers),
                                            UNIT(a_change_larger_than_the_ring),
-                                           UNIT(who_finds_no_room_is_woken), UNIT_END};
+                                           UNIT(who_finds_no_room_is_woken),
+                                           UNIT(what_is_kept_beside_is_bounded), UNIT_END};
