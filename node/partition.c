@@ -122,6 +122,13 @@ void partition_mark(struct partition *p)
                           memory_order_relaxed);
 }
 
+void partition_mark_fenced(struct partition *p)
+{
+    /* Pairs with partition_unmoved(): a reader that judged a key expired and did not see this mark has
+     * let the clock's word pass before, so the load that follows here sees that word or a later one. */
+    (void)atomic_fetch_add_explicit(&p->section, 1, memory_order_seq_cst);
+}
+
 void partition_unmark(struct partition *p)
 {
     uint32_t n = atomic_load_explicit(&p->section, memory_order_relaxed);

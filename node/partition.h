@@ -69,10 +69,11 @@ static inline uint64_t partition_version(const struct partition *p)
     return atomic_load_explicit(&p->version, memory_order_acquire);
 }
 
-/* Relaxed, behind acquire loads of the words that were read. */
+/* Behind acquire loads of the words that were read; sequentially consistent, with the clock that an
+ * expiry was judged by, for node/section.c's S5. */
 static inline bool partition_unmoved(const struct partition *p, uint32_t section)
 {
-    return atomic_load_explicit(&p->section, memory_order_relaxed) == section;
+    return atomic_load_explicit(&p->section, memory_order_seq_cst) == section;
 }
 
 static inline bool partition_version_unmoved(const struct partition *p, uint64_t version)
@@ -82,6 +83,8 @@ static inline bool partition_version_unmoved(const struct partition *p, uint64_t
 
 /* Around a publication. */
 void partition_mark(struct partition *p);
+/* Before a look at the clock that must not be older than the mark. */
+void partition_mark_fenced(struct partition *p);
 void partition_unmark(struct partition *p);
 void partition_version_begin(struct partition *p, uint64_t seq);
 void partition_version_end(struct partition *p);

@@ -664,7 +664,11 @@ static struct partition *partition_at(const struct section *s, uint64_t mask)
 static void mark_all(struct section *s)
 {
     for (uint64_t m = s->changed; m != 0; m &= m - 1) {
-        partition_mark(partition_at(s, m));
+        if (s->deadline_ms != INT64_MAX) {
+            partition_mark_fenced(partition_at(s, m)); /* S5 */
+        } else {
+            partition_mark(partition_at(s, m));
+        }
     }
 }
 
