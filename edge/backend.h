@@ -63,8 +63,9 @@ struct cmd {
     struct section *section; /* of a write, or of a read that has to hold its locks; else NULL */
     struct key key;          /* argv's first key, if the row names one */
     const void *hint;
-    int64_t now_ms;      /* the node's clock when the command began */
-    int64_t alive_until_ms;  /* private to the backend: when the first of the keys it found expires */
+    int64_t now_ms; /* the node's clock when the command began */
+    int64_t
+        alive_until_ms;  /* private to the backend: when the first of the keys it found expires */
     bool retry;          /* set by a read that met a publication: the handler will run again */
     void *blocked_on;    /* private to the backend: the partition it met */
     bool again;          /* set by a handler that has more to do: it is called again next turn */
