@@ -51,7 +51,7 @@ static void keeps_the_latest(void)
 
     begin();
     for (int i = 0; i < 5; i++) {
-        char key[8];
+        char key[16];
 
         snprintf(key, sizeof(key), "k%d", i);
         argv[1] = slice_of(key);

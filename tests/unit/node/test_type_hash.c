@@ -627,6 +627,38 @@ static void gone_in_the_section_that_changed_it(void)
     bench_fini(&b);
 }
 
+/* A hash of thousands of fields, some of which expire, goes a budget at a time. */
+static void large_one_is_freed_in_slices(void)
+{
+    enum { FIELDS = 3000, BUDGET = 100 };
+    struct bench b;
+    struct key k = key_of(SLICE("k"));
+    size_t slices = 0;
+    size_t budget;
+
+    bench_init(&b);
+    bench_begin(&b);
+    for (int i = 0; i < FIELDS; i++) {
+        char name[8];
+
+        (void)hash_put(&b.write, k, name_of(i, name), SLICE("v"),
+                       i % 2 == 0 ? bench_now_ms() + 10 + i : 0);
+    }
+    CU_ASSERT_EQUAL(bench_commit(&b), SECTION_COMMITTED);
+    CU_ASSERT_EQUAL(database_used_exact(b.db), bench_bytes(&b));
+    struct entry *twin = type_hash_ops.copy(keyspace_peek(&b.read, k), SLICE("twin"), 0, false);
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(twin);
+    do {
+        budget = BUDGET;
+        slices++;
+    } while (!type_free_value(twin, &budget) && slices < FIELDS);
+    CU_ASSERT(slices >= FIELDS / BUDGET);
+    CU_ASSERT(slices < FIELDS);
+    entry_free(twin);
+    bench_fini(&b);
+}
+
 static void random_field_is_about_even(void)
 {
     static const int sizes[] = {20, 300};
@@ -687,6 +719,7 @@ const struct unit_test test_type_hash[] = {
     UNIT(survives_every_fault),
     UNIT(copies_and_renames),
     UNIT(gone_in_the_section_that_changed_it),
+    UNIT(large_one_is_freed_in_slices),
     UNIT(random_field_is_about_even),
     UNIT(packed_keeps_the_order_of_first_setting),
     UNIT_END,
