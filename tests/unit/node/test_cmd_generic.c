@@ -113,7 +113,7 @@ static void refill(void)
     (void)hash_put(&b.write, key_of(SLICE("packed")), SLICE("g"), SLICE("w"),
                    bench_now_ms() + 5000);
     for (int i = 0; i < FIELDS_OF_LARGE; i++) {
-        char field[16];
+        char field[32];
 
         snprintf(field, sizeof(field), "f%d", i);
         (void)hash_put(&b.write, key_of(SLICE("large")), slice_of(field), slice_of(field), 0);

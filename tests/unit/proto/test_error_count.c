@@ -64,7 +64,7 @@ static void threads_lose_none(void)
         pthread_join(t[i], NULL);
     }
     for (int i = 0; i < 20; i++) {
-        char code[16];
+        char code[32];
 
         snprintf(code, sizeof(code), "RACE%d", i);
         CU_ASSERT_EQUAL(count_of(code), THREADS * EACH / 20);
