@@ -125,7 +125,7 @@ else
 prop: $(B)/prop_isolation
 	$(Q)$< $(or $(SECONDS),4) $(PART)
 BREAKS      := 1-many 2-many 3-order 4-twice 5-relies 6-present 7-gone 8-gone
-BREAK_SRC    = $(shell grep -l "BROKEN(" $(SRC))
+BREAK_SRC    = $(shell grep -lw BROKEN $(SRC))
 $(B)/broken_%: $(B)/tests/prop/isolation.o $(B)/libgodwit.a FORCE
 	$(Q)for f in $(BREAK_SRC); do mkdir -p "$@.d/$$(dirname $$f)" && $(CC) $(CFLAGS) -DGODWIT_BREAK=$(firstword $(subst -, ,$*)) \
 	    -I. -isystem $(B)/gen -c -o "$@.d/$$f.o" $$f || exit 1; done

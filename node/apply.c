@@ -128,6 +128,7 @@ static int apply_ops(struct exec *x, struct database *db, const Godwit__Change *
     if (err != OK) {
         return err;
     }
+    section_applies(s);
     for (size_t i = 0; i < change->n_ops; i++) {
         apply_op(&c, change->ops[i]);
     }

@@ -187,7 +187,7 @@ void keyspace_expire_at(struct cmd *c, struct key key, int64_t at_ms)
     const struct entry *e = section_find(c->section, key);
 
     assert(e != NULL);
-    if (at_ms != 0 && at_ms <= clock_now_ms()) {
+    if (at_ms != 0 && at_ms <= section_now_ms(c->section)) {
         (void)keyspace_delete(c, key);
         return;
     }

@@ -70,6 +70,7 @@ struct section {
     int64_t deadline_ms; /* the earliest expiry among the keys it found alive */
     enum section_failure failure;
     bool flushed;
+    bool applies;
     struct fresh *fresh; /* owned: tables of what was written after a flush, by partition */
     struct buf change_bytes;
     struct change_writer change;
@@ -159,7 +160,7 @@ UNCHECKED_LOCKS int section_begin(struct section *s, struct database *db, uint64
     s->changed = s->in_place = 0;
     s->deadline_ms = INT64_MAX;
     s->failure = SECTION_OK;
-    s->flushed = false;
+    s->flushed = s->applies = false;
     buf_clear(&s->change_bytes);
     if (change_begin(&s->change, &s->change_bytes, db->id) != OK) {
         return ERR_NOMEM;
@@ -293,7 +294,7 @@ struct entry *section_find(struct section *s, struct key key)
     if (e == NULL || (e->flags & (ENTRY_EXPIRES | ENTRY_FIELDS_EXPIRE)) == 0) {
         return e;
     }
-    if (is_gone(e, clock_now_ms())) {
+    if (is_gone(e, section_now_ms(s))) {
         if (change_delete(&s->change, key.name, CHANGE_EXPIRED) != OK) {
             section_fail(s, SECTION_NOMEM);
         }
@@ -307,9 +308,19 @@ struct entry *section_find(struct section *s, struct key key)
     return e;
 }
 
+void section_applies(struct section *s)
+{
+    s->applies = true;
+}
+
+int64_t section_now_ms(const struct section *s)
+{
+    return s->applies ? 0 : clock_now_ms();
+}
+
 void section_relies(struct section *s, int64_t deadline_ms)
 {
-    if (deadline_ms < s->deadline_ms) {
+    if (deadline_ms < s->deadline_ms && !s->applies) {
         s->deadline_ms = deadline_ms;
     }
 }

@@ -43,6 +43,8 @@ enum section_end {
     SECTION_AGAIN,     /* a key that it relied on expired meanwhile: nothing was changed, run it again */
     SECTION_FAILED     /* section_failure() says why; nothing was changed */
 };
+/* After section_begin(): what is written was decided elsewhere. Nothing expires by this clock. */
+void section_applies(struct section *s);
 /* Both unlock. */
 enum section_end section_commit(struct section *s, uint64_t *seq);
 void section_abort(struct section *s);
@@ -60,6 +62,9 @@ struct entry *section_find(struct section *s, struct key key);
 
 /* The same without removing, for reads that hold the locks. */
 const struct entry *section_look(struct section *s, struct key key);
+
+/* By which the section judges expiry: the clock, or 0 if it applies what a leader decided. */
+int64_t section_now_ms(const struct section *s);
 
 /* Something found alive, a field of a hash, expires then: if that moment passes before the publication,
  * the section runs again. (section_find() says so of keys.) */

@@ -51,7 +51,7 @@ enum found hash_open(struct cmd *c, struct key key, struct hash *out)
         hash_close(out);
     }
     /* After the fields, as DESIGN 4.1 asks: they cannot change from here on. */
-    out->now_ms = clock_now_ms();
+    out->now_ms = c->section == NULL ? clock_now_ms() : section_now_ms(c->section);
     if ((e->flags & ENTRY_FIELDS_EXPIRE) != 0 && !is_any_live(out)) {
         hash_close(out);
         return ABSENT;

@@ -140,7 +140,7 @@ static bool parts_begin(struct parts *p, struct cmd *c, const struct entry *e, s
     p->v = p->few;
     p->cap = sizeof(p->few) / sizeof(p->few[0]);
     p->count = 0;
-    p->now_ms = clock_now_ms();
+    p->now_ms = section_now_ms(c->section);
     if (need > p->cap) {
         p->v = mem_alloc(need * sizeof(p->v[0]));
         p->cap = need;
@@ -268,7 +268,7 @@ static void store_large(struct cmd *c, struct key key, const struct entry *old,
 /* Removes up to max fields whose time has come, as one operation; returns how many. */
 static size_t remove_due(struct cmd *c, struct key key, struct hash_large *l, size_t max)
 {
-    int64_t now_ms = clock_now_ms();
+    int64_t now_ms = section_now_ms(c->section);
     struct entry *due = hash_large_first_due(l, now_ms);
     size_t removed = 0;
     bool open = false;
@@ -321,7 +321,7 @@ static void settle_large(struct cmd *c, struct key key, const struct entry *e, s
     if (section_has_failed(c->section)) {
         return;
     }
-    if (hash_large_count(l, clock_now_ms()) == 0) {
+    if (hash_large_count(l, section_now_ms(c->section)) == 0) {
         delete_key(c, key, reason);
     } else {
         flag_expiring(c, key, e, l);
@@ -339,7 +339,7 @@ static size_t put_large(struct cmd *c, struct key key, const struct entry *e,
     if (l == NULL) {
         return 0;
     }
-    int64_t now_ms = clock_now_ms();
+    int64_t now_ms = section_now_ms(c->section);
 
     for (size_t i = 0; i < n; i++) {
         const struct entry *old = table_find(&l->table, fields[i].name, hash_key(fields[i].name));
@@ -501,7 +501,7 @@ static size_t remove_large(struct cmd *c, struct key key, const struct entry *e,
     if (l == NULL) {
         return 0;
     }
-    int64_t now_ms = clock_now_ms();
+    int64_t now_ms = section_now_ms(c->section);
 
     for (size_t i = 0; i < n; i++) {
         struct entry *f = table_find(&l->table, names[i], hash_key(names[i]));
@@ -596,7 +596,7 @@ static void expire_large(struct cmd *c, struct key key, const struct entry *e, s
     const struct entry *old = l == NULL ? NULL : table_find(&l->table, name, hash_key(name));
     struct hash_field f;
 
-    if (old == NULL || entry_is_expired(old, clock_now_ms())) {
+    if (old == NULL || entry_is_expired(old, section_now_ms(c->section))) {
         return;
     }
     hash_large_field(old, &f);
@@ -637,7 +637,7 @@ void hash_expire_at(struct cmd *c, struct key key, struct slice name, int64_t at
     if (e == NULL) {
         return;
     }
-    if (at_ms != 0 && at_ms <= clock_now_ms()) {
+    if (at_ms != 0 && at_ms <= section_now_ms(c->section)) {
         (void)hash_remove(c, key, name);
     } else if (e->encoding == ENC_LARGE) {
         expire_large(c, key, e, name, at_ms);
