@@ -140,6 +140,8 @@ all)
 asan)
     export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=1
     export UBSAN_OPTIONS=print_stacktrace=1
+    # A sanitizer needs other code, not more of the same chance: less of each than `make test` does.
+    export DIFF_SECONDS=${DIFF_SECONDS:-20} ISOLATION_SECONDS=${ISOLATION_SECONDS:-5} STORM_SECONDS=${STORM_SECONDS:-5}
     build asan all unit-bins replay-bins
     unit asan
     replay asan
