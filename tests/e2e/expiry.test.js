@@ -13,8 +13,10 @@ async function fill(client, count, command) {
   }
 }
 
+// What the data takes; redis-server has only a figure that includes all else.
 async function usedMemory(client) {
-  return Number(parseInfo(await client.cmd('INFO', 'memory')).used_memory);
+  const info = parseInfo(await client.cmd('INFO', 'memory'));
+  return Number(KIND === 'godwit' ? info.used_memory_dataset : info.used_memory);
 }
 
 test('a key is there until its time, and not a moment after', async (t) => {
