@@ -591,6 +591,27 @@ static void begin_call(struct call *k)
     };
 }
 
+/* A read's reply depends on the last change of each partition that it looked at, which was stored
+ * before what it saw was published. At `leader` nothing waits for it, and the batch's end says enough. */
+static void note_position(struct call *k)
+{
+    uint64_t *position = &k->batch->position;
+
+    if (LIKELY(k->session->level == ACK_LEADER)) {
+        return;
+    }
+    uint64_t mask = k->cmd.def->keys.kind == CMD_KEYS_NONE ? UINT64_MAX >> (64 - PARTITIONS)
+                                                           : mask_of(k->request);
+
+    for (uint64_t m = mask; m != 0; m &= m - 1) {
+        const struct partition *p =
+            database_partition(k->session->db, (unsigned)__builtin_ctzl(m));
+        uint64_t seq = p == NULL ? 0 : atomic_load_explicit(&p->last_seq, memory_order_relaxed);
+
+        *position = seq > *position ? seq : *position;
+    }
+}
+
 static void tally(struct exec *x, struct call *k, uint64_t cycles)
 {
     struct exec_counts *n = &x->counts[k->cmd.def->id];
@@ -635,11 +656,17 @@ enum backend_progress exec_run(struct exec *x, struct session *s, struct batch *
             return BACKEND_LATER;
         }
         reply_end(b->reply, k.from);
+        note_position(&k);
         uint64_t now = __rdtsc();
 
         tally(x, &k, now - begun);
         begun = now;
         b->next++;
+    }
+    if (LIKELY(s->level == ACK_LEADER)) {
+        uint64_t seen = changelog_seen_seq(x->node->log);
+
+        b->position = seen > b->position ? seen : b->position;
     }
     return BACKEND_DONE;
 }

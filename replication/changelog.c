@@ -427,6 +427,13 @@ uint64_t changelog_last_seq(const struct changelog *l)
     return (uint64_t)(head_load((struct changelog *)(uintptr_t)l) >> 64);
 }
 
+uint64_t changelog_seen_seq(const struct changelog *l)
+{
+    const uint64_t *half = (const uint64_t *)(const void *)&l->head;
+
+    return __atomic_load_n(&half[1], __ATOMIC_RELAXED);
+}
+
 uint64_t changelog_first_seq(struct changelog *l)
 {
     pthread_mutex_lock(&l->mutex);

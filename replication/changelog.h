@@ -86,6 +86,8 @@ uint64_t changelog_append(struct changelog *l, struct changelog_credit *c, struc
 uint64_t changelog_epoch(const struct changelog *l);
 /* The highest number given so far. */
 uint64_t changelog_last_seq(const struct changelog *l);
+/* At least the number of every change whose publication this thread has seen; cheap. */
+uint64_t changelog_seen_seq(const struct changelog *l);
 /* The lowest number that can still be read. */
 uint64_t changelog_first_seq(struct changelog *l);
 size_t changelog_ring_bytes(const struct changelog *l);

@@ -316,6 +316,38 @@ UNCHECKED_LOCKS static void a_held_lock_parks_a_command_and_not_its_worker(void)
     world_fini(&w);
 }
 
+/* Every reply carries the position that it could have seen: a read's is that of its keys' partitions,
+ * and at a level that has not passed it the gate holds it back. */
+static void a_read_carries_the_position_of_what_it_saw(void)
+{
+    struct client set, get, other;
+    uint64_t written;
+
+    world_init(&w, 1 << 20);
+    client_init(&set);
+    client_init(&get);
+    client_init(&other);
+    get.s.level = other.s.level = ACK_QUORUM;
+    CU_ASSERT_EQUAL(ask(&set, "SET y 0"), BACKEND_DONE);
+    CU_ASSERT_EQUAL(ask(&set, "SET {x}1 a"), BACKEND_DONE);
+    written = set.batch.position;
+    CU_ASSERT_EQUAL(ask(&get, "GET {x}1"), BACKEND_DONE);
+    CU_ASSERT_EQUAL(get.batch.position, written);
+    CU_ASSERT_EQUAL(ask(&other, "GET y"), BACKEND_DONE);
+    CU_ASSERT_EQUAL(other.batch.position, written - 1);
+    CU_ASSERT_EQUAL(ask(&get, "MGET y {x}1"), BACKEND_DONE);
+    CU_ASSERT_EQUAL(get.batch.position, written);
+    CU_ASSERT_EQUAL(ask(&get, "DBSIZE"), BACKEND_DONE);
+    CU_ASSERT_EQUAL(get.batch.position, written);
+    get.s.level = ACK_LEADER;
+    CU_ASSERT_EQUAL(ask(&get, "GET y"), BACKEND_DONE);
+    CU_ASSERT_TRUE(get.batch.position >= written - 1);
+    client_fini(&set);
+    client_fini(&get);
+    client_fini(&other);
+    world_fini(&w);
+}
+
 UNCHECKED_LOCKS static void who_is_cancelled_is_not_called(void)
 {
     struct client a, b;
@@ -434,6 +466,7 @@ const struct unit_test test_exec[] = {
     UNIT(an_empty_database_costs_nothing_and_ten_keys_little),
     UNIT(what_is_deleted_is_given_back),
     UNIT(a_held_lock_parks_a_command_and_not_its_worker),
+    UNIT(a_read_carries_the_position_of_what_it_saw),
     UNIT(who_is_cancelled_is_not_called),
     UNIT(a_full_log_parks_and_wakes),
     UNIT(one_command_of_ten_thousand_keys),
