@@ -527,7 +527,7 @@ static void relies_writer(struct actor *a)
         atomic_fetch_add(&lease_round, 1);
         say(a, "SET r:lease 1 PX 4");
         atomic_fetch_add(&lease_round, 1);
-        for (bool alive = true; alive;) {
+        for (bool alive = true; alive && !atomic_load(&stopping);) { /* else the clock may stand */
             struct cmd c = section_open(a, bit_of(lease) | bit_of(count));
 
             alive = section_find(c.section, lease) != NULL;
