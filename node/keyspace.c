@@ -222,12 +222,13 @@ void keyspace_rename(struct cmd *c, struct key from, struct key to)
     section_remove(c->section, from);
 }
 
-static void free_value_now(void *entry, void *arg)
+/* Of the value, not of the entry: a section that fails may have freed the entry's block before. */
+static void free_value_now(void *object, void *type)
 {
+    const struct type_ops *t = type;
     size_t budget = SIZE_MAX;
 
-    (void)arg;
-    (void)type_free_value(entry, &budget);
+    (void)t->free_value(object, &budget);
 }
 
 void keyspace_copy(struct cmd *c, struct key from, struct key to)
@@ -243,7 +244,16 @@ void keyspace_copy(struct cmd *c, struct key from, struct key to)
         section_fail(c->section, SECTION_NOMEM);
         return;
     }
-    section_on_abort(c->section, free_value_now, n, NULL);
+    const struct type_ops *t = type_ops[n->type];
+    void *object = t->object(n);
+
+    if (object != NULL) {
+        section_on_abort(c->section, free_value_now, object, (void *)(uintptr_t)t);
+    }
+    if (section_has_failed(c->section)) {
+        entry_free(n); /* its value goes, or went, with the abort */
+        return;
+    }
     log_or_fail(c, type_log(section_change(c->section), to.name, n));
     section_put(c->section, to, n);
 }

@@ -344,6 +344,7 @@ static void discard(struct section *s, struct item *it)
         /* The section has failed and will abort; its value is freed by its type's on_abort. */
         entry_free(it->now);
         it->now = NULL;
+        it->key.name = it->old != NULL ? entry_key(it->old) : (struct slice){NULL, 0};
         return;
     }
     *d = (struct discard){it->now, it->keep_now};
