@@ -4,21 +4,21 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-static uint64_t seed;
+static uint64_t the_seed;
 
-void hash_seed_set(uint64_t value)
+void hash_seed_set(uint64_t seed)
 {
-    seed = value;
+    the_seed = seed;
 }
 
 uint64_t hash_seed(void)
 {
-    return seed;
+    return the_seed;
 }
 
 uint64_t hash_key(struct slice key)
 {
-    return XXH3_64bits_withSeed(key.ptr, key.len, seed);
+    return XXH3_64bits_withSeed(key.ptr, key.len, the_seed);
 }
 
 /* crc_table[k][b]: the effect of byte b followed by k zero bytes, so that eight bytes are folded at

@@ -202,7 +202,7 @@ void *mem_must(size_t bytes)
     void *p = calloc(1, bytes);
 
     if (p == NULL) {
-        fputs("godwit: out of memory at start\n", stderr);
+        (void)fputs("godwit: out of memory at start\n", stderr);
         abort();
     }
     return p;

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/parse.h"
 #include "edge/backend.h"
 #include "edge/client.h"
 #include "edge/options.h"
@@ -20,6 +21,7 @@
 #include <sodium.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
@@ -68,14 +70,13 @@ int info_human(struct buf *out, uint64_t bytes)
 {
     static const char units[] = "KMGTP";
     double n = (double)bytes;
-    int unit = -1;
+    size_t unit = 0;
 
     if (bytes < 1024) {
         return buf_printf(out, "%luB", bytes);
     }
-    while (n >= 1024 && unit < 4) {
+    for (n /= 1024; n >= 1024 && unit < 4; unit++) {
         n /= 1024;
-        unit++;
     }
     return buf_printf(out, "%.2f%c", n, units[unit]);
 }
@@ -90,7 +91,7 @@ void info_start(void)
     info_about.executable = path;
     info_about.started_at_ms = clock_wall_ms();
     randombytes_buf(id, sizeof(id));
-    for (unsigned i = 0; i < sizeof(id); i++) {
+    for (size_t i = 0; i < sizeof(id); i++) {
         static const char hex[] = "0123456789abcdef";
 
         info_about.run_id[2 * i] = hex[id[i] >> 4];
@@ -102,7 +103,7 @@ void info_start(void)
 static uint64_t resident_bytes(void)
 {
     char text[128];
-    unsigned long pages = 0;
+    uint64_t pages = 0;
     int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
 
@@ -110,10 +111,13 @@ static uint64_t resident_bytes(void)
         close(fd);
     }
     text[n > 0 ? n : 0] = '\0';
-    if (sscanf(text, "%*s %lu", &pages) != 1) {
+    const char *from = strchr(text, ' ');
+    const char *to = from == NULL ? NULL : strchr(from + 1, ' ');
+
+    if (to == NULL || !parse_u64((struct slice){from + 1, (size_t)(to - from - 1)}, &pages)) {
         return 0;
     }
-    return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 void info_memory(struct cmd *c, struct info_memory *out)

@@ -68,7 +68,7 @@ static struct noted *noted_make(const struct slowlog_call *call)
     if (n == NULL) {
         return NULL;
     }
-    if (buf_reserve(&n->text, (ARG_BYTES_MAX + 48) * (ARGS_MAX + 1) + call->peer.len +
+    if (buf_reserve(&n->text, (size_t)(ARG_BYTES_MAX + 48) * (ARGS_MAX + 1) + call->peer.len +
                                   call->name.len) != 0) {
         mem_free(n, sizeof(*n));
         return NULL;

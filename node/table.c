@@ -187,7 +187,7 @@ static inline uint32_t candidates(const struct bucket *b, uintptr_t want)
     }
     /* On x86 a load is an acquire; this keeps the compiler from moving it behind a later one. Pairs
      * with the release in table_publish() and the like; a miss is an observation too. */
-    atomic_signal_fence(memory_order_acquire);
+    atomic_signal_fence(memory_order_acquire); /* lint: of the compiler; under TSan the other branch is built */
     return (uint32_t)_mm_movemask_epi8(
         _mm_packs_epi16(_mm_packs_epi32(same[0], same[1]), _mm_packs_epi32(same[2], same[3])));
 }
@@ -622,6 +622,7 @@ int table_prepare(struct table *t, struct table_stats *st, struct entry *e, uint
 static word *word_holding(struct table *t, const struct entry *e, uint64_t hash)
 {
     struct bucket *b = (struct bucket *)(uintptr_t)bucket_find(t, hash);
+    assert(b != NULL);
     uintptr_t last = atomic_load_explicit(&b->w[LAST], memory_order_relaxed);
 
     for (uint32_t left = candidates(b, tag(hash)); left != 0;

@@ -199,11 +199,11 @@ static void log_expired(struct cmd *c, struct key key, const struct entry *e, in
     change_delete_fields_end(w);
 }
 
-static bool fits_packed(const struct hash_field *added, size_t n, size_t count)
+static bool fits_packed(const struct hash_field *added, size_t n, size_t count, size_t bytes)
 {
     uint64_t longest = conf_u64(&opt_hash_max_listpack_value);
 
-    if (count > conf_u64(&opt_hash_max_listpack_entries)) {
+    if (count > conf_u64(&opt_hash_max_listpack_entries) || bytes > conf_u64(&opt_packed_max_bytes)) {
         return false;
     }
     for (size_t i = 0; i < n; i++) {
@@ -368,7 +368,8 @@ static bool put_spliced(struct cmd *c, struct key key, const struct entry *e, st
 
     if ((f->expire_at_ms != 0 && f->expire_at_ms != HASH_KEEP_TTL) ||
         !hash_packed_cut(block, f->name, &cut) ||
-        !fits_packed(f, 1, hash_packed_total(block) + cut.is_new)) {
+        !fits_packed(f, 1, hash_packed_total(block) + cut.is_new,
+                     hash_packed_spliced_bytes(block, &cut, f))) {
         return false;
     }
     f->expire_at_ms = 0;
@@ -417,7 +418,7 @@ static size_t put_packed(struct cmd *c, struct key key, const struct entry *e,
     log_put(c, key, fields, n);
     if (section_has_failed(c->section)) {
         /* nothing was stored */
-    } else if (fits_packed(fields, n, p.count)) {
+    } else if (fits_packed(fields, n, p.count, hash_packed_bytes(p.v, p.count))) {
         store_packed(c, key, e, &p);
     } else {
         store_large(c, key, e, &p);

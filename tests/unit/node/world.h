@@ -1,6 +1,6 @@
 /* world.h - a node for tests that run whole commands on their own thread, under a clock that they set. */
-#ifndef TESTS_WORLD_H
-#define TESTS_WORLD_H
+#ifndef TESTS_UNIT_NODE_WORLD_H
+#define TESTS_UNIT_NODE_WORLD_H
 
 #include "base/annot.h"
 #include "base/worker.h"
