@@ -56,10 +56,13 @@ void world_fini(struct world *w)
 {
     for (uint32_t i = 0; i < WORLD_WORKERS; i++) {
         exec_fini(&w->node->execs[i]);
-        worker_fini(&w->workers[i]);
     }
     reply_fini(&w->reply);
     node_destroy(w->node);
+    /* After the log's thread, which may be in the middle of waking one. */
+    for (uint32_t i = 0; i < WORLD_WORKERS; i++) {
+        worker_fini(&w->workers[i]);
+    }
     rcu_unregister();
     clock_source_set(NULL);
 }
