@@ -18,9 +18,9 @@ static void system_clocks(int64_t *mono_ns, int64_t *wall_ms)
 static clock_source_fn source = system_clocks;
 /* One thread at a time corrects the offset; the others use what it was. */
 static atomic_flag correcting = ATOMIC_FLAG_INIT;
-static _Atomic int64_t offset_ms;     /* word = monotonic ms + offset */
-static int64_t corrected_at_ms;       /* guarded by correcting */
-static bool is_behind_step;           /* guarded by correcting: a step back was logged */
+static _Atomic int64_t offset_ms; /* word = monotonic ms + offset */
+static int64_t corrected_at_ms;   /* guarded by correcting */
+static bool is_behind_step;       /* guarded by correcting: a step back was logged */
 
 int64_t clock_mono_ns(void)
 {

@@ -7,10 +7,10 @@
 #include <urcu/urcu-qsbr.h>
 
 enum {
-    BATCH_ITEMS = 509,           /* fits 16 KiB with its header */
-    BATCH_BYTES = 1 << 20,       /* a batch of large blocks leaves earlier */
-    TURNS_MAX = 64,              /* and one that does not fill leaves after so many turns */
-    FREE_SLICE = 256             /* blocks freed a turn, and more when many wait */
+    BATCH_ITEMS = 509,     /* fits 16 KiB with its header */
+    BATCH_BYTES = 1 << 20, /* a batch of large blocks leaves earlier */
+    TURNS_MAX = 64,        /* and one that does not fill leaves after so many turns */
+    FREE_SLICE = 256       /* blocks freed a turn, and more when many wait */
 };
 
 struct item {
@@ -31,8 +31,8 @@ struct retired {
 
 /* What a registered thread keeps. `back` is a stack that the callback thread pushes to. */
 struct thread {
-    struct retired *open;   /* being filled */
-    struct retired *spare;  /* list, empty batches */
+    struct retired *open;  /* being filled */
+    struct retired *spare; /* list, empty batches */
     size_t spare_count;
     struct retired *freeing; /* list, came back */
     _Atomic(struct retired *) back;
@@ -145,7 +145,8 @@ int rcu_reserve(size_t n)
 {
     struct thread *t = self;
 
-    while ((t->open == NULL ? 0 : BATCH_ITEMS - t->open->count) + t->spare_count * BATCH_ITEMS < n) {
+    while ((t->open == NULL ? 0 : BATCH_ITEMS - t->open->count) + t->spare_count * BATCH_ITEMS <
+           n) {
         if (add_spare(t) != OK) {
             return ERR_NOMEM;
         }
@@ -205,7 +206,7 @@ static void take_back(struct thread *t)
 /* True when the batch is empty. */
 static bool free_some(struct retired *r, size_t *budget)
 {
-    while (r->freed < r->count && *budget > 0) {
+    while (r->freed<r->count && * budget> 0) {
         struct item *i = &r->items[r->freed];
 
         if (i->fn == NULL) {

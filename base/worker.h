@@ -42,14 +42,14 @@ struct worker_task {
 };
 
 struct worker {
-    uint32_t index;   /* 0 … count-1 */
-    int64_t now_ns;   /* monotonic, read at the turn's start */
-    int64_t now_ms;   /* the same in milliseconds */
+    uint32_t index; /* 0 … count-1 */
+    int64_t now_ns; /* monotonic, read at the turn's start */
+    int64_t now_ms; /* the same in milliseconds */
     struct rand rand;
     uint64_t turns;
-    uint64_t busy_ns;       /* time between waits, for INFO and for choosing a worker */
-    _Atomic uint32_t load;  /* connections, for the listener; relaxed */
-    void *user;             /* whoever made the workers */
+    uint64_t busy_ns;      /* time between waits, for INFO and for choosing a worker */
+    _Atomic uint32_t load; /* connections, for the listener; relaxed */
+    void *user;            /* whoever made the workers */
     /* private */
     int epoll_fd, wake_fd;
     struct inbox inbox;

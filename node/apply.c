@@ -145,8 +145,7 @@ static int apply_ops(struct exec *x, struct database *db, const Godwit__Change *
 
 int apply_change(struct exec *x, struct database *db, struct slice bytes)
 {
-    Godwit__Change *change =
-        godwit__change__unpack(NULL, bytes.len, (const uint8_t *)bytes.ptr);
+    Godwit__Change *change = godwit__change__unpack(NULL, bytes.len, (const uint8_t *)bytes.ptr);
     int err;
 
     if (change == NULL) {

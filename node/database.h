@@ -32,7 +32,8 @@ struct database {
     _Atomic(struct partition *) partitions[PARTITIONS];
 };
 
-MUST_CHECK int database_create(struct database **out, struct node *n, uint32_t id, uint32_t workers);
+MUST_CHECK int database_create(struct database **out, struct node *n, uint32_t id,
+                               uint32_t workers);
 /* Nobody uses it any more. */
 void database_destroy(struct database *db);
 /* An rcu_free_fn for what table_detach() gave: entries, values, segments, in slices. */

@@ -16,13 +16,21 @@
 #include <assert.h>
 #include <stdatomic.h>
 
-enum value_type { TYPE_STRING, TYPE_LIST, TYPE_SET, TYPE_ZSET, TYPE_HASH, TYPE_STREAM, TYPE_JSON,
-                  VALUE_TYPES };
+enum value_type {
+    TYPE_STRING,
+    TYPE_LIST,
+    TYPE_SET,
+    TYPE_ZSET,
+    TYPE_HASH,
+    TYPE_STREAM,
+    TYPE_JSON,
+    VALUE_TYPES
+};
 
 enum encoding {
-    ENC_BYTES, /* string: the payload is the value */
-    ENC_INT,   /* string: the payload is an int64_t in the machine's order */
-    ENC_TREE,  /* string over ENTRY_INLINE_MAX: struct tree_ref (node/blocks.h) */
+    ENC_BYTES,  /* string: the payload is the value */
+    ENC_INT,    /* string: the payload is an int64_t in the machine's order */
+    ENC_TREE,   /* string over ENTRY_INLINE_MAX: struct tree_ref (node/blocks.h) */
     ENC_PACKED, /* collection: an immutable packed block */
     ENC_LARGE   /* collection: a pointer to a mutable structure with a lock of its own */
 };
@@ -30,9 +38,9 @@ enum encoding {
 enum { ENTRY_INLINE_MAX = 16 << 10 };
 
 enum entry_flag {
-    ENTRY_EXPIRES = 1, /* has an expiry */
-    ENTRY_CLOCKED = 2, /* has an eviction clock */
-    ENTRY_LONG_KEY = 4, /* the key is longer than 255 bytes */
+    ENTRY_EXPIRES = 1,      /* has an expiry */
+    ENTRY_CLOCKED = 2,      /* has an eviction clock */
+    ENTRY_LONG_KEY = 4,     /* the key is longer than 255 bytes */
     ENTRY_FIELDS_EXPIRE = 8 /* a hash, some field of which has an expiry: the janitor looks at it */
 };
 

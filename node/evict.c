@@ -12,13 +12,11 @@
 #include "node/options.h"
 #include "node/section.h"
 
-
-
 enum {
-    STEPS = 64,          /* keys removed at most for one command: bounded, and more than one adds */
+    STEPS = 64, /* keys removed at most for one command: bounded, and more than one adds */
     SAMPLES_MAX = 64,
-    LFU_FIRST = 5,       /* Redis: a new key is not the first to go */
-    BUCKETS = 32         /* looked at for keys with an expiry */
+    LFU_FIRST = 5, /* Redis: a new key is not the first to go */
+    BUCKETS = 32   /* looked at for keys with an expiry */
 };
 
 enum evict_policy evict_policy(void)
@@ -83,8 +81,8 @@ void evict_touch(const struct entry *e, struct rand *r)
         return;
     }
     uint32_t was = atomic_load_explicit(clock, memory_order_relaxed);
-    uint32_t is = evict_is_lfu() ? minute_now() << 16 | lfu_raised(lfu_decayed(was), r)
-                                 : second_now();
+    uint32_t is =
+        evict_is_lfu() ? minute_now() << 16 | lfu_raised(lfu_decayed(was), r) : second_now();
 
     if (is != was) {
         /* Relaxed: an estimate that orders nothing; two readers may lose a count. */
@@ -125,9 +123,8 @@ int64_t evict_frequency(const struct entry *e)
 {
     _Atomic uint32_t *clock = entry_clock(e);
 
-    return clock == NULL
-               ? -1
-               : (int64_t)lfu_decayed(atomic_load_explicit(clock, memory_order_relaxed));
+    return clock == NULL ? -1
+                         : (int64_t)lfu_decayed(atomic_load_explicit(clock, memory_order_relaxed));
 }
 
 void evict_set_idle(struct entry *e, int64_t seconds)
@@ -247,7 +244,8 @@ static struct entry *choose(struct database *db, struct rand *r, unsigned *parti
 }
 
 /* False: it is locked, the log is full, or it is gone. */
-static bool evict_one(struct exec *x, struct database *db, const struct entry *e, unsigned partition)
+static bool evict_one(struct exec *x, struct database *db, const struct entry *e,
+                      unsigned partition)
 {
     struct section *s = x->section;
     struct key key = key_of(entry_key(e));

@@ -19,10 +19,10 @@
 #include <x86intrin.h>
 
 enum {
-    GROUP = 32,        /* commands hashed and prefetched together: their lines fit the first-level cache */
-    READ_TRIES = 2,    /* of a read of several keys, before it takes the locks */
+    GROUP = 32, /* commands hashed and prefetched together: their lines fit the first-level cache */
+    READ_TRIES = 2, /* of a read of several keys, before it takes the locks */
     VERSION_SPINS = 60,
-    AGAIN_TRIES = 100  /* of a section whose keys expire under it */
+    AGAIN_TRIES = 100 /* of a section whose keys expire under it */
 };
 
 struct exec_counts {
@@ -604,8 +604,7 @@ static void note_position(struct call *k)
                                                            : mask_of(k->request);
 
     for (uint64_t m = mask; m != 0; m &= m - 1) {
-        const struct partition *p =
-            database_partition(k->session->db, (unsigned)__builtin_ctzl(m));
+        const struct partition *p = database_partition(k->session->db, (unsigned)__builtin_ctzl(m));
         uint64_t seq = p == NULL ? 0 : atomic_load_explicit(&p->last_seq, memory_order_relaxed);
 
         *position = seq > *position ? seq : *position;
@@ -736,7 +735,8 @@ static void on_ready_never(struct session *s)
 void exec_internal(struct exec *x, struct database *db, struct slice *argv, uint32_t argc,
                    struct reply *reply)
 {
-    struct session s = {.db = db, .worker = x->worker, .is_replayed = true, .on_ready = on_ready_never};
+    struct session s = {
+        .db = db, .worker = x->worker, .is_replayed = true, .on_ready = on_ready_never};
     struct request r = {.def = cmd_find(argv[0]), .argv = argv, .argc = argc};
     struct batch b = {.requests = &r, .count = 1, .reply = reply};
 

@@ -80,8 +80,7 @@ static struct database *next_database(struct janitor *j)
     if (at == &j->node->databases) {
         at = at->next;
     }
-    struct database *db =
-        at == &j->node->databases ? NULL : LIST_ITEM(at, struct database, link);
+    struct database *db = at == &j->node->databases ? NULL : LIST_ITEM(at, struct database, link);
 
     pthread_mutex_unlock(&j->node->lock);
     return db;
@@ -124,8 +123,8 @@ static bool sweep_slice(struct janitor *j, const struct database *began)
 static void on_tick(struct worker_timer *t)
 {
     struct janitor *j = (struct janitor *)(void *)((char *)t - offsetof(struct janitor, timer));
-    int64_t until = clock_mono_ns() +
-                    (int64_t)conf_u64(&opt_active_expire_effort) * TICK_US_PER_EFFORT * 1000;
+    int64_t until =
+        clock_mono_ns() + (int64_t)conf_u64(&opt_active_expire_effort) * TICK_US_PER_EFFORT * 1000;
     const struct database *began;
 
     if (j->db == NULL) {

@@ -17,8 +17,8 @@
 #include "replication/options.h"
 
 #include <fcntl.h>
-#include <stdarg.h>
 #include <sodium.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -138,9 +138,9 @@ void info_memory(struct cmd *c, struct info_memory *out)
     if (out->used == 0) {
         out->used = out->allocated = out->active = out->resident = out->dataset;
     }
-    while (out->used > peak && !atomic_compare_exchange_weak_explicit(
-                                   &peak_bytes, &peak, out->used, memory_order_relaxed,
-                                   memory_order_relaxed)) {
+    while (out->used > peak &&
+           !atomic_compare_exchange_weak_explicit(&peak_bytes, &peak, out->used,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
     }
     out->peak = out->used > peak ? out->used : peak;
     none = 0;
@@ -324,8 +324,7 @@ static void put_stats(struct info *i)
     struct usage u = usage_of(i->c->db);
 
     put(i, "total_connections_received:%lu", s.received);
-    put(i, "total_commands_processed:%lu",
-        since(&calls_base, exec_stats_total(node_self())));
+    put(i, "total_commands_processed:%lu", since(&calls_base, exec_stats_total(node_self())));
     put(i, "instantaneous_ops_per_sec:%lu", s.ops_a_second);
     put(i, "total_net_input_bytes:%lu", s.in_bytes);
     put(i, "total_net_output_bytes:%lu", s.out_bytes);
@@ -409,10 +408,10 @@ static void put_commandstats(struct info *i)
         struct cmd_stats s = exec_stats(node_self(), id);
 
         if (s.calls + s.rejected > 0) {
-            put(i, "cmdstat_%.*s:calls=%lu,usec=%lu,usec_per_call=%.2f,rejected_calls=%lu,"
-                   "failed_calls=%lu",
-                NAME(id, name), s.calls, s.usec, ratio(s.usec, s.calls), s.rejected,
-                s.failed);
+            put(i,
+                "cmdstat_%.*s:calls=%lu,usec=%lu,usec_per_call=%.2f,rejected_calls=%lu,"
+                "failed_calls=%lu",
+                NAME(id, name), s.calls, s.usec, ratio(s.usec, s.calls), s.rejected, s.failed);
         }
     }
 }
@@ -439,8 +438,8 @@ static void put_latencystats(struct info *i)
         double mean = ratio(s.usec, s.calls);
 
         if (s.calls > 0) {
-            put(i, "latency_percentiles_usec_%.*s:p50=%.3f,p99=%.3f,p99.9=%.3f",
-                NAME(id, name), mean, mean, mean);
+            put(i, "latency_percentiles_usec_%.*s:p50=%.3f,p99=%.3f,p99.9=%.3f", NAME(id, name),
+                mean, mean, mean);
         }
     }
 }

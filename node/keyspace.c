@@ -124,8 +124,8 @@ const struct entry *keyspace_find(struct cmd *c, struct key key)
     }
     database_count(&u->hits, 1);
     if (UNLIKELY((e->flags & ENTRY_CLOCKED) != 0)) {
-        bool may_touch = c->session == NULL || !c->session->no_touch ||
-                         (c->def->flags & CMD_TOUCHES) != 0;
+        bool may_touch =
+            c->session == NULL || !c->session->no_touch || (c->def->flags & CMD_TOUCHES) != 0;
 
         if (may_touch && worker_self() != NULL) {
             evict_touch(e, &worker_self()->rand);

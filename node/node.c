@@ -68,9 +68,11 @@ int node_create(struct node **out, const struct node_options *o)
     if (n == NULL) {
         return ERR_NOMEM;
     }
-    n->backend = (struct backend){
-        .run = run, .cancel = cancel, .may_send = may_send, .session_close = session_close,
-        .unblock = unblock};
+    n->backend = (struct backend){.run = run,
+                                  .cancel = cancel,
+                                  .may_send = may_send,
+                                  .session_close = session_close,
+                                  .unblock = unblock};
     n->exec_count = o->workers;
     pthread_mutex_init(&n->lock, NULL);
     list_init(&n->databases);

@@ -117,8 +117,7 @@ void partition_mark(struct partition *p)
         return;
     }
     /* Release order of the publications that follow carries it: who sees one sees the mark. */
-    atomic_store_explicit(&p->section,
-                          atomic_load_explicit(&p->section, memory_order_relaxed) + 1,
+    atomic_store_explicit(&p->section, atomic_load_explicit(&p->section, memory_order_relaxed) + 1,
                           memory_order_relaxed);
 }
 

@@ -36,7 +36,7 @@ struct LOCKABLE partition {
     _Atomic uint32_t section;
     uint32_t index;
     struct database *db;
-    struct list waiters;      /* guarded by line_lock */
+    struct list waiters; /* guarded by line_lock */
     _Atomic uint32_t line_lock;
     /* The writers' line. */
     _Alignas(64) _Atomic uint32_t lock; /* 0 free, 1 held, 2 held and somebody is in line */

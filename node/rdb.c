@@ -236,10 +236,8 @@ int rdb_pack_begin(struct rdb_pack *p, enum rdb_pack_kind kind, struct slice blo
     if (blob.len < n + 1 || (uint8_t)blob.ptr[blob.len - 1] != 0xff) {
         return ERR_CORRUPT;
     }
-    *p = (struct rdb_pack){.kind = kind,
-                           .rest = {blob.ptr + n, blob.len - n - 1},
-                           .memory = m,
-                           .count = UINT64_MAX};
+    *p = (struct rdb_pack){
+        .kind = kind, .rest = {blob.ptr + n, blob.len - n - 1}, .memory = m, .count = UINT64_MAX};
     if (kind == RDB_ZIPMAP) {
         p->count = (uint8_t)blob.ptr[0] < 254 ? 2 * (uint64_t)(uint8_t)blob.ptr[0] : UINT64_MAX;
         return OK;

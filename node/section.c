@@ -64,9 +64,9 @@ struct section {
     struct database *db;
     struct changelog *log;
     struct changelog_credit credit;
-    uint64_t locked;   /* partitions */
-    uint64_t changed;  /* partitions */
-    uint64_t in_place; /* partitions in which a collection was changed in place */
+    uint64_t locked;     /* partitions */
+    uint64_t changed;    /* partitions */
+    uint64_t in_place;   /* partitions in which a collection was changed in place */
     int64_t deadline_ms; /* the earliest expiry among the keys it found alive */
     enum section_failure failure;
     bool flushed;
@@ -531,13 +531,15 @@ void section_abort(struct section *s)
         for (unsigned i = 0; i < PARTITIONS; i++) {
             size_t budget = SIZE_MAX;
 
-            (void)table_dir_free(table_detach(&s->fresh[i].table, &s->fresh[i].stats), &budget, NULL);
+            (void)table_dir_free(table_detach(&s->fresh[i].table, &s->fresh[i].stats), &budget,
+                                 NULL);
         }
     }
     finish(s);
 }
 
-static void table_of(struct section *s, unsigned partition, struct table **t, struct table_stats **st)
+static void table_of(struct section *s, unsigned partition, struct table **t,
+                     struct table_stats **st)
 {
     struct partition *p = database_partition(s->db, partition);
 
@@ -701,7 +703,8 @@ static void retire_entry(struct entry *e, bool keep_value)
 }
 
 /* Shows what the section wrote to the key before its last word on it. */
-static void publish_steps(struct section *s, struct item *it, struct table *t, struct table_stats *st)
+static void publish_steps(struct section *s, struct item *it, struct table *t,
+                          struct table_stats *st)
 {
     for (uint32_t i = 0; i < s->discards.count; i++) {
         struct entry *e = PILE(s->discards, struct discard, i)->entry;
@@ -833,7 +836,8 @@ static bool has_passed(int64_t deadline_ms)
 {
     /* S5: the mark is seen by all before the clock is read; the store alone could still wait behind the
      * load, and a reader would find the key expired and no section under way. */
-    atomic_thread_fence(memory_order_seq_cst); /* lint: a store before a load needs it; no data hang on it */
+    atomic_thread_fence(
+        memory_order_seq_cst); /* lint: a store before a load needs it; no data hang on it */
     return !BROKEN(5) && clock_now_ms() >= deadline_ms;
 }
 

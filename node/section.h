@@ -40,8 +40,8 @@ MUST_CHECK int section_begin(struct section *s, struct database *db, uint64_t ma
                              struct partition **held);
 enum section_end {
     SECTION_COMMITTED, /* *seq is its number, or 0 when it changed nothing */
-    SECTION_AGAIN,     /* a key that it relied on expired meanwhile: nothing was changed, run it again */
-    SECTION_FAILED     /* section_failure() says why; nothing was changed */
+    SECTION_AGAIN, /* a key that it relied on expired meanwhile: nothing was changed, run it again */
+    SECTION_FAILED /* section_failure() says why; nothing was changed */
 };
 /* After section_begin(): what is written was decided elsewhere. Nothing expires by this clock. */
 void section_applies(struct section *s);
@@ -92,8 +92,10 @@ bool section_has_failed(const struct section *s);
 void section_retire(struct section *s, void *object, size_t bytes, rcu_free_fn fn);
 /* At abort, last first: undo what was done in place, or free a value that will not be published (the
  * section frees its entry's own block, and nothing behind it). */
-void section_on_abort(struct section *s, void (*fn)(void *object, void *arg), void *object, void *arg);
+void section_on_abort(struct section *s, void (*fn)(void *object, void *arg), void *object,
+                      void *arg);
 /* At the end, after publication or undoing: to drop a collection's own lock. */
-void section_on_end(struct section *s, void (*fn)(void *object, void *arg), void *object, void *arg);
+void section_on_end(struct section *s, void (*fn)(void *object, void *arg), void *object,
+                    void *arg);
 
 #endif

@@ -14,8 +14,8 @@
 
 #include <assert.h>
 #if defined(__SSE4_1__)
-#include <smmintrin.h>
 #include <sched.h>
+#include <smmintrin.h>
 #endif
 
 /* ThreadSanitizer sees the loads of a vector as plain ones. */
@@ -32,10 +32,10 @@
 
 enum { SLOTS = 8, LAST = SLOTS - 1, OVERFLOW_MAX = 1 << 15, DEPTH_MAX = 26 };
 
-#define LINK ((uintptr_t)1)
-#define PENDING ((uintptr_t)2)
-#define EXPIRES ((uintptr_t)4)
-#define ADDRESS ((uintptr_t)0x0000fffffffffff8u)
+#define LINK      ((uintptr_t)1)
+#define PENDING   ((uintptr_t)2)
+#define EXPIRES   ((uintptr_t)4)
+#define ADDRESS   ((uintptr_t)0x0000fffffffffff8u)
 #define TAG_SHIFT 48
 
 typedef _Atomic uintptr_t word;
@@ -86,7 +86,8 @@ static inline struct entry *entry_of(uintptr_t w)
 
 static inline uintptr_t word_of(const struct entry *e, uint64_t hash)
 {
-    return (uintptr_t)e | tag(hash) | ((e->flags & (ENTRY_EXPIRES | ENTRY_FIELDS_EXPIRE)) != 0 ? EXPIRES : 0);
+    return (uintptr_t)e | tag(hash) |
+           ((e->flags & (ENTRY_EXPIRES | ENTRY_FIELDS_EXPIRE)) != 0 ? EXPIRES : 0);
 }
 
 static inline word *link_words(uintptr_t w)
@@ -187,7 +188,8 @@ static inline uint32_t candidates(const struct bucket *b, uintptr_t want)
     }
     /* On x86 a load is an acquire; this keeps the compiler from moving it behind a later one. Pairs
      * with the release in table_publish() and the like; a miss is an observation too. */
-    atomic_signal_fence(memory_order_acquire); /* lint: of the compiler; under TSan the other branch is built */
+    atomic_signal_fence(
+        memory_order_acquire); /* lint: of the compiler; under TSan the other branch is built */
     return (uint32_t)_mm_movemask_epi8(
         _mm_packs_epi16(_mm_packs_epi32(same[0], same[1]), _mm_packs_epi32(same[2], same[3])));
 }
@@ -422,7 +424,8 @@ enum { LOOK_AHEAD = 32 };
 
 struct refill {
     struct table_stats *st;
-    struct segment *to[2]; /* by the hash bit after the parent's depth; both the same when not split */
+    struct segment
+        *to[2]; /* by the hash bit after the parent's depth; both the same when not split */
     uint32_t bit_shift;
     uint32_t n;
     int err;
@@ -625,8 +628,7 @@ static word *word_holding(struct table *t, const struct entry *e, uint64_t hash)
     assert(b != NULL);
     uintptr_t last = atomic_load_explicit(&b->w[LAST], memory_order_relaxed);
 
-    for (uint32_t left = candidates(b, tag(hash)); left != 0;
-         left &= ~(3u << 2 * first_of(left))) {
+    for (uint32_t left = candidates(b, tag(hash)); left != 0; left &= ~(3u << 2 * first_of(left))) {
         word *w = &b->w[first_of(left)];
         uintptr_t is = atomic_load_explicit(w, memory_order_relaxed);
 
@@ -698,7 +700,8 @@ void table_remove(struct table *t, struct table_stats *st, struct entry *e, uint
 
 void table_conceal(struct table *t, struct table_stats *st, struct entry *e, uint64_t hash)
 {
-    atomic_store_explicit(word_holding(t, e, hash), word_of(e, hash) | PENDING, memory_order_release);
+    atomic_store_explicit(word_holding(t, e, hash), word_of(e, hash) | PENDING,
+                          memory_order_release);
     st->count--;
     st->expiring -= (uint64_t)((e->flags & ENTRY_EXPIRES) != 0);
 }
@@ -738,7 +741,8 @@ static void dir_halve(struct table *t, struct table_stats *st)
     struct table_dir *old = dir_of(t);
 
     for (uint64_t i = 0; i < (uint64_t)1 << old->depth; i++) {
-        if (ref_segment(atomic_load_explicit(&old->seg[i], memory_order_relaxed))->depth == old->depth) {
+        if (ref_segment(atomic_load_explicit(&old->seg[i], memory_order_relaxed))->depth ==
+            old->depth) {
             return;
         }
     }
@@ -838,7 +842,8 @@ static uint64_t walk_some(const struct table *t, uint64_t cursor, size_t want, s
     return pos > UINT32_MAX ? 0 : pos;
 }
 
-uint64_t table_scan(const struct table *t, uint64_t cursor, size_t want, table_scan_fn fn, void *arg)
+uint64_t table_scan(const struct table *t, uint64_t cursor, size_t want, table_scan_fn fn,
+                    void *arg)
 {
     struct walk k = {.fn = fn, .arg = arg};
 

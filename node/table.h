@@ -37,8 +37,8 @@ struct table {
 struct table_stats {
     uint64_t count;
     uint64_t expiring; /* entries that have an expiry of their own (ENTRY_EXPIRES) */
-    uint64_t watched;  /* entries that the janitor looks at: those, and hashes whose fields expire */
-    uint64_t bytes;    /* of directory, segments and overflows, by size class */
+    uint64_t watched; /* entries that the janitor looks at: those, and hashes whose fields expire */
+    uint64_t bytes;   /* of directory, segments and overflows, by size class */
 };
 
 /* A look at the counts while the writer may change them. */
@@ -67,7 +67,8 @@ void table_prefetch_entry(const struct table *t, uint64_t hash);
  * least `want` were given; returns the next cursor, 0 at the end. A cursor is below 2^32. Every entry
  * that is in the table throughout is given exactly once, over any growth and shrinking. */
 typedef void (*table_scan_fn)(struct entry *e, void *arg);
-uint64_t table_scan(const struct table *t, uint64_t cursor, size_t want, table_scan_fn fn, void *arg);
+uint64_t table_scan(const struct table *t, uint64_t cursor, size_t want, table_scan_fn fn,
+                    void *arg);
 /* As table_scan, only entries with an expiry, and looks at no more than `buckets` buckets. */
 uint64_t table_scan_expiring(const struct table *t, uint64_t cursor, size_t buckets,
                              table_scan_fn fn, void *arg);
@@ -76,7 +77,8 @@ size_t table_sample(const struct table *t, struct rand *r, struct entry **out, s
 
 /* The writer: holds what keeps others away. `hash` is of the entry's key. */
 /* Puts a word for a new entry, invisible to readers until table_publish(). */
-MUST_CHECK int table_prepare(struct table *t, struct table_stats *s, struct entry *e, uint64_t hash);
+MUST_CHECK int table_prepare(struct table *t, struct table_stats *s, struct entry *e,
+                             uint64_t hash);
 void table_publish(struct table *t, struct table_stats *s, struct entry *e, uint64_t hash);
 void table_unprepare(struct table *t, struct table_stats *s, struct entry *e, uint64_t hash);
 void table_replace(struct table *t, struct table_stats *s, struct entry *old, struct entry *new,
@@ -93,6 +95,7 @@ struct table_dir *table_detach(struct table *t, struct table_stats *s);
 /* `t` is empty and gets what `from` has. */
 void table_attach(struct table *t, struct table_stats *s, struct table *from,
                   struct table_stats *from_stats);
-bool table_dir_free(struct table_dir *d, size_t *budget, bool (*fn)(struct entry *, size_t *budget));
+bool table_dir_free(struct table_dir *d, size_t *budget,
+                    bool (*fn)(struct entry *, size_t *budget));
 
 #endif

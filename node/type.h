@@ -22,7 +22,8 @@ struct type_ops {
     size_t (*value_bytes)(const struct entry *e);
     /* A new entry under another key with another expiry and the same value: shares or copies what the
      * payload points to. NULL: no memory. Under the source's partition lock. */
-    struct entry *(*copy)(const struct entry *e, struct slice key, int64_t expire_at_ms, bool clocked);
+    struct entry *(*copy)(const struct entry *e, struct slice key, int64_t expire_at_ms,
+                          bool clocked);
     /* Whether nothing of it is left alive (a hash all of whose fields have expired). NULL: never. */
     bool (*is_dead)(const struct entry *e, int64_t now_ms);
     /* Writes the operations that make the key just this (RENAME, COPY, RESTORE, snapshots). */

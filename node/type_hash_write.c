@@ -203,7 +203,8 @@ static bool fits_packed(const struct hash_field *added, size_t n, size_t count, 
 {
     uint64_t longest = conf_u64(&opt_hash_max_listpack_value);
 
-    if (count > conf_u64(&opt_hash_max_listpack_entries) || bytes > conf_u64(&opt_packed_max_bytes)) {
+    if (count > conf_u64(&opt_hash_max_listpack_entries) ||
+        bytes > conf_u64(&opt_packed_max_bytes)) {
         return false;
     }
     for (size_t i = 0; i < n; i++) {

@@ -31,7 +31,7 @@ struct record {
 __extension__ typedef unsigned __int128 place;
 
 struct changelog {
-    _Alignas(64) place head; /* low half: bytes ever given; high half: the last number */
+    _Alignas(64) place head;           /* low half: bytes ever given; high half: the last number */
     _Alignas(64) _Atomic int64_t free; /* bytes that nobody has reserved */
     _Atomic int64_t beside;            /* bytes of changes that are kept beside the ring */
     char *ring;
@@ -44,7 +44,7 @@ struct changelog {
     struct list waiters;
     bool stopping;
     pthread_t thread;
-    _Atomic bool asleep;   /* the log thread waits: who takes room under the mark wakes it */
+    _Atomic bool asleep; /* the log thread waits: who takes room under the mark wakes it */
 };
 
 static size_t record_bytes(size_t payload)
@@ -78,7 +78,8 @@ static place head_load(struct changelog *l)
 static bool is_complete(const struct record *r, uint64_t seq)
 {
     /* Acquire: pairs with the release in changelog_append(). */
-    return atomic_load_explicit(&((struct record *)(uintptr_t)r)->flag, memory_order_acquire) == seq;
+    return atomic_load_explicit(&((struct record *)(uintptr_t)r)->flag, memory_order_acquire) ==
+           seq;
 }
 
 static void blob_free(struct change_blob *b)
@@ -321,8 +322,8 @@ static bool take(struct changelog *l, size_t bytes)
         if (free < n) {
             return false;
         }
-    } while (!atomic_compare_exchange_weak_explicit(&l->free, &free, free - n,
-                                                    memory_order_seq_cst, memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(&l->free, &free, free - n, memory_order_seq_cst,
+                                                    memory_order_relaxed));
     if (free - n < low_mark(l)) {
         wake_log(l);
     }
@@ -391,7 +392,8 @@ uint64_t changelog_append(struct changelog *l, struct changelog_credit *c, struc
     assert(c->bytes >= size); /* L2 */
     c->bytes -= size;
     /* L1: one step. */
-    while ((seen = __sync_val_compare_and_swap(&l->head, old, old + ((place)1 << 64) + size)) != old) {
+    while ((seen = __sync_val_compare_and_swap(&l->head, old, old + ((place)1 << 64) + size)) !=
+           old) {
         old = seen;
     }
     uint64_t seq = (uint64_t)(old >> 64) + 1;
@@ -497,9 +499,8 @@ uint64_t changelog_read(struct changelog *l, uint64_t seq, changelog_read_fn fn,
             break;
         }
         if (s >= seq) {
-            bool more = r->kind == KIND_BLOB
-                            ? give_blob(s, blob_of(r), fn, arg)
-                            : fn(s, (struct slice){r->payload, r->len}, true, arg);
+            bool more = r->kind == KIND_BLOB ? give_blob(s, blob_of(r), fn, arg)
+                                             : fn(s, (struct slice){r->payload, r->len}, true, arg);
 
             seq = s + 1;
             if (!more) {

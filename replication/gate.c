@@ -97,9 +97,9 @@ void gate_raise(struct gate *g, enum ack_level level, uint64_t position)
     uint64_t was = atomic_load_explicit(&g->passed[level], memory_order_relaxed);
 
     /* G1. Release: what passed happened before. */
-    while (was < position && !atomic_compare_exchange_weak_explicit(
-                                 &g->passed[level], &was, position, memory_order_release,
-                                 memory_order_relaxed)) {
+    while (was < position &&
+           !atomic_compare_exchange_weak_explicit(&g->passed[level], &was, position,
+                                                  memory_order_release, memory_order_relaxed)) {
     }
     pthread_mutex_lock(&g->lock);
     struct list *n = g->waiters.next;

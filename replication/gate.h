@@ -27,7 +27,7 @@ struct gate {
 };
 
 struct gate_waiter {
-    struct list link; /* private */
+    struct list link;     /* private */
     struct inbox_msg msg; /* private */
     struct session *session;
     uint64_t position;

@@ -40,9 +40,9 @@ static void cmd_command_list(struct cmd *c)
 
 /* In Redis' order. */
 static const char *const categories[] = {
-    "keyspace", "read",      "write",       "set",    "sortedset", "list",   "hash",
-    "string",   "bitmap",    "hyperloglog", "geo",    "stream",    "pubsub", "admin",
-    "fast",     "slow",      "blocking",    "dangerous", "connection", "transaction", "scripting"};
+    "keyspace", "read",   "write",       "set",       "sortedset",  "list",        "hash",
+    "string",   "bitmap", "hyperloglog", "geo",       "stream",     "pubsub",      "admin",
+    "fast",     "slow",   "blocking",    "dangerous", "connection", "transaction", "scripting"};
 
 static bool is_in(const struct cmd_def *d, const char *category)
 {

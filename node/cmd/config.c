@@ -45,8 +45,7 @@ static void cmd_config_get(struct cmd *c)
 
         if (by != 0) {
             /* A name that was spelled out comes back as it was spelled. */
-            reply_setting(c, opt,
-                          glob_is_plain(c->argv[by]) ? c->argv[by] : slice_of(opt->name));
+            reply_setting(c, opt, glob_is_plain(c->argv[by]) ? c->argv[by] : slice_of(opt->name));
             n++;
         }
     }

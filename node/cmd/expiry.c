@@ -26,8 +26,7 @@ static bool conditions_of(struct cmd *c, unsigned *out)
         }
     }
     if ((*out & ONLY_NONE) != 0 && *out != ONLY_NONE) {
-        reply_errf(c->reply,
-                   "ERR NX and XX, GT or LT options at the same time are not compatible");
+        reply_errf(c->reply, "ERR NX and XX, GT or LT options at the same time are not compatible");
         return false;
     }
     if ((*out & ONLY_LATER) != 0 && (*out & ONLY_SOONER) != 0) {

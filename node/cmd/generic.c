@@ -178,8 +178,9 @@ static void cmd_object_idletime(struct cmd *c)
         return;
     }
     if (evict_is_lfu()) {
-        reply_errf(c->reply, "ERR An LFU maxmemory policy is selected, idle time not tracked."
-                             WHEN_SWITCHING);
+        reply_errf(
+            c->reply,
+            "ERR An LFU maxmemory policy is selected, idle time not tracked." WHEN_SWITCHING);
         return;
     }
     reply_use(c, evict_idle_seconds(e));
@@ -238,8 +239,8 @@ static bool waits_on(struct cmd *c, int64_t replicas, int64_t timeout_ms)
     if (c->again_at_ms != 0 || replicas <= 0) {
         return false;
     }
-    if (timeout_ms == 0 || __builtin_add_overflow(c->session->worker->now_ms, timeout_ms,
-                                                  &c->again_at_ms)) {
+    if (timeout_ms == 0 ||
+        __builtin_add_overflow(c->session->worker->now_ms, timeout_ms, &c->again_at_ms)) {
         c->again_at_ms = INT64_MAX;
     }
     c->again = true;

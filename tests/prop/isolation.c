@@ -161,7 +161,8 @@ static struct cmd section_open(struct actor *a, uint64_t mask)
     struct partition *held;
     struct cmd c = {.def = &write_def, .db = db, .section = a->x->section};
 
-    while (section_reserve(c.section) != 0 || section_begin(c.section, db, mask, true, &held) != 0) {
+    while (section_reserve(c.section) != 0 ||
+           section_begin(c.section, db, mask, true, &held) != 0) {
         sched_yield();
         rcu_turn();
     }
@@ -331,7 +332,8 @@ static void order_reader(struct actor *a)
         if (nb > na) {
             breach("GET b %" PRId64 ", then a %" PRId64, nb, na);
         }
-        say(a, rand_below(&a->rand, 2) == 0 ? "MGET o:a o:x o:y o:z o:b" : "MGET o:b o:z o:y o:x o:a");
+        say(a,
+            rand_below(&a->rand, 2) == 0 ? "MGET o:a o:x o:y o:z o:b" : "MGET o:b o:z o:y o:x o:a");
         int64_t n[5];
 
         for (int i = 0; i < 5; i++) {
@@ -368,8 +370,7 @@ static bool read_order(uint64_t seq, struct slice piece, bool last, void *arg)
     if (!last) {
         return true;
     }
-    Godwit__Change *c =
-        godwit__change__unpack(NULL, o->bytes.len, (const uint8_t *)o->bytes.ptr);
+    Godwit__Change *c = godwit__change__unpack(NULL, o->bytes.len, (const uint8_t *)o->bytes.ptr);
 
     for (size_t i = 0; c != NULL && i < c->n_ops; i++) {
         const Godwit__Op *op = c->ops[i];
@@ -587,8 +588,7 @@ static void gone_writer(struct actor *a)
         for (int i = 0; i < LEASES; i++) {
             char name[16], value[24];
 
-            string_put(&c,
-                       key_of((struct slice){name, (size_t)snprintf(name, 16, "g:%d", i)}),
+            string_put(&c, key_of((struct slice){name, (size_t)snprintf(name, 16, "g:%d", i)}),
                        (struct slice){value, (size_t)snprintf(value, 24, "%" PRId64, n)},
                        c.now_ms + 2);
         }
@@ -659,8 +659,12 @@ static void present_reader(struct actor *a)
 static const struct part parts[] = {
     {"many",
      {many_writer, shared_writer, shared_writer, many_reader, many_reader, churn},
-     many_begin, NULL},
-    {"order", {order_writer, order_echo, order_reader, order_reader, churn}, order_begin, order_end},
+     many_begin,
+     NULL},
+    {"order",
+     {order_writer, order_echo, order_reader, order_reader, churn},
+     order_begin,
+     order_end},
     {"pair", {pair_writer, chain_writer, pair_reader, pair_reader, churn}, pair_begin, NULL},
     {"twice", {twice_writer, twice_reader, twice_reader, churn}, twice_begin, NULL},
     {"relies", {relies_writer, relies_reader, relies_reader, ticks, churn}, relies_begin, NULL},
@@ -724,8 +728,9 @@ static void begin(uint64_t seed)
     families_register();
     cmd_freeze();
     clock_advance();
-    if (node_create(&node, &(struct node_options){
-                               .workers = ACTORS, .changelog_ring_bytes = 64 << 20, .epoch = 1}) != 0) {
+    if (node_create(&node, &(struct node_options){.workers = ACTORS,
+                                                  .changelog_ring_bytes = 64 << 20,
+                                                  .epoch = 1}) != 0) {
         abort();
     }
     db = node_default_database(node);

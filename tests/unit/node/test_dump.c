@@ -51,8 +51,8 @@ static const char *read_text(struct slice payload, char *out)
     for (size_t i = 0; i < v.count; i++) {
         const struct hash_field *f = &v.fields[i];
 
-        n += (size_t)sprintf(out + n, "%.*s=%.*s", (int)f->name.len, f->name.ptr,
-                             (int)f->value.len, f->value.ptr);
+        n += (size_t)sprintf(out + n, "%.*s=%.*s", (int)f->name.len, f->name.ptr, (int)f->value.len,
+                             f->value.ptr);
         n += (size_t)sprintf(out + n, f->expire_at_ms == 0 ? "," : "@%ld,", f->expire_at_ms);
     }
     out[n] = '\0';
@@ -81,14 +81,14 @@ static const struct {
     {"19 7b00000000000000 15 15000000 0600 8161 02 05 01 7b 01 8162 02 06 01 00 01 ff",
      "a=5@123,b=6,"},
     {"", NULL},
-    {"01 01 01 61", NULL},                          /* a list, which is not built yet */
-    {"ff 00", NULL},                                /* nothing */
-    {"00 05 68656c6c6f 00", NULL},                  /* more behind it */
-    {"04 00", NULL},                                /* a hash of nothing */
-    {"10 07 07000000 0000 ff", NULL},               /* likewise */
-    {"04 02 01 61 01 62", NULL},                    /* one of two fields */
-    {"04 81 7fffffffffffffff 01 61 01 62", NULL},   /* fields that are promised take no memory */
-    {"04 02 01 61 01 62 01 61 01 63", NULL},        /* a name twice */
+    {"01 01 01 61", NULL},                        /* a list, which is not built yet */
+    {"ff 00", NULL},                              /* nothing */
+    {"00 05 68656c6c6f 00", NULL},                /* more behind it */
+    {"04 00", NULL},                              /* a hash of nothing */
+    {"10 07 07000000 0000 ff", NULL},             /* likewise */
+    {"04 02 01 61 01 62", NULL},                  /* one of two fields */
+    {"04 81 7fffffffffffffff 01 61 01 62", NULL}, /* fields that are promised take no memory */
+    {"04 02 01 61 01 62 01 61 01 63", NULL},      /* a name twice */
     {"10 0d 0d000000 0300 8161 02 05 01 06 01 ff", NULL}, /* a name without a value */
     {"18 ffffffffffffffff 01 01 01 61 01 62", NULL},      /* a moment past 48 bits */
     {"18 ffffffffffff0000 01 02 01 61 01 62", NULL},      /* likewise */
@@ -141,7 +141,8 @@ static void survives_damage(void)
 
         put_hex(&b, values[i].hex);
         for (size_t at = 0; at < b.len; at++) {
-            static const uint8_t other[] = {0, 1, 0x3f, 0x40, 0x7f, 0x80, 0x81, 0xc3, 0xf0, 0xfe, 0xff};
+            static const uint8_t other[] = {0,    1,    0x3f, 0x40, 0x7f, 0x80,
+                                            0x81, 0xc3, 0xf0, 0xfe, 0xff};
             char was = b.ptr[at];
 
             for (size_t k = 0; k < sizeof(other); k++) {
@@ -153,7 +154,8 @@ static void survives_damage(void)
                 (void)read_text((struct slice){s.ptr, s.len + 10}, out);
             }
             b.ptr[at] = was;
-            (void)read_text((struct slice){unit_guard((struct slice){b.ptr, at}).ptr, at + 10}, out);
+            (void)read_text((struct slice){unit_guard((struct slice){b.ptr, at}).ptr, at + 10},
+                            out);
         }
         buf_fini(&b);
     }

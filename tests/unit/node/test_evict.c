@@ -195,6 +195,6 @@ static void nothing_that_may_go(void)
     end();
 }
 
-const struct unit_test test_evict[] = {UNIT(longest_unused), UNIT(least_often_used), UNIT(any),
-                                       UNIT(the_first_to_expire), UNIT(none),
-                                       UNIT(nothing_that_may_go), UNIT_END};
+const struct unit_test test_evict[] = {
+    UNIT(longest_unused), UNIT(least_often_used),    UNIT(any), UNIT(the_first_to_expire),
+    UNIT(none),           UNIT(nothing_that_may_go), UNIT_END};

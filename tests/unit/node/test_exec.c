@@ -24,22 +24,69 @@ static struct world w;
 /* ---- No memory ---- */
 
 static const char *const state[] = {
-    "SET s value", "SET n 10", "SET e text PX 100000", "SETRANGE big 40000 x", "HSET h a 1 b 2 c 3",
-    "HSET h2 a 1", "HPEXPIRE h 100000 FIELDS 1 a", "SETBIT bits 100 1",
+    "SET s value",        "SET n 10",    "SET e text PX 100000",         "SETRANGE big 40000 x",
+    "HSET h a 1 b 2 c 3", "HSET h2 a 1", "HPEXPIRE h 100000 FIELDS 1 a", "SETBIT bits 100 1",
 };
 
 static const char *const commands[] = {
-    "SET new value", "SET s other EX 100", "SET s other GET", "SETNX new v", "MSET a 1 b 2 c 3 s 4 new 5",
-    "MSETNX x 1 y 2 z 3", "APPEND s more", "APPEND big more", "SETRANGE s 20000 x", "SETRANGE big 5 xyz",
-    "INCR n", "INCR fresh", "INCRBYFLOAT n 1.5", "GETSET s v", "GETDEL s", "GETDEL big", "GETEX s PX 5000",
-    "GETEX e PERSIST", "SETBIT bits 5000 1", "SETBIT big 7 1", "BITOP OR dest bits s", "BITOP NOT big bits",
-    "BITFIELD bits SET u8 0 255 INCRBY u4 4 3", "DEL s h big", "UNLINK big s", "EXPIRE s 100",
-    "PEXPIREAT big 1", "PERSIST e", "RENAME s t", "RENAME big s", "RENAME h s", "RENAMENX s t", "COPY s t",
-    "COPY big t", "COPY h t", "COPY big s REPLACE", "FLUSHALL", "HSET h d 4 a 5", "HSET new f v",
-    "HSETNX h z 1", "HINCRBY h b 5", "HINCRBYFLOAT h b 1.5", "HDEL h a b", "HDEL h2 a",
-    "HPEXPIRE h 5000 FIELDS 2 b c", "HPERSIST h FIELDS 1 a", "HGETDEL h FIELDS 1 b",
-    "HGETEX h PX 100 FIELDS 1 b", "HSETEX h PX 100 FIELDS 2 q 1 b 2", "GET s", "MGET s n e", "HGETALL h",
-    "DUMP big", "STRLEN s", "BITCOUNT big", "SCAN 0", "KEYS *", "TOUCH s e",
+    "SET new value",
+    "SET s other EX 100",
+    "SET s other GET",
+    "SETNX new v",
+    "MSET a 1 b 2 c 3 s 4 new 5",
+    "MSETNX x 1 y 2 z 3",
+    "APPEND s more",
+    "APPEND big more",
+    "SETRANGE s 20000 x",
+    "SETRANGE big 5 xyz",
+    "INCR n",
+    "INCR fresh",
+    "INCRBYFLOAT n 1.5",
+    "GETSET s v",
+    "GETDEL s",
+    "GETDEL big",
+    "GETEX s PX 5000",
+    "GETEX e PERSIST",
+    "SETBIT bits 5000 1",
+    "SETBIT big 7 1",
+    "BITOP OR dest bits s",
+    "BITOP NOT big bits",
+    "BITFIELD bits SET u8 0 255 INCRBY u4 4 3",
+    "DEL s h big",
+    "UNLINK big s",
+    "EXPIRE s 100",
+    "PEXPIREAT big 1",
+    "PERSIST e",
+    "RENAME s t",
+    "RENAME big s",
+    "RENAME h s",
+    "RENAMENX s t",
+    "COPY s t",
+    "COPY big t",
+    "COPY h t",
+    "COPY big s REPLACE",
+    "FLUSHALL",
+    "HSET h d 4 a 5",
+    "HSET new f v",
+    "HSETNX h z 1",
+    "HINCRBY h b 5",
+    "HINCRBYFLOAT h b 1.5",
+    "HDEL h a b",
+    "HDEL h2 a",
+    "HPEXPIRE h 5000 FIELDS 2 b c",
+    "HPERSIST h FIELDS 1 a",
+    "HGETDEL h FIELDS 1 b",
+    "HGETEX h PX 100 FIELDS 1 b",
+    "HSETEX h PX 100 FIELDS 2 q 1 b 2",
+    "GET s",
+    "MGET s n e",
+    "HGETALL h",
+    "DUMP big",
+    "STRLEN s",
+    "BITCOUNT big",
+    "SCAN 0",
+    "KEYS *",
+    "TOUCH s e",
 };
 
 /* A large hash: made of the small one by more fields than it may have. */
@@ -78,7 +125,8 @@ static bool is_exact(void)
 /* Everything that can be seen of the keys. */
 static void look(struct buf *out)
 {
-    static const char *const keys[] = {"s", "n", "e", "big", "h", "h2", "bits", "large", "t", "new"};
+    static const char *const keys[] = {"s",  "n",    "e",     "big", "h",
+                                       "h2", "bits", "large", "t",   "new"};
 
     buf_clear(out);
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
@@ -105,8 +153,8 @@ static bool fails_clean(const char *command, int n, const struct buf *before)
     fault_fail_nth(n);
     exec_internal(w.x, w.db, argv, argc, &w.reply);
     bool reached = fault_off() >= n;
-    bool refused = w.reply.failed ||
-                   (w.reply.out.len > 4 && memcmp(w.reply.out.ptr, "-OOM", 4) == 0);
+    bool refused =
+        w.reply.failed || (w.reply.out.len > 4 && memcmp(w.reply.out.ptr, "-OOM", 4) == 0);
     bool wrote = changelog_last_seq(w.node->log) != seq;
 
     rcu_turn();
@@ -152,9 +200,18 @@ static void without_memory_nothing_changes(void)
 static void without_memory_a_large_hash_stays(void)
 {
     static const char *const lines[] = {
-        "HSET large field1 other new 1", "HDEL large field1 field2", "HPEXPIRE large 5000 FIELDS 1 field3",
-        "RENAME large t", "COPY large t", "DEL large", "HINCRBY large field4 3", "COPY large s REPLACE",
-        "HGETDEL large FIELDS 1 field5", "RENAME s large", "SET large string", "COPY s large REPLACE",
+        "HSET large field1 other new 1",
+        "HDEL large field1 field2",
+        "HPEXPIRE large 5000 FIELDS 1 field3",
+        "RENAME large t",
+        "COPY large t",
+        "DEL large",
+        "HINCRBY large field4 3",
+        "COPY large s REPLACE",
+        "HGETDEL large FIELDS 1 field5",
+        "RENAME s large",
+        "SET large string",
+        "COPY s large REPLACE",
     };
     struct buf before = {0};
 
@@ -298,7 +355,7 @@ UNCHECKED_LOCKS static void a_held_lock_parks_a_command_and_not_its_worker(void)
     CU_ASSERT_EQUAL(ask(&b, "MSET y 0 {x}1 b"), BACKEND_LATER);
     CU_ASSERT_EQUAL(go(&a), BACKEND_LATER); /* asked too early */
     CU_ASSERT_EQUAL(ask(&c, "SET y c"), BACKEND_DONE);
-    CU_ASSERT_EQUAL(ask(&c, "GET {x}1"), BACKEND_DONE); /* readers wait for publications alone */
+    CU_ASSERT_EQUAL(ask(&c, "GET {x}1"), BACKEND_DONE);    /* readers wait for publications alone */
     CU_ASSERT_EQUAL(a.reply.out.len + b.reply.out.len, 0); /* X2 */
     CU_ASSERT_EQUAL(turn(), 0);
     partition_unlock(p);
@@ -460,14 +517,13 @@ static void one_command_of_ten_thousand_keys(void)
     world_fini(&w);
 }
 
-const struct unit_test test_exec[] = {
-    UNIT(without_memory_nothing_changes),
-    UNIT(without_memory_a_large_hash_stays),
-    UNIT(an_empty_database_costs_nothing_and_ten_keys_little),
-    UNIT(what_is_deleted_is_given_back),
-    UNIT(a_held_lock_parks_a_command_and_not_its_worker),
-    UNIT(a_read_carries_the_position_of_what_it_saw),
-    UNIT(who_is_cancelled_is_not_called),
-    UNIT(a_full_log_parks_and_wakes),
-    UNIT(one_command_of_ten_thousand_keys),
-    UNIT_END};
+const struct unit_test test_exec[] = {UNIT(without_memory_nothing_changes),
+                                      UNIT(without_memory_a_large_hash_stays),
+                                      UNIT(an_empty_database_costs_nothing_and_ten_keys_little),
+                                      UNIT(what_is_deleted_is_given_back),
+                                      UNIT(a_held_lock_parks_a_command_and_not_its_worker),
+                                      UNIT(a_read_carries_the_position_of_what_it_saw),
+                                      UNIT(who_is_cancelled_is_not_called),
+                                      UNIT(a_full_log_parks_and_wakes),
+                                      UNIT(one_command_of_ten_thousand_keys),
+                                      UNIT_END};

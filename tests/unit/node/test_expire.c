@@ -39,7 +39,8 @@ static void sweep_until(uint64_t keys)
         CU_ASSERT_EQUAL_FATAL(worker_start(&w.workers[i]), OK);
     }
     rcu_offline();
-    for (struct timespec t = {0, 1000000}; keyspace_count(w.db) > keys && clock_mono_ns() < until;) {
+    for (struct timespec t = {0, 1000000};
+         keyspace_count(w.db) > keys && clock_mono_ns() < until;) {
         nanosleep(&t, NULL);
         world_clock(1); /* the workers' timers go by it, too */
     }

@@ -162,7 +162,6 @@ static void many_at_once(void)
     CU_ASSERT_EQUAL(p.lock, 0);
 }
 
-const struct unit_test test_partition[] = {UNIT(the_line_is_served_in_order),
-                                           UNIT(barging_loses_nobody),
-                                           UNIT(who_finds_it_free_holds_it), UNIT(many_at_once),
-                                           UNIT_END};
+const struct unit_test test_partition[] = {
+    UNIT(the_line_is_served_in_order), UNIT(barging_loses_nobody), UNIT(who_finds_it_free_holds_it),
+    UNIT(many_at_once), UNIT_END};

@@ -130,14 +130,15 @@ static const struct {
     {"c1 00 80", "-32768"},
     {"c2 90eefeff", "-70000"},
     {"c2 00000080", "-2147483648"},
-    {"c3 09 3c 01 6161 e0 2f 00 01 6161", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},
-    {"c4 00", NULL},                /* there is no such form */
-    {"82 00", NULL},                /* nor such a length */
-    {"05 68656c6c", NULL},          /* shorter than it says */
+    {"c3 09 3c 01 6161 e0 2f 00 01 6161",
+     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},
+    {"c4 00", NULL},       /* there is no such form */
+    {"82 00", NULL},       /* nor such a length */
+    {"05 68656c6c", NULL}, /* shorter than it says */
     {"81 ffffffffffffffff 00", NULL},
     {"c3 02 81 00000000ffffffff 0061", NULL}, /* two bytes cannot become 4 GiB */
-    {"c3 02 02 0061", NULL},        /* one byte, not two */
-    {"c3 03 06 20 00 00", NULL},    /* refers to before the start */
+    {"c3 02 02 0061", NULL},                  /* one byte, not two */
+    {"c3 03 06 20 00 00", NULL},              /* refers to before the start */
 };
 
 static void strings_are_read(void)
@@ -166,9 +167,9 @@ static void written_strings_read_the_same(void)
 {
     struct rand rand = {unit_seed()};
     static char text[5000];
-    static const char *const numbers[] = {"0", "-0", "00", "127", "128", "-128", "-129", "32767",
-                                          "32768", "2147483647", "2147483648", "-2147483648",
-                                          "-2147483649", "1.5", "+1"};
+    static const char *const numbers[] = {
+        "0",     "-0",         "00",         "127",         "128",         "-128", "-129", "32767",
+        "32768", "2147483647", "2147483648", "-2147483648", "-2147483649", "1.5",  "+1"};
 
     for (int i = 0; i < 300; i++) {
         struct slice s = i < 15 ? slice_of(numbers[i])
@@ -214,7 +215,7 @@ static const struct {
     {RDB_LISTPACK, "07000000 0000 ff", ""},
     {RDB_LISTPACK, "0d000000 0200 8161 02 05 01 ff", NULL}, /* not as long as it says */
     {RDB_LISTPACK, "0c000000 0200 8161 02 05 01 ff", "a,5,"},
-    {RDB_LISTPACK, "0c000000 0300 8161 02 05 01 ff", NULL}, /* nor as many */
+    {RDB_LISTPACK, "0c000000 0300 8161 02 05 01 ff", NULL},   /* nor as many */
     {RDB_LISTPACK, "0c000000 ffff 8161 02 05 01 ff", "a,5,"}, /* too many to say */
     {RDB_LISTPACK, "0a000000 0100 c0ff 02 ff", "255,"},
     {RDB_LISTPACK, "0a000000 0100 dfff 02 ff", "-1,"},
@@ -224,7 +225,7 @@ static const struct {
     {RDB_LISTPACK, "11000000 0100 f4 ffffffffffffff7f 09 ff", "9223372036854775807,"},
     {RDB_LISTPACK, "0b000000 0100 e001 61 03 ff", "a,"},
     {RDB_LISTPACK, "0e000000 0100 f001000000 61 06 ff", "a,"},
-    {RDB_LISTPACK, "09000000 0100 f5 01 ff", NULL}, /* no such element */
+    {RDB_LISTPACK, "09000000 0100 f5 01 ff", NULL},   /* no such element */
     {RDB_LISTPACK, "0a000000 0100 8261 02 ff", NULL}, /* runs into the end */
     {RDB_ZIPLIST, "0b000000 0a000000 0000 ff", ""},
     {RDB_ZIPLIST, "11000000 0a000000 0200 00 0161 03 f6 ff", NULL},

@@ -156,7 +156,9 @@ UNCHECKED_LOCKS static void a_held_partition_leaves_the_others_free(void)
     world_fini(&w);
 }
 
-const struct unit_test test_section[] = {
-    UNIT(an_abort_leaves_nothing),   UNIT(many_keys_are_one_change),
-    UNIT(a_flush_within),            UNIT(what_it_relied_on_expires),
-    UNIT(a_held_partition_leaves_the_others_free), UNIT_END};
+const struct unit_test test_section[] = {UNIT(an_abort_leaves_nothing),
+                                         UNIT(many_keys_are_one_change),
+                                         UNIT(a_flush_within),
+                                         UNIT(what_it_relied_on_expires),
+                                         UNIT(a_held_partition_leaves_the_others_free),
+                                         UNIT_END};

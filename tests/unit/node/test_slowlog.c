@@ -59,7 +59,8 @@ static void keeps_the_latest(void)
     }
     CU_ASSERT_EQUAL(slowlog_count(), 3);
     text = text_of(&r, UINT64_MAX);
-    CU_ASSERT_PTR_NOT_NULL(strstr(text, ":104\r\n*2\r\n$3\r\nGET\r\n$2\r\nk4\r\n$11\r\n127.0.0.1:5\r\n$2\r\nme\r\n"));
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(text, ":104\r\n*2\r\n$3\r\nGET\r\n$2\r\nk4\r\n$11\r\n127.0.0.1:5\r\n$2\r\nme\r\n"));
     CU_ASSERT_PTR_NOT_NULL(strstr(text, "k2"));
     CU_ASSERT_PTR_NULL(strstr(text, "k1"));
     CU_ASSERT(strstr(text, "k4") < strstr(text, "k3"));

@@ -298,7 +298,6 @@ static void readers_never_miss(void)
     end();
 }
 
-const struct unit_test test_table[] = {UNIT(agrees_with_a_model),
-                                       UNIT(a_walk_gives_all_that_stayed_once),
-                                       UNIT(no_memory_changes_nothing), UNIT(readers_never_miss),
-                                       UNIT_END};
+const struct unit_test test_table[] = {
+    UNIT(agrees_with_a_model), UNIT(a_walk_gives_all_that_stayed_once),
+    UNIT(no_memory_changes_nothing), UNIT(readers_never_miss), UNIT_END};

@@ -18,8 +18,8 @@ static struct changelog *ring_of(size_t bytes)
 {
     struct changelog *l = NULL;
 
-    CU_ASSERT_FATAL(changelog_create(&l, &(struct changelog_options){
-                                             .ring_bytes = bytes, .epoch = 7}) == OK);
+    CU_ASSERT_FATAL(
+        changelog_create(&l, &(struct changelog_options){.ring_bytes = bytes, .epoch = 7}) == OK);
     return l;
 }
 
@@ -288,8 +288,7 @@ static void what_is_kept_beside_is_bounded(void)
     CU_ASSERT_EQUAL(atomic_load(&given_back), TIMES);
 }
 
-const struct unit_test test_changelog[] = {UNIT(numbers_are_consecutive_and_bytes_whole),
-                                           UNIT(laps_with_several_writers),
-                                           UNIT(a_change_larger_than_the_ring),
-                                           UNIT(who_finds_no_room_is_woken),
-                                           UNIT(what_is_kept_beside_is_bounded), UNIT_END};
+const struct unit_test test_changelog[] = {
+    UNIT(numbers_are_consecutive_and_bytes_whole), UNIT(laps_with_several_writers),
+    UNIT(a_change_larger_than_the_ring),           UNIT(who_finds_no_room_is_woken),
+    UNIT(what_is_kept_beside_is_bounded),          UNIT_END};

@@ -157,6 +157,6 @@ static void no_wake_up_is_lost(void)
 }
 
 const struct unit_test test_gate[] = {
-    UNIT(nobody_waits_for_the_leader),  UNIT(a_waiter_is_told_once_and_not_before),
-    UNIT(what_passed_stays_passed),     UNIT(who_is_cancelled_is_not_told),
-    UNIT(no_wake_up_is_lost),           UNIT_END};
+    UNIT(nobody_waits_for_the_leader), UNIT(a_waiter_is_told_once_and_not_before),
+    UNIT(what_passed_stays_passed),    UNIT(who_is_cancelled_is_not_told),
+    UNIT(no_wake_up_is_lost),          UNIT_END};
