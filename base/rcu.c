@@ -265,6 +265,11 @@ void rcu_turn(void)
     }
 }
 
+bool rcu_is_waiting(void)
+{
+    return self->out > 0;
+}
+
 size_t rcu_retired_bytes(void)
 {
     return atomic_load_explicit(&self->retired_bytes, memory_order_relaxed);

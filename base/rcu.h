@@ -30,6 +30,10 @@ void rcu_offline(void);
 /* A quiescent state; also frees a slice of what has come back. Nothing borrowed survives it. */
 void rcu_turn(void);
 
+/* Whether batches of this thread wait for a grace period: a turn that goes on for long then does well to
+ * say rcu_turn() wherever it holds nothing borrowed. */
+bool rcu_is_waiting(void);
+
 /* Room for n more rcu_retire*() of this thread. */
 MUST_CHECK int rcu_reserve(size_t n);
 void rcu_retire(void *block, size_t bytes);

@@ -232,6 +232,11 @@ static void turn(struct worker *w)
         if (f->fd >= 0) {
             f->on_events(f, events[i].events);
         }
+        /* A file's handler keeps nothing borrowed. With fifty clients in deep pipelines a turn retires
+         * more than the caches hold, so what comes back earlier is warm when it is used again. */
+        if (UNLIKELY(rcu_is_waiting())) {
+            rcu_turn();
+        }
     }
     inbox_drain(&w->inbox);
     run_tasks(w);
