@@ -836,8 +836,8 @@ static bool has_passed(int64_t deadline_ms)
 {
     /* S5: the mark is seen by all before the clock is read; the store alone could still wait behind the
      * load, and a reader would find the key expired and no section under way. */
-    atomic_thread_fence(
-        memory_order_seq_cst); /* lint: a store before a load needs it; no data hang on it */
+    /* lint: a store before a load needs a fence; no data hang on it */
+    atomic_thread_fence(memory_order_seq_cst);
     return !BROKEN(5) && clock_now_ms() >= deadline_ms;
 }
 

@@ -188,8 +188,8 @@ static inline uint32_t candidates(const struct bucket *b, uintptr_t want)
     }
     /* On x86 a load is an acquire; this keeps the compiler from moving it behind a later one. Pairs
      * with the release in table_publish() and the like; a miss is an observation too. */
-    atomic_signal_fence(
-        memory_order_acquire); /* lint: of the compiler; under TSan the other branch is built */
+    /* lint: of the compiler only; under TSan the other branch is built */
+    atomic_signal_fence(memory_order_acquire);
     return (uint32_t)_mm_movemask_epi8(
         _mm_packs_epi16(_mm_packs_epi32(same[0], same[1]), _mm_packs_epi32(same[2], same[3])));
 }
