@@ -232,6 +232,7 @@ static void stop_workers(struct serve *s)
     for (uint32_t i = 0; i < s->started; i++) {
         worker_join(&s->workers[i].worker);
     }
+    node_stop(s->node);
     for (uint32_t i = 0; i < s->count; i++) {
         worker_fini(&s->workers[i].worker);
     }

@@ -100,6 +100,11 @@ fail:
     return ERR_NOMEM;
 }
 
+void node_stop(struct node *n)
+{
+    changelog_stop(n->log);
+}
+
 void node_destroy(struct node *n)
 {
     struct list *l;

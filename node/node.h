@@ -38,7 +38,9 @@ static inline struct node *node_of(struct backend *b)
 
 /* Registers nothing: families_register() and cmd_freeze() come before. */
 MUST_CHECK int node_create(struct node **out, const struct node_options *o);
-/* The workers have stopped. Frees everything. On an RCU registered thread. */
+/* The workers have stopped and are about to be taken apart: whatever could still wake one ends. */
+void node_stop(struct node *n);
+/* Frees everything. On an RCU registered thread. */
 void node_destroy(struct node *n);
 /* On each worker's thread, before its first turn and after its last. */
 MUST_CHECK int node_worker_start(struct node *n, struct worker *w);

@@ -293,16 +293,25 @@ fail:
     return ERR_NOMEM;
 }
 
+void changelog_stop(struct changelog *l)
+{
+    pthread_mutex_lock(&l->mutex);
+    bool stopped = l->stopping;
+
+    l->stopping = true;
+    pthread_cond_signal(&l->wanted);
+    pthread_mutex_unlock(&l->mutex);
+    if (!stopped) {
+        (void)pthread_join(l->thread, NULL);
+    }
+}
+
 void changelog_destroy(struct changelog *l)
 {
     if (l == NULL) {
         return;
     }
-    pthread_mutex_lock(&l->mutex);
-    l->stopping = true;
-    pthread_cond_signal(&l->wanted);
-    pthread_mutex_unlock(&l->mutex);
-    (void)pthread_join(l->thread, NULL);
+    changelog_stop(l);
     (void)trim_locked(l, SIZE_MAX);
     (void)munmap(l->ring, l->bytes * 2);
     pthread_cond_destroy(&l->wanted);

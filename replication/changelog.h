@@ -66,6 +66,8 @@ struct changelog_options {
 };
 
 MUST_CHECK int changelog_create(struct changelog **out, const struct changelog_options *o);
+/* Ends the log thread, which wakes workers: before they are taken apart. Idempotent. */
+void changelog_stop(struct changelog *l);
 /* Nobody appends or reads any more. */
 void changelog_destroy(struct changelog *l);
 
