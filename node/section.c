@@ -67,6 +67,7 @@ struct section {
     uint64_t locked;     /* partitions */
     uint64_t changed;    /* partitions */
     uint64_t in_place;   /* partitions in which a collection was changed in place */
+    int64_t now_ms;      /* what expiry is judged by: one moment for the whole section, see S5 */
     int64_t deadline_ms; /* the earliest expiry among the keys it found alive */
     enum section_failure failure;
     bool flushed;
@@ -183,6 +184,7 @@ UNCHECKED_LOCKS int section_begin(struct section *s, struct database *db, uint64
         }
         s->locked |= (uint64_t)1 << i;
     }
+    s->now_ms = clock_now_ms();
     return OK;
 }
 
@@ -315,7 +317,7 @@ void section_applies(struct section *s)
 
 int64_t section_now_ms(const struct section *s)
 {
-    return s->applies ? 0 : clock_now_ms();
+    return s->applies ? 0 : s->now_ms;
 }
 
 void section_relies(struct section *s, int64_t deadline_ms)

@@ -126,11 +126,6 @@ export const DIFFERENCES = [
     same: sameType,
   },
   {
-    about: (c) => /\0/.test(c[named('HSCAN')(c) ? 2 : 1]) && named('SCAN', 'HSCAN')(c),
-    why: 'Redis reads a cursor up to its first zero byte',
-    same: says(/^ERR invalid cursor/),
-  },
-  {
     about: named('TTL', 'EXPIRETIME'),
     why: 'the two servers read their clocks at different moments',
     same: nearBy(TOLERANCE_S),

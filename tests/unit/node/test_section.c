@@ -136,6 +136,28 @@ static void what_it_relied_on_expires(void)
     world_fini(&w);
 }
 
+/* A storm of PEXPIRE met a key alive, and gone a moment later in the same command: an assertion. */
+static void a_section_has_one_moment(void)
+{
+    struct cmd c;
+    uint64_t seq;
+
+    world_init(&w, 1 << 20);
+    c = open((uint64_t)1 << key(1).partition);
+    string_put(&c, key(1), SLICE("v"), clock_now_ms() + 500);
+    (void)close(&c);
+    c = open((uint64_t)1 << key(1).partition);
+    CU_ASSERT_PTR_NOT_NULL(section_find(c.section, key(1)));
+    world_clock(1000);
+    CU_ASSERT_PTR_NOT_NULL(section_find(c.section, key(1)));
+    keyspace_expire_at(&c, key(1), clock_now_ms() + 9000);
+    CU_ASSERT_EQUAL(section_commit(c.section, &seq), SECTION_AGAIN); /* and so it did not outlive it */
+    c = open((uint64_t)1 << key(1).partition);
+    CU_ASSERT_PTR_NULL(section_find(c.section, key(1)));
+    (void)close(&c);
+    world_fini(&w);
+}
+
 UNCHECKED_LOCKS static void a_held_partition_leaves_the_others_free(void)
 {
     struct partition *held = NULL;
@@ -160,5 +182,6 @@ const struct unit_test test_section[] = {UNIT(an_abort_leaves_nothing),
                                          UNIT(many_keys_are_one_change),
                                          UNIT(a_flush_within),
                                          UNIT(what_it_relied_on_expires),
+                                         UNIT(a_section_has_one_moment),
                                          UNIT(a_held_partition_leaves_the_others_free),
                                          UNIT_END};
