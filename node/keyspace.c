@@ -360,8 +360,13 @@ const struct entry *keyspace_random(struct cmd *c)
     for (int i = 0; i < RANDOM_TRIES; i++) {
         struct entry *some[SAMPLE];
         struct partition *p = random_partition(c->db, r);
-        size_t n = p == NULL ? 0 : table_sample(&p->table, r, some, SAMPLE);
-        struct entry *e = n == 0 ? NULL : some[rand_below(r, n)];
+        struct entry *e = p == NULL ? NULL : table_random(&p->table, r);
+
+        if (p != NULL && e == NULL) {
+            size_t n = table_sample(&p->table, r, some, SAMPLE);
+
+            e = n == 0 ? NULL : some[rand_below(r, n)];
+        }
 
         if (e != NULL && !is_gone(e)) {
             return e;

@@ -886,6 +886,29 @@ size_t table_sample(const struct table *t, struct rand *r, struct entry **out, s
     return s.n;
 }
 
+/* A bucket drawn by chance is taken as often as it is full, so that its entries are no likelier than
+ * those of a fuller one. */
+enum { RANDOM_TRIES = 48, RANDOM_FULL = 16, RANDOM_MOST = 32 };
+
+struct entry *table_random(const struct table *t, struct rand *r)
+{
+    for (int i = 0; i < RANDOM_TRIES; i++) {
+        struct entry *found[RANDOM_MOST];
+        struct sample s = {found, 0, RANDOM_MOST};
+        struct walk k = {.fn = sample_entry, .arg = &s};
+        const struct bucket *b = bucket_find(t, rand_next(r));
+
+        if (b == NULL) {
+            return NULL;
+        }
+        bucket_each(b, walk_word, &k);
+        if (s.n > rand_below(r, RANDOM_FULL)) {
+            return found[rand_below(r, s.n)];
+        }
+    }
+    return NULL;
+}
+
 /* ---- The end of a table ---- */
 
 struct table_dir *table_detach(struct table *t, struct table_stats *st)

@@ -72,6 +72,8 @@ uint64_t table_scan(const struct table *t, uint64_t cursor, size_t want, table_s
 /* As table_scan, only entries with an expiry, and looks at no more than `buckets` buckets. */
 uint64_t table_scan_expiring(const struct table *t, uint64_t cursor, size_t buckets,
                              table_scan_fn fn, void *arg);
+/* An entry, each about as likely; NULL after a few tries in a sparse table: then take a sample. */
+struct entry *table_random(const struct table *t, struct rand *r);
 /* Up to `want` entries from a random position on; fewer when there are fewer. */
 size_t table_sample(const struct table *t, struct rand *r, struct entry **out, size_t want);
 

@@ -159,9 +159,13 @@ bool hash_random(const struct hash *h, struct rand *r, struct hash_field *out)
     struct pick p = {r, 0, out};
 
     for (int i = 0; h->large != NULL && i < SAMPLE_TRIES; i++) {
-        /* Neighbours from a random place: among so many the uneven gaps between them even out. */
-        size_t n = table_sample(&h->large->table, r, sample, SAMPLE);
-        struct entry *e = n == 0 ? NULL : sample[rand_below(r, n)];
+        struct entry *e = table_random(&h->large->table, r);
+
+        if (e == NULL) { /* sparse: neighbours from a random place */
+            size_t n = table_sample(&h->large->table, r, sample, SAMPLE);
+
+            e = n == 0 ? NULL : sample[rand_below(r, n)];
+        }
 
         if (e != NULL && !entry_is_expired(e, h->now_ms)) {
             hash_large_field(e, out);

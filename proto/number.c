@@ -221,3 +221,24 @@ size_t number_print_human(char out[NUMBER_HUMAN_MAX], long double value)
     }
     return (size_t)len;
 }
+
+bool number_parse_cursor(struct slice text, uint64_t *out)
+{
+    uint64_t n = 0;
+    size_t i;
+
+    text.len = text.len == 0 ? 0 : strnlen(text.ptr, text.len);
+    i = text.len > 0 && (text.ptr[0] == '+' || text.ptr[0] == '-');
+
+    if (i > 0 && text.len == 1) {
+        return false;
+    }
+    for (; i < text.len; i++) {
+        if (text.ptr[i] < '0' || text.ptr[i] > '9' || __builtin_mul_overflow(n, 10, &n) ||
+            __builtin_add_overflow(n, (uint64_t)(text.ptr[i] - '0'), &n)) {
+            return false;
+        }
+    }
+    *out = text.len > 0 && text.ptr[0] == '-' ? 0 - n : n;
+    return true;
+}

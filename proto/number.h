@@ -28,4 +28,7 @@ size_t number_print_double(char out[NUMBER_DOUBLE_MAX], double value);
 /* INCRBYFLOAT's form: 17 places, no exponent, no trailing zeros. */
 size_t number_print_human(char out[NUMBER_HUMAN_MAX], long double value);
 
+/* A cursor of SCAN and kin as Redis' strtoul() reads it: a sign is taken, and it ends at a zero byte. */
+bool number_parse_cursor(struct slice text, uint64_t *out);
+
 #endif

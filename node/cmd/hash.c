@@ -357,26 +357,6 @@ static void page_field(const struct hash_field *f, void *arg)
     }
 }
 
-/* As strtoul() reads it, which is what Redis does. */
-static bool cursor_arg(struct slice text, uint64_t *out)
-{
-    bool negative = text.len > 0 && text.ptr[0] == '-';
-    size_t i = negative || (text.len > 0 && text.ptr[0] == '+');
-    uint64_t n = 0;
-
-    if (i > 0 && text.len == 1) {
-        return false;
-    }
-    for (; i < text.len; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9' || __builtin_mul_overflow(n, 10, &n) ||
-            __builtin_add_overflow(n, (uint64_t)(text.ptr[i] - '0'), &n)) {
-            return false;
-        }
-    }
-    *out = negative ? 0 - n : n;
-    return true;
-}
-
 /* False when an error was answered. */
 static bool page_options(struct cmd *c, struct page *p)
 {
@@ -418,7 +398,7 @@ static void cmd_hscan(struct cmd *c)
     struct hash h;
     bool found;
 
-    if (!cursor_arg(c->argv[2], &cursor)) {
+    if (!number_parse_cursor(c->argv[2], &cursor)) {
         reply_err(c->reply, WIRE_CURSOR);
         return;
     }

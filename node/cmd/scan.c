@@ -10,6 +10,7 @@
 #include "node/cmd/families.h"
 #include "node/keyspace.h"
 #include "proto/glob.h"
+#include "proto/number.h"
 
 /* Keys looked at in a slice: well under a millisecond of cache misses. */
 enum { SLICE_KEYS = 1000 };
@@ -128,28 +129,6 @@ static void cmd_keys(struct cmd *c)
     }
 }
 
-/* As strtoul() reads it, which is what Redis does: it ends at a zero byte, too. */
-static bool cursor_arg(struct slice text, uint64_t *out)
-{
-    uint64_t n = 0;
-    size_t i;
-
-    text.len = text.len == 0 ? 0 : strnlen(text.ptr, text.len);
-    i = text.len > 0 && (text.ptr[0] == '+' || text.ptr[0] == '-');
-
-    if (i > 0 && text.len == 1) {
-        return false;
-    }
-    for (; i < text.len; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9' || __builtin_mul_overflow(n, 10, &n) ||
-            __builtin_add_overflow(n, (uint64_t)(text.ptr[i] - '0'), &n)) {
-            return false;
-        }
-    }
-    *out = text.len > 0 && text.ptr[0] == '-' ? 0 - n : n;
-    return true;
-}
-
 /* False when an error was answered. */
 static bool scan_options(struct cmd *c, struct walk *w)
 {
@@ -190,7 +169,7 @@ static void cmd_scan(struct cmd *c)
     uint64_t cursor;
 
     if (w == NULL) {
-        if (!cursor_arg(c->argv[1], &cursor)) {
+        if (!number_parse_cursor(c->argv[1], &cursor)) {
             reply_err(c->reply, WIRE_CURSOR);
             return;
         }
