@@ -142,8 +142,8 @@ export const DIFFERENCES = [
   },
   {
     about: named('DBSIZE'),
-    why: 'both count expired keys until they are removed; SET with a time past does that at once in Redis',
-    same: (a, b) => isInt(a) && isInt(b) && Number(b.s) > Number(a.s),
+    why: 'both count a key that was SET with a time past until their sweep, at moments of its own, removes it',
+    same: (a, b) => isInt(a) && isInt(b) && Math.abs(Number(b.s) - Number(a.s)) <= 2,
   },
   {
     about: named('RANDOMKEY'),
