@@ -181,7 +181,8 @@ fmt:
 lint:
 	$(Q)deploy/setup.sh build test
 	$(Q)$(MAKE) --no-print-directory VARIANT=debug lint-inputs
-	$(Q)tests/lint/lint.sh $(BUILD)/debug $(LINT)
+# make itself brings a LINT ("lint"), which is nobody's choice of parts.
+	$(Q)tests/lint/lint.sh $(BUILD)/debug $(if $(filter default,$(origin LINT)),,$(LINT))
 lint-inputs: $(B)/godwit $(FOLDERS:%=$(B)/inc/%/.ok) $(GEN_C)
 
 # make bench                 every scenario     make bench S=get      one, compared with the last result

@@ -165,7 +165,9 @@ static void add_item(void *block, size_t bytes, rcu_free_fn fn)
     atomic_store_explicit(&t->retired_bytes,
                           atomic_load_explicit(&t->retired_bytes, memory_order_relaxed) + bytes,
                           memory_order_relaxed);
-    if (r->count == BATCH_ITEMS || r->bytes >= BATCH_BYTES) {
+    /* One that leaves before it is full takes places along that were reserved: only if others come for
+     * them. Else a section that retired a megabyte would, without memory, find none after its append. */
+    if (r->count == BATCH_ITEMS || (r->bytes >= BATCH_BYTES && add_spare(t) == OK)) {
         atomic_fetch_add_explicit(&retired_total, r->bytes, memory_order_relaxed);
         close_batch(t);
         if (t->open == NULL) {

@@ -151,7 +151,8 @@ static void a_section_has_one_moment(void)
     world_clock(1000);
     CU_ASSERT_PTR_NOT_NULL(section_find(c.section, key(1)));
     keyspace_expire_at(&c, key(1), clock_now_ms() + 9000);
-    CU_ASSERT_EQUAL(section_commit(c.section, &seq), SECTION_AGAIN); /* and so it did not outlive it */
+    CU_ASSERT_EQUAL(section_commit(c.section, &seq),
+                    SECTION_AGAIN); /* and so it did not outlive it */
     c = open((uint64_t)1 << key(1).partition);
     CU_ASSERT_PTR_NULL(section_find(c.section, key(1)));
     (void)close(&c);
