@@ -65,15 +65,26 @@ struct cmd {
     const void *hint;
     int64_t now_ms; /* the node's clock when the command began */
     int64_t
-        alive_until_ms;  /* private to the backend: when the first of the keys it found expires */
-    bool retry;          /* set by a read that met a publication: the handler will run again */
-    void *blocked_on;    /* private to the backend: the partition it met */
-    bool again;          /* set by a handler that has more to do: it is called again next turn */
+        alive_until_ms; /* private to the backend: when the first of the keys it found expires */
+    bool retry;         /* set by a read that met a publication: the handler will run again */
+    bool wants_locks;   /* set with it by cmd_needs_locks() */
+    bool drops_locks;   /* set with `again` by a read in a section: what follows needs no locks */
+    void *blocked_on;   /* private to the backend: the partition it met */
+    bool again;         /* set by a handler that has more to do: it is called again in a later turn,
+                          * its section (if any) as it left it */
     int64_t again_at_ms; /* or at this moment of the worker's clock; INT64_MAX: when unblocked */
     enum cmd_unblocked unblocked; /* set by CLIENT UNBLOCK before it is called again */
     void *progress;               /* owned by such a handler between calls; NULL at the first */
     void (*progress_free)(void *progress);
 };
+
+/* For a read without locks that found more to do than a turn allows: the handler returns at once, and is
+ * called from the start under the locks of its keys, c->section set. Then it may set `again`: nobody
+ * changes its keys until it has answered, or has taken what it needs and set `drops_locks`. */
+static inline void cmd_needs_locks(struct cmd *c)
+{
+    c->retry = c->wants_locks = true;
+}
 
 struct backend {
     /* Neither blocks. */

@@ -103,7 +103,7 @@ static bool sweep_slice(struct janitor *j, const struct database *began)
 {
     struct partition *p = database_partition(j->db, j->partition);
 
-    if (p == NULL || table_count_watched(&p->stats) == 0) {
+    if (p == NULL || table_count_watched(&p->stats) == 0 || partition_is_busy(p)) {
         return advance(j, began);
     }
     struct due d;

@@ -7,6 +7,9 @@
  *      them after the last; any publication makes the version odd.
  *  S5  a section that relied on a key with an expiry marks first, then looks at the clock: whoever saw
  *      that key expired did so before the mark, and then so does the section.
+ *
+ *  A suspended section (X4 to X6 in exec.h) is one that takes long between begin and commit; its one moment
+ *  for expiry (S5) is that of its beginning.
  */
 #include "node/section.h"
 
@@ -72,6 +75,7 @@ struct section {
     enum section_failure failure;
     bool flushed;
     bool applies;
+    bool is_suspended;   /* its partitions are marked busy */
     struct fresh *fresh; /* owned: tables of what was written after a flush, by partition */
     struct buf change_bytes;
     struct change_writer change;
@@ -146,12 +150,31 @@ int section_reserve(struct section *s)
     return changelog_reserve(s->log, &s->credit);
 }
 
+void section_unreserve(struct section *s)
+{
+    changelog_credit_return(s->log, &s->credit);
+}
+
 UNCHECKED_LOCKS static void unlock_all(struct section *s)
 {
     for (uint64_t m = s->locked; m != 0; m &= m - 1) {
-        partition_unlock(database_partition(s->db, (unsigned)__builtin_ctzl(m)));
+        struct partition *p = database_partition(s->db, (unsigned)__builtin_ctzl(m));
+
+        if (UNLIKELY(s->is_suspended)) {
+            partition_busy_set(p, false);
+        }
+        partition_unlock(p);
     }
     s->locked = 0;
+    s->is_suspended = false;
+}
+
+void section_suspend(struct section *s)
+{
+    for (uint64_t m = s->locked; m != 0 && !s->is_suspended; m &= m - 1) {
+        partition_busy_set(database_partition(s->db, (unsigned)__builtin_ctzl(m)), true);
+    }
+    s->is_suspended = true;
 }
 
 UNCHECKED_LOCKS int section_begin(struct section *s, struct database *db, uint64_t mask, bool make,

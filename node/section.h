@@ -28,7 +28,7 @@ enum section_failure { SECTION_OK, SECTION_NOMEM, SECTION_TOO_LARGE, SECTION_CLI
 
 struct changelog;
 
-/* One a thread, used for one section after another. */
+/* Used for one section after another, on one thread. */
 MUST_CHECK int section_create(struct section **out, struct changelog *log);
 void section_destroy(struct section *s);
 
@@ -45,6 +45,10 @@ enum section_end {
 };
 /* After section_begin(): what is written was decided elsewhere. Nothing expires by this clock. */
 void section_applies(struct section *s);
+/* The command goes on in a later turn: its partitions are marked busy until the section ends. */
+void section_suspend(struct section *s);
+/* What is reserved and not used goes back to the log: the object is put aside. */
+void section_unreserve(struct section *s);
 /* Both unlock. */
 enum section_end section_commit(struct section *s, uint64_t *seq);
 void section_abort(struct section *s);
