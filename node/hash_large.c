@@ -3,37 +3,11 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/mem.h"
-#include "node/database.h"
 #include "node/entry.h"
 
 #include <assert.h>
 
-enum { PAGE = 64, JOURNAL_FIRST = 16 };
-
-/* One change: what stood there and what stands there now. */
-struct undo {
-    struct entry *old, *now; /* NULL: nothing */
-};
-
-/* What a section keeps about a large hash that it changes. */
-struct hash_hold {
-    struct hash_large *large; /* NULL once it is freed */
-    struct section *section;
-    struct key key;
-    bool created; /* by this section: nobody else sees it, and giving up frees it whole */
-    struct undo *journal;
-    size_t count, cap;
-    size_t charged; /* what the account knows of `large` */
-};
-
-/* Its address names the thread. */
-static _Thread_local char me;
-
-bool hash_large_is_mine(const struct hash_large *l)
-{
-    /* Relaxed: only this thread ever stores its own address. */
-    return atomic_load_explicit(&l->owner, memory_order_relaxed) == &me;
-}
+enum { PAGE = 64 };
 
 static uint64_t hash_of(const struct entry *field)
 {
@@ -212,24 +186,30 @@ void hash_large_field(const struct entry *e, struct hash_field *out)
 
 /* ---- Life ---- */
 
-/* Tells those who hold no lock. */
-static void settle(struct hash_large *l)
+static struct hash_large *of(struct large *l)
 {
-    size_t bytes = mem_size(sizeof(*l)) + l->stats.bytes + l->field_bytes + heap_bytes(&l->heap);
+    return (struct hash_large *)(void *)l; /* it begins with it */
+}
 
-    /* Relaxed: figures, by which nobody judges whether a field is there. */
-    atomic_store_explicit(&l->bytes, bytes, memory_order_relaxed);
+/* Asked after every change: also tells those who hold no lock when the next field expires. */
+static size_t all_bytes(struct large *large)
+{
+    struct hash_large *l = of(large);
+
+    /* Relaxed: a figure, by which nobody judges whether a field is there. */
     atomic_store_explicit(&l->next_expiry_ms, l->heap.count == 0 ? 0 : heap_at(&l->heap, 0)->at_ms,
                           memory_order_relaxed);
+    return mem_size(sizeof(*l)) + l->stats.bytes + l->field_bytes + heap_bytes(&l->heap);
 }
+
+static const struct large_ops ops;
 
 static struct hash_large *create(void)
 {
     struct hash_large *l = mem_zalloc(sizeof(*l));
 
     if (l != NULL) {
-        lock_init(&l->lock);
-        settle(l);
+        large_init(&l->large, &ops);
     }
     return l;
 }
@@ -260,21 +240,9 @@ bool hash_large_free(void *object, size_t *budget)
         mem_free(l->heap.pages[--l->heap.page_count], PAGE * sizeof(struct hash_due));
     }
     mem_free(l->heap.pages, l->heap.page_cap * sizeof(*l->heap.pages));
-    if (l->hold != NULL) {
-        l->hold->large = NULL;
-    }
+    large_fini(&l->large);
     mem_free(l, sizeof(*l));
     return true;
-}
-
-static void drop_whole(void *object, void *arg)
-{
-    size_t budget = SIZE_MAX;
-    bool all = hash_large_free(object, &budget);
-
-    (void)arg;
-    (void)all;
-    assert(all);
 }
 
 /* ---- Changes ---- */
@@ -323,145 +291,56 @@ static void count_out(struct hash_large *l, const struct entry *field)
     }
 }
 
-static void undo_one(struct hash_large *l, const struct undo *u)
+static void undo(struct large *large, const struct large_undo *u)
 {
-    assert(u->old != NULL || u->now != NULL);
-    if (u->now != NULL) {
-        count_out(l, u->now);
+    struct hash_large *l = of(large);
+    struct entry *old = u->old;
+    struct entry *now = u->now;
+
+    assert(old != NULL || now != NULL);
+    if (now != NULL) {
+        count_out(l, now);
     }
-    if (u->old == NULL) {
-        table_remove(&l->table, &l->stats, u->now, hash_of(u->now));
-    } else if (u->now == NULL) {
-        table_publish(&l->table, &l->stats, u->old, hash_of(u->old));
+    if (old == NULL) {
+        table_remove(&l->table, &l->stats, now, hash_of(now));
+    } else if (now == NULL) {
+        table_publish(&l->table, &l->stats, old, hash_of(old));
     } else {
-        table_replace(&l->table, &l->stats, u->now, u->old, hash_of(u->old));
+        table_replace(&l->table, &l->stats, now, old, hash_of(old));
     }
-    if (u->old != NULL) {
-        count_in(l, u->old);
+    if (old != NULL) {
+        count_in(l, old);
     }
-    entry_free(u->now);
+    entry_free(now);
 }
 
-static void charge(struct hash_hold *hold)
+/* Removed fields kept their words for undoing. They are retired, and readable until this thread's turn
+ * ends. */
+static void end(struct large *large, const struct large_undo *v, size_t n, bool is_kept)
 {
-    struct hash_large *l = hold->large;
+    struct hash_large *l = of(large);
 
-    settle(l);
-    size_t bytes = atomic_load_explicit(&l->bytes, memory_order_relaxed);
-
-    if (!hold->created && bytes != hold->charged) {
-        section_charge(hold->section, hold->key, (int64_t)bytes - (int64_t)hold->charged);
-    }
-    hold->charged = bytes;
-}
-
-static void undo_all(void *object, void *arg)
-{
-    struct hash_hold *hold = object;
-
-    (void)arg;
-    while (hold->count > 0) {
-        undo_one(hold->large, &hold->journal[--hold->count]);
-    }
-    charge(hold);
-}
-
-/* Whether the key still has the hash: if not, the account has let go of it as it is. */
-static bool is_published(const struct hash_hold *hold)
-{
-    const struct partition *p =
-        database_partition(section_database(hold->section), hold->key.partition);
-    const struct entry *e =
-        p == NULL ? NULL : table_find(&p->table, hold->key.name, hold->key.hash);
-
-    return e != NULL && e->type == TYPE_HASH && hash_large_of(e) == hold->large;
-}
-
-/* What removed fields kept for undoing. They are retired, and readable until this thread's turn ends. */
-static void forget_removed(const struct hash_hold *hold)
-{
-    struct hash_large *l = hold->large;
-
-    for (size_t i = 0; i < hold->count; i++) {
-        struct entry *gone = hold->journal[i].now == NULL ? hold->journal[i].old : NULL;
-
-        if (gone != NULL) {
-            table_unprepare(&l->table, &l->stats, gone, hash_of(gone));
+    for (size_t i = 0; i < n; i++) {
+        if (v[i].now == NULL) {
+            table_unprepare(&l->table, &l->stats, v[i].old, hash_of(v[i].old));
         }
     }
-}
-
-static void shrink(struct hash_hold *hold)
-{
-    struct hash_large *l = hold->large;
-
-    for (size_t i = 0; i < hold->count; i++) {
-        if (hold->journal[i].now == NULL) {
-            table_shrink(&l->table, &l->stats, hash_of(hold->journal[i].old));
+    for (size_t i = 0; is_kept && i < n; i++) {
+        if (v[i].now == NULL) {
+            table_shrink(&l->table, &l->stats, hash_of(v[i].old));
         }
     }
-    heap_trim(&l->heap);
-    charge(hold);
+    if (is_kept) {
+        heap_trim(&l->heap);
+    }
 }
 
-/* After publication, or after undoing (then the journal is empty). */
-UNCHECKED_LOCKS static void end(void *object, void *arg)
-{
-    struct hash_hold *hold = object;
-    struct hash_large *l = hold->large;
-
-    (void)arg;
-    if (l != NULL) {
-        forget_removed(hold);
-        if (!hold->created && is_published(hold)) {
-            shrink(hold);
-        }
-        l->hold = NULL;
-        atomic_store_explicit(&l->owner, NULL, memory_order_relaxed);
-        if (!hold->created) {
-            lock_write_end(&l->lock);
-        }
-    }
-    mem_free(hold->journal, hold->cap * sizeof(hold->journal[0]));
-    mem_free(hold, sizeof(*hold));
-}
-
-/* The lock is taken last: whatever fails before needs no unlocking. */
-UNCHECKED_LOCKS static int hold_begin(struct section *s, struct key key, struct hash_large *l,
-                                      bool created)
-{
-    struct hash_hold *hold = mem_zalloc(sizeof(*hold));
-
-    if (hold == NULL) {
-        section_fail(s, SECTION_NOMEM);
-        return ERR_NOMEM;
-    }
-    *hold = (struct hash_hold){.section = s, .key = key, .created = created};
-    section_on_end(s, end, hold, NULL);
-    if (section_has_failed(s)) {
-        return ERR_NOMEM; /* ended already, or will be with nothing to do */
-    }
-    hold->charged = atomic_load_explicit(&l->bytes, memory_order_relaxed);
-    hold->large = l;
-    l->hold = hold;
-    if (!created) {
-        lock_write(&l->lock);
-    }
-    atomic_store_explicit(&l->owner, &me, memory_order_relaxed);
-    if (!created) {
-        section_on_abort(s, undo_all, hold, NULL);
-    }
-    return section_has_failed(s) ? ERR_NOMEM : OK;
-}
-
-int hash_large_hold(struct section *s, struct key key, struct hash_large *l)
-{
-    if (l->hold != NULL) {
-        return section_has_failed(s) ? ERR_NOMEM : OK;
-    }
-    section_in_place(s, key);
-    return section_has_failed(s) ? ERR_NOMEM : hold_begin(s, key, l, false);
-}
+static const struct large_ops ops = {
+    .bytes = all_bytes,
+    .undo = undo,
+    .end = end,
+    .free = hash_large_free,
+};
 
 struct hash_large *hash_large_create(struct section *s)
 {
@@ -471,41 +350,18 @@ struct hash_large *hash_large_create(struct section *s)
         section_fail(s, SECTION_NOMEM);
         return NULL;
     }
-    section_on_abort(s, drop_whole, l, NULL);
-    if (section_has_failed(s)) {
-        return NULL; /* dropped at once */
-    }
-    return hold_begin(s, (struct key){.name = {NULL, 0}}, l, true) == OK ? l : NULL;
-}
-
-static int journal_reserve(struct hash_hold *hold)
-{
-    if (hold->created || hold->count < hold->cap) {
-        return OK;
-    }
-    size_t cap = hold->cap == 0 ? JOURNAL_FIRST : hold->cap * 2;
-    struct undo *v = mem_realloc(hold->journal, hold->cap * sizeof(*v), cap * sizeof(*v));
-
-    if (v == NULL) {
-        return ERR_NOMEM;
-    }
-    hold->journal = v;
-    hold->cap = cap;
-    return OK;
+    return large_created(s, &l->large) == OK ? l : NULL;
 }
 
 /* Notes the change, and lets go of what it replaced. */
-static int changed(struct section *s, struct hash_hold *hold, struct entry *old, struct entry *now)
+static int changed(struct section *s, struct hash_large *l, struct entry *old, struct entry *now)
 {
-    if (!hold->created) {
-        hold->journal[hold->count++] = (struct undo){old, now};
-        if (old != NULL) {
-            section_retire(s, old, entry_bytes(old), NULL);
-        }
-    } else if (old != NULL) {
+    if (old != NULL && large_is_new(&l->large)) {
         entry_free(old);
+    } else if (old != NULL) {
+        section_retire(s, old, entry_bytes(old), NULL);
     }
-    charge(hold);
+    large_changed(&l->large, (struct large_undo){.old = old, .now = now});
     return section_has_failed(s) ? ERR_NOMEM : OK;
 }
 
@@ -515,9 +371,8 @@ int hash_large_put(struct section *s, struct hash_large *l, const struct hash_fi
     struct entry *old = table_find(&l->table, f->name, hash);
     struct entry *now = field_create(f);
 
-    assert(hash_large_is_mine(l));
     if (now == NULL || (expires(now) && heap_reserve(&l->heap) != OK) ||
-        journal_reserve(l->hold) != OK) {
+        large_reserve(&l->large, 1) != OK) {
         goto fail;
     }
     if (old != NULL) {
@@ -530,7 +385,7 @@ int hash_large_put(struct section *s, struct hash_large *l, const struct hash_fi
         table_publish(&l->table, &l->stats, now, hash);
     }
     count_in(l, now);
-    return changed(s, l->hold, old, now);
+    return changed(s, l, old, now);
 
 fail:
     entry_free(now);
@@ -542,28 +397,17 @@ int hash_large_remove(struct section *s, struct hash_large *l, struct entry *fie
 {
     uint64_t hash = hash_of(field);
 
-    assert(hash_large_is_mine(l));
-    if (journal_reserve(l->hold) != OK) {
+    if (large_reserve(&l->large, 1) != OK) {
         section_fail(s, SECTION_NOMEM);
         return ERR_NOMEM;
     }
     count_out(l, field);
-    if (l->hold->created) {
+    if (large_is_new(&l->large)) {
         table_remove(&l->table, &l->stats, field, hash);
     } else {
         table_conceal(&l->table, &l->stats, field, hash);
     }
-    return changed(s, l->hold, field, NULL);
-}
-
-UNCHECKED_LOCKS void hash_large_open(struct hash_large *l)
-{
-    lock_read(&l->lock);
-}
-
-UNCHECKED_LOCKS void hash_large_close(struct hash_large *l)
-{
-    lock_read_end(&l->lock);
+    return changed(s, l, field, NULL);
 }
 
 /* ---- Copying ---- */
@@ -608,9 +452,9 @@ struct hash_large *hash_large_copy(struct hash_large *from, int64_t now_ms)
         cursor = table_scan(&from->table, cursor, 1024, copy_field, &c);
     } while (cursor != 0 && c.err == OK);
     if (c.err != OK) {
-        drop_whole(c.to, NULL);
+        large_free_now(&c.to->large);
         return NULL;
     }
-    settle(c.to);
+    large_settle(&c.to->large);
     return c.to;
 }

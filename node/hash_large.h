@@ -4,24 +4,16 @@
  * well, so that those whose time has come are counted and removed without a walk; such an entry's clock
  * word holds its place there.
  *
- * Locks  readers hold `lock`; a section takes it for writing at its first change (hash_large_hold())
- *        and keeps it until after its publication. Writers are kept apart by the partition's lock, so
- *        inside a section reading takes none. The lock ranks after the partitions': who reads under it
- *        takes no other.
- * Undo   a removed field keeps its word in the table, invisible, until the section has ended; nothing
- *        that undoing needs is given back before. So undoing cannot fail.
- * Gone   the hash may have left the key while changed in place: who took the lock outside a section looks
- *        the key up again, and finds what the section published before it dropped the lock.
+ * Locks  node/large.h's.
+ * Undo   a removed field keeps its word in the table, invisible, until the section has ended.
  */
 #ifndef NODE_HASH_LARGE_H
 #define NODE_HASH_LARGE_H
 
-#include "base/lock.h"
+#include "node/large.h"
 #include "node/section.h"
 #include "node/table.h"
 #include "node/type_hash.h"
-
-struct hash_hold;
 
 struct hash_due {
     int64_t at_ms;
@@ -36,15 +28,12 @@ struct hash_heap {
 };
 
 struct hash_large {
-    struct lock lock;
+    struct large large; /* first */
     struct table table;
     struct table_stats stats;
     struct hash_heap heap;
     size_t field_bytes;             /* of the entries, by size class */
-    _Atomic size_t bytes;           /* of all, for who holds no lock */
     _Atomic int64_t next_expiry_ms; /* the earliest; for who holds no lock */
-    _Atomic(const void *) owner;    /* names the thread whose section holds it */
-    struct hash_hold *hold;         /* that section's; guarded by the partition's lock */
     struct table_dir *dying;        /* what is left to free, once is_dying */
     bool is_dying;
 };
@@ -62,18 +51,12 @@ bool hash_large_free(void *object, size_t *budget);
 struct hash_large *hash_large_copy(struct hash_large *from, int64_t now_ms);
 
 /* Reading: under the lock, or in a section. */
-void hash_large_open(struct hash_large *l);
-void hash_large_close(struct hash_large *l);
-/* Whether this thread's section holds it. */
-bool hash_large_is_mine(const struct hash_large *l);
 size_t hash_large_count(const struct hash_large *l, int64_t now_ms);
 size_t hash_large_due(const struct hash_large *l, int64_t now_ms);
 bool hash_large_all_due(const struct hash_large *l, int64_t now_ms);
 void hash_large_field(const struct entry *e, struct hash_field *out);
 
-/* Writing, by a section: the first call holds the hash. ERR_NOMEM: the section has failed. */
-MUST_CHECK int hash_large_hold(struct section *s, struct key key, struct hash_large *l);
-/* Whatever the field was, it becomes this. */
+/* Writing, by a section that holds it (large_hold()). ERR_NOMEM: the section has failed. Whatever the field was, it becomes this. */
 MUST_CHECK int hash_large_put(struct section *s, struct hash_large *l, const struct hash_field *f);
 /* The field is there, expired or not. */
 MUST_CHECK int hash_large_remove(struct section *s, struct hash_large *l, struct entry *field);

@@ -1,5 +1,7 @@
 #include "node/hash_packed.h"
 
+#include "node/packed.h"
+
 #include <assert.h>
 
 enum { EXPIRES = 1, HEAD_BYTES = 3, HEAD_BYTES_EXPIRES = 19 };
@@ -17,46 +19,6 @@ static int64_t read_moment(const char *at)
     return ms;
 }
 
-static const char *read_length(const char *at, size_t *out)
-{
-    size_t n = (unsigned char)*at++;
-
-    if (UNLIKELY(n >= 0x80)) {
-        n &= 0x7f;
-        for (int shift = 7;; shift += 7) {
-            size_t byte = (unsigned char)*at++;
-
-            n |= (byte & 0x7f) << shift;
-            if (byte < 0x80) {
-                break;
-            }
-        }
-    }
-    *out = n;
-    return at;
-}
-
-static char *write_length(char *at, size_t n)
-{
-    while (n >= 0x80) {
-        *at++ = (char)(n | 0x80);
-        n >>= 7;
-    }
-    *at++ = (char)n;
-    return at;
-}
-
-static size_t length_bytes(size_t n)
-{
-    size_t bytes = 1;
-
-    while (n >= 0x80) {
-        n >>= 7;
-        bytes++;
-    }
-    return bytes;
-}
-
 void hash_packed_begin(struct slice block, struct hash_packed_walk *w)
 {
     assert(block.len >= HEAD_BYTES);
@@ -69,9 +31,9 @@ bool hash_packed_next(struct hash_packed_walk *w, struct hash_field *out)
     if (w->at == w->end) {
         return false;
     }
-    const char *at = read_length(w->at, &out->name.len);
+    const char *at = packed_read_length(w->at, &out->name.len);
 
-    at = read_length(at, &out->value.len);
+    at = packed_read_length(at, &out->value.len);
     out->expire_at_ms = 0;
     if ((out->value.len & 1) != 0) {
         out->expire_at_ms = read_moment(at);
@@ -136,7 +98,7 @@ bool hash_packed_is_dead(struct slice block, int64_t now_ms)
 
 static size_t field_bytes(const struct hash_field *f)
 {
-    return length_bytes(f->name.len) + length_bytes(f->value.len << 1) + f->name.len +
+    return packed_length_bytes(f->name.len) + packed_length_bytes(f->value.len << 1) + f->name.len +
            f->value.len + (f->expire_at_ms != 0 ? sizeof(int64_t) : 0);
 }
 
@@ -177,24 +139,16 @@ static char *write_head(char *at, const struct hash_field *fields, size_t n)
     return at + HEAD_BYTES_EXPIRES;
 }
 
-static char *write_bytes(char *at, struct slice bytes)
-{
-    if (bytes.len > 0) {
-        memcpy(at, bytes.ptr, bytes.len);
-    }
-    return at + bytes.len;
-}
-
 static char *write_field(char *at, const struct hash_field *f)
 {
-    at = write_length(at, f->name.len);
-    at = write_length(at, f->value.len << 1 | (f->expire_at_ms != 0));
+    at = packed_write_length(at, f->name.len);
+    at = packed_write_length(at, f->value.len << 1 | (f->expire_at_ms != 0));
     if (f->expire_at_ms != 0) {
         memcpy(at, &f->expire_at_ms, sizeof(f->expire_at_ms));
         at += sizeof(f->expire_at_ms);
     }
-    at = write_bytes(at, f->name);
-    return write_bytes(at, f->value);
+    at = packed_write_bytes(at, f->name);
+    return packed_write_bytes(at, f->value);
 }
 
 void hash_packed_write(char *block, const struct hash_field *fields, size_t n)
@@ -239,9 +193,9 @@ void hash_packed_splice(char *out, struct slice block, const struct hash_packed_
 {
     assert(f->expire_at_ms == 0);
     uint16_t count = (uint16_t)(hash_packed_total(block) + cut->is_new);
-    char *at = write_bytes(out, (struct slice){block.ptr, cut->from});
+    char *at = packed_write_bytes(out, (struct slice){block.ptr, cut->from});
 
     at = write_field(at, f);
-    (void)write_bytes(at, (struct slice){block.ptr + cut->to, block.len - cut->to});
+    (void)packed_write_bytes(at, (struct slice){block.ptr + cut->to, block.len - cut->to});
     memcpy(out + 1, &count, sizeof(count));
 }

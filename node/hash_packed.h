@@ -4,8 +4,7 @@
  *   for each field, in the order they were first set:
  *     length of the name | length of the value * 2 + 1 if it expires | moment, 8 bytes if so | name | value
  *
- * Lengths are varints of seven bits a byte, lowest first; numbers are in the machine's order. dead_at is
- * when the last field expires, or 0 while some field never does.
+ * Lengths are node/packed.h's; numbers are in the machine's order. dead_at is when the last field expires, or 0 while some field never does.
  *
  * A block is never changed: whoever writes takes the live fields apart, changes the list, and puts a
  * new block together. The fields point into the block they came from.

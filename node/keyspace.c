@@ -49,7 +49,7 @@ static int64_t judging_ms(void)
     return stale_ms;
 }
 
-static bool is_gone(const struct entry *e)
+static bool is_gone(const struct entry *e, bool in_section)
 {
     if (LIKELY((e->flags & (ENTRY_EXPIRES | ENTRY_FIELDS_EXPIRE)) == 0)) {
         return false;
@@ -57,7 +57,7 @@ static bool is_gone(const struct entry *e)
     const struct type_ops *t = type_ops[e->type];
     int64_t now_ms = judging_ms();
 
-    return entry_is_expired(e, now_ms) || (t->is_dead != NULL && t->is_dead(e, now_ms));
+    return entry_is_expired(e, now_ms) || (t->is_dead != NULL && t->is_dead(e, now_ms, in_section));
 }
 
 /* A read of several keys notes when the first of those that it found alive expires. */
@@ -86,7 +86,7 @@ static const struct entry *find_unlocked(struct cmd *c, const struct key *key)
 
         if (LIKELY((section & 1) == 0)) {
             struct entry *e = table_find(&p->table, key->name, key->hash);
-            bool gone = e != NULL && is_gone(e);
+            bool gone = e != NULL && is_gone(e, false);
 
             if (LIKELY(partition_unmoved(p, section))) {
                 return e == NULL || gone ? NULL : found_alive(c, e);
@@ -110,7 +110,7 @@ const struct entry *keyspace_peek(struct cmd *c, struct key key)
     }
     const struct entry *e = section_look(c->section, key);
 
-    return e == NULL || is_gone(e) ? NULL : found_alive(c, e);
+    return e == NULL || is_gone(e, true) ? NULL : found_alive(c, e);
 }
 
 const struct entry *keyspace_find(struct cmd *c, struct key key)
@@ -294,6 +294,7 @@ struct scan {
     keyspace_scan_fn fn;
     void *arg;
     size_t seen;
+    bool in_section;
 };
 
 static void scan_entry(struct entry *e, void *arg)
@@ -301,14 +302,14 @@ static void scan_entry(struct entry *e, void *arg)
     struct scan *s = arg;
 
     s->seen++;
-    if (!is_gone(e)) {
+    if (!is_gone(e, s->in_section)) {
         s->fn(e, s->arg);
     }
 }
 
 uint64_t keyspace_scan(struct cmd *c, uint64_t cursor, size_t want, keyspace_scan_fn fn, void *arg)
 {
-    struct scan s = {fn, arg, 0};
+    struct scan s = {fn, arg, 0, c->section != NULL};
     uint64_t part = cursor >> CURSOR_BITS;
     uint64_t at = cursor & UINT32_MAX;
 
@@ -368,7 +369,7 @@ const struct entry *keyspace_random(struct cmd *c)
             e = n == 0 ? NULL : some[rand_below(r, n)];
         }
 
-        if (e != NULL && !is_gone(e)) {
+        if (e != NULL && !is_gone(e, c->section != NULL)) {
             return e;
         }
     }

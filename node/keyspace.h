@@ -10,6 +10,9 @@
 #include "edge/backend.h"
 #include "node/entry.h"
 
+/* What a look-up for a value of one type comes to. */
+enum found { ABSENT, FOUND, WRONG_TYPE };
+
 /* The key in argv[index], hashed (the first one's hash was made ahead). */
 struct key cmd_key(const struct cmd *c, uint32_t index);
 struct key key_of(struct slice name);

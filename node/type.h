@@ -6,8 +6,8 @@
 #include "base/rcu.h"
 #include "edge/backend.h"
 #include "node/entry.h"
+#include "proto/change.h"
 
-struct change_writer;
 struct section;
 
 struct type_ops {
@@ -24,8 +24,9 @@ struct type_ops {
      * payload points to. NULL: no memory. Under the source's partition lock. */
     struct entry *(*copy)(const struct entry *e, struct slice key, int64_t expire_at_ms,
                           bool clocked);
-    /* Whether nothing of it is left alive (a hash all of whose fields have expired). NULL: never. */
-    bool (*is_dead)(const struct entry *e, int64_t now_ms);
+    /* Whether nothing of it is left alive (a hash all of whose fields have expired). NULL: never.
+     * in_section: the caller holds the partition's lock; else none. */
+    bool (*is_dead)(const struct entry *e, int64_t now_ms, bool in_section);
     /* Writes the operations that make the key just this (RENAME, COPY, RESTORE, snapshots). */
     int (*log)(struct change_writer *w, struct slice key, const struct entry *e);
 };
@@ -38,6 +39,25 @@ bool type_free_value(const struct entry *e, size_t *budget);
 MUST_CHECK int type_log(struct change_writer *w, struct slice key, const struct entry *e);
 /* The block and what it points to, by size class. */
 size_t type_bytes(const struct entry *e);
+
+/* ---- For the writing halves of collections (node/type_*.c), inside a section ---- */
+
+/* For `if (!type_logged(s, change_x(...)))`: what could not be written fails the section. */
+bool type_logged(struct section *s, int err);
+/* The collection to write to; NULL: absent, or the section has failed. Its type was checked. */
+const struct entry *type_find(struct cmd *c, struct key key, enum value_type type);
+/* A packed entry for the key in place of old (or NULL), with the key's expiry and clock, whose payload is
+ * the caller's to fill in. NULL: the section has failed. */
+struct entry *type_entry(struct cmd *c, struct key key, const struct entry *old,
+                         enum value_type type, size_t payload_len);
+/* The same for a large one: the payload is the pointer (to a structure that begins with a struct large). */
+struct entry *type_entry_of_large(struct cmd *c, struct key key, const struct entry *old,
+                                  enum value_type type, void *large);
+/* The key goes, and the change says so: with a collection's last member, say. */
+void type_delete(struct cmd *c, struct key key, enum change_reason reason);
+/* A struct type_ops' `object` and `value_bytes` of types whose large form begins with a struct large. */
+void *type_large_object(const struct entry *e);
+size_t type_large_bytes(const struct entry *e);
 
 extern const struct type_ops type_string_ops;
 extern const struct type_ops type_hash_ops;

@@ -14,45 +14,23 @@ enum { SCAN_STEP = 1024, SAMPLE = 24, SAMPLE_TRIES = 8 };
 
 /* ---- Reading ---- */
 
-/* Whether the key still has this hash: who waited for its lock may have waited for the section that
- * took it away. No section counter is asked: what is published before the lock is dropped is there. */
-static bool still_has(const struct cmd *c, struct key key, const struct hash_large *l)
-{
-    const struct partition *p = database_partition(c->db, key.partition);
-    const struct entry *e = p == NULL ? NULL : table_find(&p->table, key.name, key.hash);
-
-    return e != NULL && e->encoding == ENC_LARGE && entry_pointer(e) == l;
-}
-
 static bool is_any_live(const struct hash *h)
 {
     return h->large != NULL ? !hash_large_all_due(h->large, h->now_ms)
-                            : !hash_packed_is_dead(entry_payload(h->entry), h->now_ms);
+                            : !hash_packed_is_dead(entry_payload(h->view.entry), h->now_ms);
 }
 
 enum found hash_open(struct cmd *c, struct key key, struct hash *out)
 {
-    const struct entry *e = keyspace_find(c, key);
+    enum found found = large_open(c, key, TYPE_HASH, &out->view);
 
-    for (;; e = keyspace_peek(c, key)) {
-        if (e == NULL || e->type != TYPE_HASH) {
-            return e == NULL ? ABSENT : WRONG_TYPE;
-        }
-        *out = (struct hash){.entry = e, .large = hash_large_of(e)};
-        /* A section holds the partition's lock, without which nobody changes the hash. */
-        if (out->large == NULL || c->section != NULL) {
-            break;
-        }
-        hash_large_open(out->large);
-        out->locked = true;
-        if (LIKELY(still_has(c, key, out->large))) {
-            break;
-        }
-        hash_close(out);
+    if (found != FOUND) {
+        return found;
     }
+    out->large = hash_large_of(out->view.entry);
     /* After the fields, as DESIGN 4.1 asks: they cannot change from here on. */
     out->now_ms = c->section == NULL ? clock_now_ms() : section_now_ms(c->section);
-    if ((e->flags & ENTRY_FIELDS_EXPIRE) != 0 && !is_any_live(out)) {
+    if ((out->view.entry->flags & ENTRY_FIELDS_EXPIRE) != 0 && !is_any_live(out)) {
         hash_close(out);
         return ABSENT;
     }
@@ -61,22 +39,19 @@ enum found hash_open(struct cmd *c, struct key key, struct hash *out)
 
 void hash_close(struct hash *h)
 {
-    if (h->locked) {
-        h->locked = false;
-        hash_large_close(h->large);
-    }
+    large_close(&h->view);
 }
 
 size_t hash_count(const struct hash *h)
 {
     return h->large != NULL ? hash_large_count(h->large, h->now_ms)
-                            : hash_packed_count(entry_payload(h->entry), h->now_ms);
+                            : hash_packed_count(entry_payload(h->view.entry), h->now_ms);
 }
 
 bool hash_get(const struct hash *h, struct slice name, struct hash_field *out)
 {
     if (h->large == NULL) {
-        return hash_packed_find(entry_payload(h->entry), name, h->now_ms, out);
+        return hash_packed_find(entry_payload(h->view.entry), name, h->now_ms, out);
     }
     const struct entry *e = table_find(&h->large->table, name, hash_key(name));
 
@@ -109,7 +84,7 @@ static void walk_packed(const struct hash *h, hash_each_fn fn, void *arg)
     struct hash_packed_walk w;
     struct hash_field f;
 
-    hash_packed_begin(entry_payload(h->entry), &w);
+    hash_packed_begin(entry_payload(h->view.entry), &w);
     while (hash_packed_next(&w, &f)) {
         if (!hash_field_is_expired(&f, h->now_ms)) {
             fn(&f, arg);
@@ -194,18 +169,6 @@ static const char *encoding(const struct entry *e)
     return e->encoding == ENC_PACKED ? "listpack" : "hashtable";
 }
 
-static void *object(const struct entry *e)
-{
-    return hash_large_of(e);
-}
-
-static size_t value_bytes(const struct entry *e)
-{
-    struct hash_large *l = hash_large_of(e);
-
-    return l == NULL ? 0 : atomic_load_explicit(&l->bytes, memory_order_relaxed);
-}
-
 static struct entry *copy(const struct entry *e, struct slice key, int64_t expire_at_ms,
                           bool clocked)
 {
@@ -237,8 +200,7 @@ static struct entry *copy(const struct entry *e, struct slice key, int64_t expir
     return n;
 }
 
-/* By whoever looks a key up: under no lock, or in a section. */
-static bool is_dead(const struct entry *e, int64_t now_ms)
+static bool is_dead(const struct entry *e, int64_t now_ms, bool in_section)
 {
     struct hash_large *l = hash_large_of(e);
 
@@ -248,16 +210,13 @@ static bool is_dead(const struct entry *e, int64_t now_ms)
     if (l == NULL) {
         return hash_packed_is_dead(entry_payload(e), now_ms);
     }
-    bool mine = hash_large_is_mine(l);
-
-    if (!mine) {
-        hash_large_open(l);
+    if (in_section) {
+        return hash_large_all_due(l, now_ms);
     }
+    large_lock(&l->large);
     bool dead = hash_large_all_due(l, now_ms);
 
-    if (!mine) {
-        hash_large_close(l);
-    }
+    large_unlock(&l->large);
     return dead;
 }
 
@@ -278,7 +237,7 @@ static void log_field(const struct hash_field *f, void *arg)
 /* Under the partition's lock. */
 static int log_whole(struct change_writer *w, struct slice key, const struct entry *e)
 {
-    struct hash h = {.entry = e, .large = hash_large_of(e), .now_ms = clock_now_ms()};
+    struct hash h = {.view = {.entry = e}, .large = hash_large_of(e), .now_ms = clock_now_ms()};
     struct logging l = {w, change_put_fields_begin(w, key, true, entry_expire_at_ms(e))};
 
     if (l.err != OK) {
@@ -297,8 +256,8 @@ const struct type_ops type_hash_ops = {
     .name = "hash",
     .encoding = encoding,
     .free_value = hash_large_free,
-    .object = object,
-    .value_bytes = value_bytes,
+    .object = type_large_object,
+    .value_bytes = type_large_bytes,
     .copy = copy,
     .is_dead = is_dead,
     .log = log_whole,

@@ -14,16 +14,15 @@
 #include "base/rand.h"
 #include "edge/backend.h"
 #include "node/entry.h"
-#include "node/type_string.h" /* enum found */
+#include "node/large.h"
 
 struct hash_large;
 
 /* A hash being read. */
 struct hash {
-    const struct entry *entry;
+    struct large_view view;
     struct hash_large *large; /* NULL when packed */
     int64_t now_ms;
-    bool locked; /* private */
 };
 
 struct hash_field {

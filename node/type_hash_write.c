@@ -15,6 +15,7 @@
 #include "node/keyspace.h"
 #include "node/options.h"
 #include "node/section.h"
+#include "node/type.h"
 
 #include <assert.h>
 
@@ -22,50 +23,6 @@
 enum { DUE_STEP = 16 };
 
 /* ---- Writing: what both forms need ---- */
-
-static bool logged(struct section *s, int err)
-{
-    if (err != OK) {
-        section_fail(s, SECTION_NOMEM);
-    }
-    return err == OK;
-}
-
-/* The hash to write to; NULL: absent, or the section has failed. */
-static const struct entry *find_for_writing(struct cmd *c, struct key key)
-{
-    const struct entry *e = section_has_failed(c->section) ? NULL : section_find(c->section, key);
-
-    assert(e == NULL || e->type == TYPE_HASH);
-    return e;
-}
-
-/* An entry for the key in place of old (or NULL), with the key's expiry. NULL: the section has failed. */
-static struct entry *entry_for(struct cmd *c, struct key key, const struct entry *old,
-                               enum encoding encoding, size_t payload_len)
-{
-    struct entry *e = entry_create(&(struct entry_spec){
-        .type = TYPE_HASH,
-        .encoding = encoding,
-        .key = key.name,
-        .payload_len = payload_len,
-        .expire_at_ms = old == NULL ? 0 : entry_expire_at_ms(old),
-        .clocked = keyspace_clocked(c->db),
-    });
-
-    if (e == NULL) {
-        section_fail(c->section, SECTION_NOMEM);
-        return NULL;
-    }
-    _Atomic uint32_t *from = old == NULL ? NULL : entry_clock(old);
-    _Atomic uint32_t *to = entry_clock(e);
-
-    if (from != NULL && to != NULL) {
-        atomic_store_explicit(to, atomic_load_explicit(from, memory_order_relaxed),
-                              memory_order_relaxed);
-    }
-    return e;
-}
 
 /* A field found alive that expires at at_ms, or never (0). */
 static void rely_on(struct cmd *c, int64_t expire_at_ms)
@@ -75,24 +32,17 @@ static void rely_on(struct cmd *c, int64_t expire_at_ms)
     }
 }
 
-static void delete_key(struct cmd *c, struct key key, enum change_reason reason)
-{
-    if (logged(c->section, change_delete(section_change(c->section), key.name, reason))) {
-        section_remove(c->section, key);
-    }
-}
-
 static void log_put(struct cmd *c, struct key key, const struct hash_field *fields, size_t n)
 {
     struct change_writer *w = section_change(c->section);
 
-    if (!logged(c->section, change_put_fields_begin(w, key.name, false, 0))) {
+    if (!type_logged(c->section, change_put_fields_begin(w, key.name, false, 0))) {
         return;
     }
     for (size_t i = 0; i < n; i++) {
         const struct hash_field *f = &fields[i];
 
-        if (!logged(c->section, change_field(w, f->name, f->value, f->expire_at_ms))) {
+        if (!type_logged(c->section, change_field(w, f->name, f->value, f->expire_at_ms))) {
             change_drop_open(w);
             return;
         }
@@ -106,9 +56,9 @@ static bool log_removal(struct cmd *c, struct key key, bool *open, struct slice 
     struct change_writer *w = section_change(c->section);
 
     if (!*open) {
-        *open = logged(c->section, change_delete_fields_begin(w, key.name));
+        *open = type_logged(c->section, change_delete_fields_begin(w, key.name));
     }
-    return *open && logged(c->section, change_delete_fields_name(w, name));
+    return *open && type_logged(c->section, change_delete_fields_name(w, name));
 }
 
 static void log_removal_end(struct cmd *c, bool open)
@@ -185,13 +135,13 @@ static void log_expired(struct cmd *c, struct key key, const struct entry *e, in
     struct hash_field f;
 
     if (hash_packed_earliest(block) == 0 || hash_packed_earliest(block) > now_ms ||
-        !logged(c->section, change_delete_fields_begin(w, key.name))) {
+        !type_logged(c->section, change_delete_fields_begin(w, key.name))) {
         return;
     }
     hash_packed_begin(block, &walk);
     while (hash_packed_next(&walk, &f)) {
         if (hash_field_is_expired(&f, now_ms) &&
-            !logged(c->section, change_delete_fields_name(w, f.name))) {
+            !type_logged(c->section, change_delete_fields_name(w, f.name))) {
             change_drop_open(w);
             return;
         }
@@ -219,7 +169,7 @@ static void store_packed(struct cmd *c, struct key key, const struct entry *old,
                          const struct parts *p)
 {
     size_t bytes = hash_packed_bytes(p->v, p->count);
-    struct entry *e = entry_for(c, key, old, ENC_PACKED, bytes);
+    struct entry *e = type_entry(c, key, old, TYPE_HASH, bytes);
 
     if (e == NULL) {
         return;
@@ -234,10 +184,9 @@ static void store_packed(struct cmd *c, struct key key, const struct entry *old,
 static struct entry *entry_of_large(struct cmd *c, struct key key, const struct entry *old,
                                     struct hash_large *l)
 {
-    struct entry *e = entry_for(c, key, old, ENC_LARGE, sizeof(struct hash_large *));
+    struct entry *e = type_entry_of_large(c, key, old, TYPE_HASH, l);
 
     if (e != NULL) {
-        memcpy(entry_payload_ptr(e), &l, sizeof(struct hash_large *));
         e->flags |= l->heap.count > 0 ? ENTRY_FIELDS_EXPIRE : 0;
     }
     return e;
@@ -290,7 +239,7 @@ static struct hash_large *hold_some(struct cmd *c, struct key key, const struct 
 {
     struct hash_large *l = hash_large_of(e);
 
-    if (hash_large_hold(c->section, key, l) != OK) {
+    if (large_hold(c->section, key, &l->large) != OK) {
         return NULL;
     }
     (void)remove_due(c, key, l, DUE_STEP);
@@ -323,7 +272,7 @@ static void settle_large(struct cmd *c, struct key key, const struct entry *e, s
         return;
     }
     if (hash_large_count(l, section_now_ms(c->section)) == 0) {
-        delete_key(c, key, reason);
+        type_delete(c, key, reason);
     } else {
         flag_expiring(c, key, e, l);
     }
@@ -374,7 +323,7 @@ static bool put_spliced(struct cmd *c, struct key key, const struct entry *e, st
         return false;
     }
     f->expire_at_ms = 0;
-    struct entry *now = entry_for(c, key, e, ENC_PACKED, hash_packed_spliced_bytes(block, &cut, f));
+    struct entry *now = type_entry(c, key, e, TYPE_HASH, hash_packed_spliced_bytes(block, &cut, f));
 
     if (now != NULL) {
         hash_packed_splice(entry_payload_ptr(now), block, &cut, f);
@@ -442,12 +391,12 @@ static const struct entry *begin_large(struct cmd *c, struct key key, const stru
     }
     store_large(c, key, e, &p);
     parts_end(&p);
-    return find_for_writing(c, key);
+    return type_find(c, key, TYPE_HASH);
 }
 
 static size_t put_fields(struct cmd *c, struct key key, struct hash_field *fields, size_t n)
 {
-    const struct entry *e = find_for_writing(c, key);
+    const struct entry *e = type_find(c, key, TYPE_HASH);
 
     if (section_has_failed(c->section)) {
         return 0;
@@ -549,7 +498,7 @@ static size_t remove_packed(struct cmd *c, struct key key, const struct entry *e
     log_removal_end(c, open);
     if (removed > 0 && !section_has_failed(c->section)) {
         if (p.count == 0) {
-            delete_key(c, key, CHANGE_COMMAND);
+            type_delete(c, key, CHANGE_COMMAND);
         } else {
             log_expired(c, key, e, p.now_ms);
             store_packed(c, key, e, &p);
@@ -561,7 +510,7 @@ static size_t remove_packed(struct cmd *c, struct key key, const struct entry *e
 
 size_t hash_remove_many(struct cmd *c, struct key key, const struct slice *names, size_t n)
 {
-    const struct entry *e = find_for_writing(c, key);
+    const struct entry *e = type_find(c, key, TYPE_HASH);
 
     if (e == NULL) {
         return 0;
@@ -581,10 +530,10 @@ static void log_expire(struct cmd *c, struct key key, struct slice name, int64_t
 {
     struct change_writer *w = section_change(c->section);
 
-    if (!logged(c->section, change_expire_fields_begin(w, key.name, at_ms))) {
+    if (!type_logged(c->section, change_expire_fields_begin(w, key.name, at_ms))) {
         return;
     }
-    if (logged(c->section, change_expire_fields_name(w, name))) {
+    if (type_logged(c->section, change_expire_fields_name(w, name))) {
         change_expire_fields_end(w);
     } else {
         change_drop_open(w);
@@ -634,7 +583,7 @@ static void expire_packed(struct cmd *c, struct key key, const struct entry *e, 
 
 void hash_expire_at(struct cmd *c, struct key key, struct slice name, int64_t at_ms)
 {
-    const struct entry *e = find_for_writing(c, key);
+    const struct entry *e = type_find(c, key, TYPE_HASH);
 
     if (e == NULL) {
         return;
@@ -680,7 +629,7 @@ size_t hash_expire_due(struct cmd *c, struct key key, size_t max)
     }
     struct hash_large *l = hash_large_of(e);
 
-    if (hash_large_hold(c->section, key, l) == OK) {
+    if (large_hold(c->section, key, &l->large) == OK) {
         removed = remove_due(c, key, l, max);
         settle_large(c, key, e, l, CHANGE_EXPIRED);
     }

@@ -9,8 +9,7 @@
 #include "base/buf.h"
 #include "edge/backend.h"
 #include "node/entry.h"
-
-enum found { ABSENT, FOUND, WRONG_TYPE };
+#include "node/keyspace.h"
 
 /* A string as it is read; borrowed as long as the entry. */
 struct string_value {

@@ -3,27 +3,14 @@
  * What protobuf-c would do in two passes over a tree of structs is one pass here: lengths are
  * computed from the arguments, then tags, lengths and bytes are stored in the order of the field
  * numbers. Where the length is not known beforehand (operations on several fields) one byte is left
- * for it, and the content is moved if that was not enough.
+ * for it, and the content is moved if that was not enough. proto/change_write.h has the pieces.
  */
 #include "proto/change.h"
 
 #include "base/err.h"
 #include "base/mem.h"
 #include "proto/change.pb-c.h"
-
-/* A tag: field number and wire type. */
-#define VARINT(number)  ((number) << 3)
-#define FIXED64(number) ((number) << 3 | 1)
-#define LEN(number)     ((number) << 3 | 2)
-#define FIXED32(number) ((number) << 3 | 5)
-
-/* Longest varints. */
-#define LEN_MAX         ((size_t)10)
-/* All tags, lengths and numbers of an operation beside its bytes, generously. */
-#define OP_OVERHEAD     80
-#define FIELD_OVERHEAD  40
-/* What ending an operation may need to widen its two lengths. */
-#define END_OVERHEAD    (2 * LEN_MAX)
+#include "proto/change_write.h"
 
 enum { SEQ_AT = 1, EPOCH_AT = 10, TIME_AT = 19, DATABASE_AT = 28 };
 
@@ -31,47 +18,6 @@ void change_writer_fini(struct change_writer *w)
 {
     mem_free(w->refs, w->refs_cap * sizeof(*w->refs));
     change_writer_init(w);
-}
-
-static inline size_t varint_size(uint64_t n)
-{
-    return 1 + (size_t)(63 - __builtin_clzll(n | 1)) / 7;
-}
-
-static inline char *put_varint(char *p, uint64_t n)
-{
-    while (UNLIKELY(n >= 128)) {
-        *p++ = (char)(n | 128);
-        n >>= 7;
-    }
-    *p++ = (char)n;
-    return p;
-}
-
-static inline char *put_fixed64(char *p, uint64_t n)
-{
-    memcpy(p, &n, sizeof(n));
-    return p + sizeof(n);
-}
-
-static inline char *put_bytes(char *p, char tag, struct slice s)
-{
-    *p++ = tag;
-    p = put_varint(p, s.len);
-    if (LIKELY(s.len > 0)) {
-        memcpy(p, s.ptr, s.len);
-    }
-    return p + s.len;
-}
-
-static inline size_t bytes_size(size_t len)
-{
-    return 1 + varint_size(len) + len;
-}
-
-static inline void wrote(struct change_writer *w, const char *end)
-{
-    w->out->len = (size_t)(end - w->out->ptr);
 }
 
 int change_begin(struct change_writer *w, struct buf *out, uint32_t database)
@@ -138,19 +84,6 @@ void change_rewind(struct change_writer *w, struct change_mark mark)
     w->refs_bytes = mark.refs_bytes;
     w->refs_count = mark.refs_count;
     w->ops = mark.ops;
-}
-
-/* An operation's start up to its kind's content, for lengths that are known. Room has been made. */
-static inline char *put_op(struct change_writer *w, struct slice key, char kind, uint64_t body)
-{
-    char *p = w->out->ptr + w->out->len;
-
-    *p++ = LEN(6);
-    p = put_varint(p, bytes_size(key.len) + 1 + varint_size(body) + body);
-    p = put_bytes(p, LEN(1), key);
-    *p++ = kind;
-    w->ops++;
-    return put_varint(p, body);
 }
 
 static inline char *put_string_head(struct change_writer *w, struct slice key, uint64_t value_len,
@@ -269,9 +202,7 @@ int change_flush(struct change_writer *w)
     return OK;
 }
 
-/* Begins an operation of unknown length, with one byte for each of its two lengths. Returns where
- * its content goes; NULL: no memory. */
-static char *open_op(struct change_writer *w, struct slice key, char kind)
+char *change_op_open(struct change_writer *w, struct slice key, uint32_t kind)
 {
     char *p;
 
@@ -283,14 +214,14 @@ static char *open_op(struct change_writer *w, struct slice key, char kind)
     *p++ = LEN(6);
     w->op_at = (size_t)(p - w->out->ptr);
     p = put_bytes(p + 1, LEN(1), key);
-    *p++ = kind;
+    p = put_varint(p, kind);
     w->body_at = (size_t)(p - w->out->ptr);
     w->open = true;
     w->ops++;
     return p + 1;
 }
 
-static void close_op(struct change_writer *w)
+void change_op_close(struct change_writer *w)
 {
     char *base = w->out->ptr;
     size_t body = w->out->len - w->body_at - 1;
@@ -322,7 +253,7 @@ void change_drop_open(struct change_writer *w)
 int change_put_fields_begin(struct change_writer *w, struct slice key, bool replace,
                             int64_t expire_at_ms)
 {
-    char *p = open_op(w, key, LEN(4));
+    char *p = change_op_open(w, key, LEN(4));
 
     if (p == NULL) {
         return ERR_NOMEM;
@@ -364,22 +295,22 @@ int change_field(struct change_writer *w, struct slice name, struct slice value,
 
 void change_put_fields_end(struct change_writer *w)
 {
-    close_op(w);
+    change_op_close(w);
 }
 
-static int add_name(struct change_writer *w, char tag, struct slice name)
+int change_add_bytes(struct change_writer *w, char tag, struct slice bytes)
 {
     assert(w->open);
-    if (buf_reserve(w->out, FIELD_OVERHEAD + name.len + END_OVERHEAD) != OK) {
+    if (buf_reserve(w->out, FIELD_OVERHEAD + bytes.len + END_OVERHEAD) != OK) {
         return ERR_NOMEM;
     }
-    wrote(w, put_bytes(w->out->ptr + w->out->len, tag, name));
+    wrote(w, put_bytes(w->out->ptr + w->out->len, tag, bytes));
     return OK;
 }
 
 int change_delete_fields_begin(struct change_writer *w, struct slice key)
 {
-    char *p = open_op(w, key, LEN(5));
+    char *p = change_op_open(w, key, LEN(5));
 
     if (p == NULL) {
         return ERR_NOMEM;
@@ -390,17 +321,17 @@ int change_delete_fields_begin(struct change_writer *w, struct slice key)
 
 int change_delete_fields_name(struct change_writer *w, struct slice name)
 {
-    return add_name(w, LEN(1), name);
+    return change_add_bytes(w, LEN(1), name);
 }
 
 void change_delete_fields_end(struct change_writer *w)
 {
-    close_op(w);
+    change_op_close(w);
 }
 
 int change_expire_fields_begin(struct change_writer *w, struct slice key, int64_t at_ms)
 {
-    char *p = open_op(w, key, LEN(6));
+    char *p = change_op_open(w, key, LEN(6));
 
     if (p == NULL) {
         return ERR_NOMEM;
@@ -412,12 +343,12 @@ int change_expire_fields_begin(struct change_writer *w, struct slice key, int64_
 
 int change_expire_fields_name(struct change_writer *w, struct slice name)
 {
-    return add_name(w, LEN(2), name);
+    return change_add_bytes(w, LEN(2), name);
 }
 
 void change_expire_fields_end(struct change_writer *w)
 {
-    close_op(w);
+    change_op_close(w);
 }
 
 void change_seal(char *bytes, uint64_t seq, uint64_t epoch, uint64_t time)

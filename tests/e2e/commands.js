@@ -4,6 +4,26 @@
 // Relative expiries are far away and never twice the same, or long past, so that two servers that
 // run the same sequence at slightly different moments must agree. Absolute ones come from a short
 // list, which makes them meet exactly.
+//
+// A family of its own stands in commands/<family>.js, found by its name, and exports
+//   kinds  what its keys' names begin with, one a type: its rows say g.key('l')
+//   rows   as below
+//   state  (key) => commands whose replies show what a key of the first kind holds
+import { readdirSync } from 'node:fs';
+
+const FAMILIES = await Promise.all(
+  readdirSync(new URL('commands/', import.meta.url))
+    .filter((name) => name.endsWith('.js'))
+    .sort()
+    .map((name) => import(new URL(`commands/${name}`, import.meta.url))),
+);
+const KINDS = ['s', 'h', ...FAMILIES.flatMap((family) => family.kinds)];
+
+export const KEYS = [...KINDS, 'none'].flatMap((kind) => [0, 1, 2, 3, 4, 5].map((n) => kind + n));
+export const FAMILY_STATE = FAMILIES.flatMap((family) =>
+  family.state ? [0, 1, 2, 3, 4, 5].flatMap((n) => family.state(family.kinds[0] + n)) : [],
+);
+
 const WORDS = ['', 'a', 'hello', 'Hello world', 'ohmytext', 'mynewtext', 'snow ☃', '\x00\xff\r\n'];
 const NUMBERS = [
   '0',
@@ -86,19 +106,18 @@ export class Arguments {
     return this.random.chance(0.2) ? word.toLowerCase() : word;
   }
 
-  // Mostly a key of the kind that the command wants; sometimes of the other, or one never set.
+  // Mostly a key of the kind that the command wants; sometimes of another, or one never set.
   key(kind = 's') {
-    const other = kind === 's' ? 'h' : 's';
     const of = this.random.weighted([
       [90, kind],
-      [8, other],
+      [8, this.pick(KINDS)],
       [2, 'none'],
     ]);
     return `${of}${this.random.below(6)}`;
   }
 
   anyKey() {
-    return this.key(this.random.chance(0.6) ? 's' : 'h');
+    return this.key(this.random.chance(0.5) ? 's' : this.pick(KINDS));
   }
 
   keys(least, most, kind) {
@@ -503,7 +522,14 @@ const connection = [
   [1, 'FLUSHDB', (g) => g.maybe([g.pick(['SYNC', 'ASYNC', 'x'])])],
 ];
 
-export const ROWS = [...string, ...bitmap, ...generic, ...hash, ...connection];
+export const ROWS = [
+  ...string,
+  ...bitmap,
+  ...generic,
+  ...hash,
+  ...connection,
+  ...FAMILIES.flatMap((family) => family.rows),
+];
 const WEIGHTED = ROWS.map((row) => [row[0], row]);
 
 // One command; one in twenty is damaged, so that arity and argument checks meet each other.

@@ -9,7 +9,7 @@ import { SLOW } from '../lib/eventually.js';
 import { quote, show } from '../lib/resp.js';
 import { chooseSeed, Random } from '../lib/seed.js';
 import { KIND, startServer } from '../lib/server.js';
-import { Arguments, randomCommand } from './commands.js';
+import { Arguments, FAMILY_STATE, KEYS, randomCommand } from './commands.js';
 import { disagreement } from './differences.js';
 
 const SECONDS = Number(process.env.DIFF_SECONDS || 60);
@@ -17,7 +17,6 @@ const ITERATIONS = Number(process.env.ITERATIONS || 0);
 const COMMANDS = 150;
 const SHRINK_RUNS = 400;
 const SHRINK_MS = 20000;
-const KEYS = ['s', 'h', 'none'].flatMap((kind) => [0, 1, 2, 3, 4, 5].map((n) => kind + n));
 
 // Two servers side by side; `spoil` lets the test damage one reply to see itself fail.
 class Pair {
@@ -55,6 +54,7 @@ function firstMismatch(rounds) {
 const STATE = [
   ...KEYS.map((key) => ['GET', key]),
   ...KEYS.map((key) => ['HGETALL', key]),
+  ...FAMILY_STATE,
   ...KEYS.map((key) => ['PTTL', key]),
   ...KEYS.map((key) => ['OBJECT', 'ENCODING', key]),
   ['KEYS', '*'],

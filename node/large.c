@@ -1,0 +1,245 @@
+#include "node/large.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "node/database.h"
+
+#include <assert.h>
+
+enum { JOURNAL_FIRST = 16 };
+
+/* What a section keeps about a large collection that it changes. */
+struct large_hold {
+    struct large *large; /* NULL once it is freed */
+    struct section *section;
+    struct key key;
+    bool created; /* by this section: nobody else sees it, and giving up frees it whole */
+    struct large_undo *journal;
+    size_t count, cap;
+    size_t charged; /* what the account knows of `large` */
+};
+
+void large_init(struct large *l, const struct large_ops *ops)
+{
+    lock_init(&l->lock);
+    l->ops = ops;
+    l->hold = NULL;
+    large_settle(l);
+}
+
+void large_fini(struct large *l)
+{
+    if (l->hold != NULL) {
+        l->hold->large = NULL;
+    }
+}
+
+void large_settle(struct large *l)
+{
+    /* Relaxed: a figure, by which nobody judges what is there. */
+    atomic_store_explicit(&l->bytes, l->ops->bytes(l), memory_order_relaxed);
+}
+
+void large_free_now(struct large *l)
+{
+    size_t budget = SIZE_MAX;
+    bool all = l->ops->free(l, &budget);
+
+    assert(all);
+    (void)all;
+}
+
+/* ---- Reading ---- */
+
+UNCHECKED_LOCKS void large_lock(struct large *l)
+{
+    lock_read(&l->lock);
+}
+
+UNCHECKED_LOCKS void large_unlock(struct large *l)
+{
+    lock_read_end(&l->lock);
+}
+
+/* Whether the key still has it: who waited for its lock may have waited for the section that took it
+ * away. No section counter is asked: what is published before the lock is dropped is there. */
+static bool still_has(const struct database *db, struct key key, const struct large *l)
+{
+    const struct partition *p = database_partition(db, key.partition);
+    const struct entry *e = p == NULL ? NULL : table_find(&p->table, key.name, key.hash);
+
+    return e != NULL && large_of(e) == l;
+}
+
+enum found large_open(struct cmd *c, struct key key, enum value_type type, struct large_view *out)
+{
+    const struct entry *e = keyspace_find(c, key);
+
+    for (;; e = keyspace_peek(c, key)) {
+        if (e == NULL || e->type != type) {
+            return e == NULL ? ABSENT : WRONG_TYPE;
+        }
+        *out = (struct large_view){.entry = e, .large = large_of(e)};
+        /* A section holds the partition's lock, without which nobody changes the collection. */
+        if (out->large == NULL || c->section != NULL) {
+            return FOUND;
+        }
+        large_lock(out->large);
+        out->locked = true;
+        if (LIKELY(still_has(c->db, key, out->large))) {
+            return FOUND;
+        }
+        large_close(out);
+    }
+}
+
+void large_close(struct large_view *v)
+{
+    if (v->locked) {
+        v->locked = false;
+        large_unlock(v->large);
+    }
+}
+
+/* ---- Writing ---- */
+
+static void charge(struct large_hold *hold)
+{
+    struct large *l = hold->large;
+
+    large_settle(l);
+    size_t bytes = large_bytes(l);
+
+    if (!hold->created && bytes != hold->charged) {
+        section_charge(hold->section, hold->key, (int64_t)bytes - (int64_t)hold->charged);
+    }
+    hold->charged = bytes;
+}
+
+static void undo_all(void *object, void *arg)
+{
+    struct large_hold *hold = object;
+
+    (void)arg;
+    while (hold->count > 0) {
+        hold->large->ops->undo(hold->large, &hold->journal[--hold->count]);
+    }
+    charge(hold);
+}
+
+/* After publication, or after undoing (then the journal is empty). */
+UNCHECKED_LOCKS static void end(void *object, void *arg)
+{
+    struct large_hold *hold = object;
+    struct large *l = hold->large;
+
+    (void)arg;
+    if (l != NULL) {
+        /* If the key has it no more, the account has let go of it as it is. */
+        bool is_kept = !hold->created && still_has(section_database(hold->section), hold->key, l);
+
+        if (l->ops->end != NULL) {
+            l->ops->end(l, hold->journal, hold->count, is_kept);
+        }
+        if (is_kept) {
+            charge(hold);
+        }
+        l->hold = NULL;
+        if (!hold->created) {
+            lock_write_end(&l->lock);
+        }
+    }
+    mem_free(hold->journal, hold->cap * sizeof(hold->journal[0]));
+    mem_free(hold, sizeof(*hold));
+}
+
+/* The lock is taken last: whatever fails before needs no unlocking. */
+UNCHECKED_LOCKS static int hold_begin(struct section *s, struct key key, struct large *l,
+                                      bool created)
+{
+    struct large_hold *hold = mem_zalloc(sizeof(*hold));
+
+    if (hold == NULL) {
+        section_fail(s, SECTION_NOMEM);
+        return ERR_NOMEM;
+    }
+    *hold = (struct large_hold){.section = s, .key = key, .created = created};
+    section_on_end(s, end, hold, NULL);
+    if (section_has_failed(s)) {
+        return ERR_NOMEM; /* ended already, or will be with nothing to do */
+    }
+    hold->charged = large_bytes(l);
+    hold->large = l;
+    l->hold = hold;
+    if (!created) {
+        lock_write(&l->lock);
+        section_on_abort(s, undo_all, hold, NULL);
+    }
+    return section_has_failed(s) ? ERR_NOMEM : OK;
+}
+
+int large_hold(struct section *s, struct key key, struct large *l)
+{
+    if (l->hold != NULL) {
+        assert(l->hold->section == s);
+        return section_has_failed(s) ? ERR_NOMEM : OK;
+    }
+    section_in_place(s, key);
+    return section_has_failed(s) ? ERR_NOMEM : hold_begin(s, key, l, false);
+}
+
+static void drop_whole(void *object, void *arg)
+{
+    (void)arg;
+    large_free_now(object);
+}
+
+int large_created(struct section *s, struct large *l)
+{
+    section_on_abort(s, drop_whole, l, NULL);
+    if (section_has_failed(s)) {
+        return ERR_NOMEM; /* dropped at once */
+    }
+    return hold_begin(s, (struct key){.name = {NULL, 0}}, l, true);
+}
+
+bool large_is_new(const struct large *l)
+{
+    assert(l->hold != NULL);
+    return l->hold->created;
+}
+
+int large_reserve(struct large *l, size_t n)
+{
+    struct large_hold *hold = l->hold;
+
+    assert(hold != NULL);
+    if (hold->created || hold->count + n <= hold->cap) {
+        return OK;
+    }
+    size_t cap = hold->cap == 0 ? JOURNAL_FIRST : hold->cap * 2;
+
+    while (cap < hold->count + n) {
+        cap *= 2;
+    }
+    struct large_undo *v = mem_realloc(hold->journal, hold->cap * sizeof(*v), cap * sizeof(*v));
+
+    if (v == NULL) {
+        return ERR_NOMEM;
+    }
+    hold->journal = v;
+    hold->cap = cap;
+    return OK;
+}
+
+void large_changed(struct large *l, struct large_undo u)
+{
+    struct large_hold *hold = l->hold;
+
+    assert(hold != NULL);
+    if (!hold->created) {
+        assert(hold->count < hold->cap);
+        hold->journal[hold->count++] = u;
+    }
+    charge(hold);
+}
