@@ -20,6 +20,7 @@
 #include "proto/reply.h"
 
 struct worker;
+struct multi;
 struct database;
 struct section;
 struct session;
@@ -36,6 +37,8 @@ struct request {
     const struct cmd_def *def; /* arity was checked */
     struct slice *argv;
     uint32_t argc;
+    const struct multi
+        *multi;       /* of EXEC and DISCARD: what was queued (edge/multi.h); NULL without MULTI */
     struct key key;   /* private to the backend: the first key, hashed ahead */
     const void *hint; /* private to the backend: what the prefetch pass found */
 };
@@ -60,8 +63,10 @@ struct cmd {
     struct reply *reply;
     struct session *session; /* NULL for the server's own doing */
     struct database *db;
-    struct section *section; /* of a write, or of a read that has to hold its locks; else NULL */
-    struct key key;          /* argv's first key, if the row names one */
+    struct section *section;   /* of a write, or of a read that has to hold its locks; else NULL */
+    struct key key;            /* argv's first key, if the row names one */
+    const struct multi *multi; /* of EXEC and DISCARD */
+    bool in_txn;               /* one of several in a section: it must not wait for other clients */
     const void *hint;
     int64_t now_ms; /* the node's clock when the command began */
     int64_t
@@ -95,6 +100,8 @@ struct backend {
     bool (*may_send)(struct backend *b, struct session *s, uint64_t position);
     /* The session ends: free what was kept for it. NULL if nothing ever is. */
     void (*session_close)(struct backend *b, struct session *s);
+    /* RESET: the session goes on, and nothing is watched any more. NULL if nothing ever is. */
+    void (*session_reset)(struct backend *b, struct session *s);
     /* CLIENT UNBLOCK: ends a command that waits for other clients, by a timeout's reply or an error.
      * False if none waits; NULL if none ever does. */
     bool (*unblock)(struct backend *b, struct session *s, bool with_error);

@@ -6,6 +6,7 @@
 #include "base/worker.h"
 #include "node/entry.h"
 #include "node/type.h"
+#include "node/watched.h"
 
 #include <assert.h>
 
@@ -63,6 +64,7 @@ void database_destroy(struct database *db)
             bool all = database_free_table(table_detach(&p->table, &p->stats), &budget);
 
             assert(all);
+            watched_table_destroy(p->watched);
             mem_free(p, sizeof(*p));
         }
     }

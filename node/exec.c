@@ -12,7 +12,9 @@
 #include "node/keyspace.h"
 #include "node/node.h"
 #include "node/section.h"
+#include "node/txn.h"
 #include "node/wait.h"
+#include "node/watched.h"
 #include "replication/changelog.h"
 
 #include <assert.h>
@@ -155,8 +157,7 @@ static uint64_t bit(const struct key *k)
     return (uint64_t)1 << k->partition;
 }
 
-/* The partitions of all the command's keys. */
-static uint64_t mask_of(const struct request *r)
+uint64_t exec_mask(const struct request *r)
 {
     uint32_t some[256];
     uint64_t mask = 0;
@@ -187,8 +188,7 @@ static uint64_t mask_of(const struct request *r)
     return mask;
 }
 
-/* Hashes the first key of each and brings bucket, then entry, near. */
-static void look_ahead(struct database *db, struct request *r, uint32_t n)
+void exec_look_ahead(struct database *db, struct request *r, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
         const struct cmd_def *def = r[i].def;
@@ -225,6 +225,18 @@ struct call {
     size_t from; /* of the reply */
     int tries;   /* of a section whose keys expired under it */
 };
+
+/* Of a transaction: of all that was queued, and of what its session watches. */
+static uint64_t mask_of(const struct call *k)
+{
+    return k->request->multi != NULL ? txn_mask(k->session, k->request->multi)
+                                     : exec_mask(k->request);
+}
+
+static uint32_t flags_of(const struct call *k)
+{
+    return k->request->multi != NULL ? txn_flags(k->request->multi) : k->cmd.def->flags;
+}
 
 static void refuse(struct call *k, enum wire_err err)
 {
@@ -290,13 +302,13 @@ static enum outcome keep_going(struct call *k)
 static enum outcome begin_write(struct call *k)
 {
     struct section *s = k->x->section;
-    uint64_t mask = mask_of(k->request);
-    bool grows = (k->cmd.def->flags & CMD_GROWS) != 0;
-    bool make = grows || (mask & (mask - 1)) != 0;
+    uint64_t mask = mask_of(k);
+    bool grows = (flags_of(k) & CMD_GROWS) != 0;
+    bool make = grows || ((flags_of(k) & CMD_WRITE) != 0 && (mask & (mask - 1)) != 0);
     enum outcome o = GO_ON;
 
     if (grows && UNLIKELY(evict_is_over(k->cmd.db)) && !evict_make_room(k->x, k->cmd.db)) {
-        refuse(k, WIRE_OOM);
+        refuse(k, k->request->multi != NULL ? WIRE_EXEC_OOM : WIRE_OOM);
         return RAN;
     }
     while (o == GO_ON) {
@@ -420,7 +432,7 @@ static bool outlived(const struct cmd *c)
 static enum outcome begin_read(struct call *k)
 {
     struct section *s = k->x->section;
-    uint64_t mask = mask_of(k->request);
+    uint64_t mask = mask_of(k);
     enum outcome o = GO_ON;
 
     while (o == GO_ON) {
@@ -477,7 +489,7 @@ static enum outcome run_read_locked(struct call *k)
 
 static enum outcome run_read_many(struct call *k)
 {
-    struct versions v = {.mask = mask_of(k->request)};
+    struct versions v = {.mask = mask_of(k)};
     bool wants_locks = false;
 
     for (int i = 0; i < READ_TRIES && !wants_locks; i++) {
@@ -523,7 +535,7 @@ static enum outcome run_any(struct call *k)
     const struct cmd_def *def = k->cmd.def;
     enum outcome o;
 
-    if ((def->flags & CMD_WRITE) != 0) {
+    if ((def->flags & (CMD_WRITE | CMD_TXN_RUN)) != 0) {
         return run_write(k);
     }
     if (UNLIKELY(k->cmd.section != NULL)) {
@@ -554,6 +566,7 @@ static void begin_call(struct call *k)
         .session = k->session,
         .db = k->session->db,
         .key = r->key,
+        .multi = r->multi,
         .now_ms = clock_now_ms(),
     };
 }
@@ -567,8 +580,8 @@ static void note_position(struct call *k)
     if (LIKELY(k->session->level == ACK_LEADER)) {
         return;
     }
-    uint64_t mask = k->cmd.def->keys.kind == CMD_KEYS_NONE ? UINT64_MAX >> (64 - PARTITIONS)
-                                                           : mask_of(k->request);
+    uint64_t mask =
+        k->cmd.def->keys.kind == CMD_KEYS_NONE ? UINT64_MAX >> (64 - PARTITIONS) : mask_of(k);
 
     for (uint64_t m = mask; m != 0; m &= m - 1) {
         const struct partition *p = database_partition(k->session->db, (unsigned)__builtin_ctzl(m));
@@ -578,17 +591,17 @@ static void note_position(struct call *k)
     }
 }
 
-static void tally(struct exec *x, struct call *k, uint64_t cycles)
+void exec_tally(struct exec *x, const struct cmd *c, uint64_t cycles)
 {
-    struct exec_counts *n = &x->counts[k->cmd.def->id];
+    struct exec_counts *n = &x->counts[c->def->id];
 
     database_count(&n->calls, 1);
     database_count(&n->cycles, cycles);
-    if (UNLIKELY((k->cmd.reply->flags & REPLY_ERROR) != 0)) {
+    if (UNLIKELY((c->reply->flags & REPLY_ERROR) != 0)) {
         database_count(&n->failed, 1);
     }
     if (UNLIKELY(cycles >= node_slow_cycles())) {
-        node_note_slow(k->session, &k->cmd, cycles);
+        node_note_slow(c->session, c, cycles);
     }
 }
 
@@ -606,7 +619,7 @@ enum backend_progress exec_run(struct exec *x, struct session *s, struct batch *
         if (b->next == ahead) {
             uint32_t n = b->count - ahead < GROUP ? b->count - ahead : GROUP;
 
-            look_ahead(s->db, &b->requests[ahead], n);
+            exec_look_ahead(s->db, &b->requests[ahead], n);
             ahead += n;
         }
         k.request = &b->requests[b->next];
@@ -629,7 +642,10 @@ enum backend_progress exec_run(struct exec *x, struct session *s, struct batch *
         note_position(&k);
         uint64_t now = __rdtsc();
 
-        tally(x, &k, now - begun);
+        exec_tally(x, &k.cmd, now - begun);
+        if (UNLIKELY((k.cmd.def->flags & CMD_TXN_END) != 0) && txn_has_ended(&k.cmd)) {
+            watched_clear(s);
+        }
         begun = now;
         b->next++;
     }

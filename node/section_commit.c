@@ -8,6 +8,7 @@
 #include "node/database.h"
 #include "node/entry.h"
 #include "node/type.h"
+#include "node/watched.h"
 
 #include <assert.h>
 #include <sched.h>
@@ -36,6 +37,7 @@ static void finish(struct section *s)
     pile_reset(&s->retires, sizeof(struct deferred));
     pile_reset(&s->aborts, sizeof(struct deferred));
     pile_reset(&s->ends, sizeof(struct deferred));
+    pile_reset(&s->touched, sizeof(struct key));
     if (s->index != NULL) {
         mem_free(s->index, s->index_cap * sizeof(s->index[0]));
         s->index = NULL;
@@ -257,6 +259,16 @@ static void publish_steps(struct section *s, struct item *it, struct table *t,
     }
 }
 
+/* Tells who WATCHes the key (W1). */
+static inline void touch(const struct section *s, struct key key, bool was, bool is)
+{
+    struct partition *p = database_partition(s->db, key.partition);
+
+    if (UNLIKELY(p->watched != NULL)) {
+        watched_touch(p, key, was, is);
+    }
+}
+
 /* One item becomes visible, and the accounts with it. */
 static void publish_item(struct section *s, struct item *it)
 {
@@ -267,6 +279,7 @@ static void publish_item(struct section *s, struct item *it)
     if (it->now == it->old) {
         return;
     }
+    touch(s, it->key, it->old != NULL, it->now != NULL);
     table_of(s, it->key.partition, &t, &st);
     if (BROKEN(4)) {
         publish_steps(s, it, t, st);
@@ -292,11 +305,15 @@ static void publish_flush(struct section *s)
         int64_t gone = p->data_bytes;
         int64_t stays = 0;
 
+        if (p->watched != NULL) {
+            watched_touch_all(p);
+        }
         for (uint32_t i = 0; i < s->items.count; i++) {
             struct item *it = PILE(s->items, struct item, i);
 
             if (it->key.partition == p->index && it->now != NULL) {
                 table_publish(&f->table, &f->stats, it->now, it->key.hash);
+                touch(s, it->key, false, true);
                 stays += (int64_t)type_bytes(it->now);
             }
         }
@@ -323,6 +340,9 @@ static void publish(struct section *s, uint64_t seq)
         for (uint32_t i = 0; i < s->items.count; i++) {
             publish_item(s, PILE(s->items, struct item, i));
         }
+    }
+    for (uint32_t i = 0; i < s->touched.count; i++) {
+        touch(s, *PILE(s->touched, struct key, i), true, true);
     }
     for (uint64_t m = s->changed; m != 0; m &= m - 1) {
         partition_version_end(partition_at(s, m));
