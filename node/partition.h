@@ -23,7 +23,7 @@
 enum { PARTITIONS = 64 }; /* a constant of the cluster, kept with the data */
 
 struct database;
-struct watched_table;
+struct keyed_table;
 
 /* In line for a lock. */
 struct partition_waiter {
@@ -48,8 +48,9 @@ struct LOCKABLE partition {
     struct table_stats stats; /* guarded by lock; relaxed look-ins for DBSIZE */
     int64_t data_bytes;       /* guarded by lock: entries and values, by size class */
     uint32_t expire_cursor;   /* the janitor's */
-    struct watched_table
-        *watched; /* owned; guarded by lock; NULL: nobody ever watched a key of it */
+    /* Owned; guarded by lock; NULL until the first. */
+    struct keyed_table *watched; /* node/watched.h */
+    struct keyed_table *blocked; /* node/block.h */
 };
 
 /* Tries for a few microseconds at most. */

@@ -7,6 +7,7 @@
 #include "node/database.h"
 #include "node/entry.h"
 #include "node/evict.h"
+#include "node/keyed.h"
 #include "node/type.h"
 
 #include <assert.h>
@@ -374,7 +375,9 @@ void section_charge(struct section *s, struct key key, int64_t bytes)
 void section_in_place(struct section *s, struct key key)
 {
     s->in_place |= (uint64_t)1 << key.partition;
-    if (UNLIKELY(database_partition(s->db, key.partition)->watched != NULL)) {
+    const struct partition *p = database_partition(s->db, key.partition);
+
+    if (keyed_is_any(p->watched) || keyed_is_any(p->blocked)) {
         struct key *touched = pile_add(s, &s->touched, sizeof(*touched));
 
         if (touched != NULL) {

@@ -7,6 +7,7 @@
 #include "node/blocks.h"
 #include "node/database.h"
 #include "node/entry.h"
+#include "node/keyed.h"
 #include "node/type.h"
 #include "node/watched.h"
 
@@ -264,7 +265,7 @@ static inline void touch(const struct section *s, struct key key, bool was, bool
 {
     struct partition *p = database_partition(s->db, key.partition);
 
-    if (UNLIKELY(p->watched != NULL)) {
+    if (keyed_is_any(p->watched)) {
         watched_touch(p, key, was, is);
     }
 }
@@ -305,7 +306,7 @@ static void publish_flush(struct section *s)
         int64_t gone = p->data_bytes;
         int64_t stays = 0;
 
-        if (p->watched != NULL) {
+        if (keyed_is_any(p->watched)) {
             watched_touch_all(p);
         }
         for (uint32_t i = 0; i < s->items.count; i++) {

@@ -1,9 +1,9 @@
 /* watched.h - the keys that connections WATCH, and whether anything has happened to them since.
  *
- * A watch stands in its partition, by key, and in its session's list. Whoever publishes a change of a key
- * marks its watches, under the partition's lock; EXEC looks at the marks holding the locks of the watched
- * partitions, so no change is between the look and its effect. A partition that nobody watches in costs its
- * writers one load.
+ * A watch stands in its partition, by key (node/keyed.h), and in its session's list. Whoever publishes a
+ * change of a key marks its watches, under the partition's lock; EXEC looks at the marks holding the locks
+ * of the watched partitions, so no change is between the look and its effect. A partition that nobody
+ * watches in costs its writers one load.
  *
  * Invariants (tests/unit/node/test_txn.c)
  *  W1  a change of a watched key that is published after WATCH has answered is seen by EXEC, whoever made
@@ -11,8 +11,6 @@
  *  W2  what changes nothing marks nothing: a section given up, an absent key that stays absent.
  *  W3  a watch lives until its session forgets it; a mark never touches a session.
  *
- * Locks   registering and marking happen under the partition's lock; a spin lock beside it lets a session
- *         forget its watches without that lock, which another may hold for many turns.
  * Limits  LIMIT_WATCHED_KEYS a session.
  */
 #ifndef NODE_WATCHED_H
@@ -22,7 +20,6 @@
 
 struct entry;
 struct partition;
-struct watched_table; /* of one partition */
 
 enum watched_added { WATCHED_OK, WATCHED_NOMEM, WATCHED_TOO_MANY };
 
@@ -38,12 +35,10 @@ uint32_t watched_count(const struct session *s);
 /* Forgets all of them. */
 void watched_clear(struct session *s) ON_WORKER;
 
-/* Under the partition's lock, when its table is not NULL. `was` and `is`: whether the key was there before
+/* Under the partition's lock, if keyed_is_any(p->watched). `was` and `is`: whether the key was there before
  * and is there after. */
 void watched_touch(struct partition *p, struct key key, bool was, bool is);
 /* All keys that are in the partition are about to go. */
 void watched_touch_all(struct partition *p);
-/* With the partition. */
-void watched_table_destroy(struct watched_table *t);
 
 #endif
