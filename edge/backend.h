@@ -20,6 +20,8 @@
 #include "proto/reply.h"
 
 struct worker;
+struct block;
+struct block_ready;
 struct multi;
 struct database;
 struct section;
@@ -79,7 +81,10 @@ struct cmd {
                           * its section (if any) as it left it */
     int64_t again_at_ms; /* or at this moment of the worker's clock; INT64_MAX: when unblocked */
     enum cmd_unblocked unblocked; /* set by CLIENT UNBLOCK before it is called again */
-    void *progress;               /* owned by such a handler between calls; NULL at the first */
+    struct block *blocked;        /* it waits for data (node/block.h) */
+    struct block_ready
+        *ready;     /* private to the backend, owned: whom it has to serve when it is done */
+    void *progress; /* owned by such a handler between calls; NULL at the first */
     void (*progress_free)(void *progress);
 };
 

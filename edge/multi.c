@@ -2,6 +2,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "edge/args.h"
 
 struct multi *multi_create(void)
 {
@@ -13,20 +14,9 @@ struct multi *multi_create(void)
     return m;
 }
 
-/* The arguments of a request lie behind their slices, in one block. */
-struct block {
-    size_t bytes;
-    struct slice argv[];
-};
-
-static size_t block_bytes(const struct request *q)
+static struct args *args_of(const struct request *q)
 {
-    size_t bytes = sizeof(struct block) + q->argc * sizeof(q->argv[0]);
-
-    for (uint32_t i = 0; i < q->argc; i++) {
-        bytes += q->argv[i].len;
-    }
-    return bytes;
+    return (struct args *)(void *)((char *)q->argv - offsetof(struct args, argv));
 }
 
 void multi_destroy(struct multi *m)
@@ -35,10 +25,7 @@ void multi_destroy(struct multi *m)
         return;
     }
     for (uint32_t i = 0; i < m->count; i++) {
-        struct block *b =
-            (struct block *)(void *)((char *)m->requests[i].argv - offsetof(struct block, argv));
-
-        mem_free(b, b->bytes);
+        args_destroy(args_of(&m->requests[i]));
     }
     mem_free(m->requests, m->cap * sizeof(m->requests[0]));
     mem_free(m, sizeof(*m));
@@ -59,26 +46,16 @@ static bool grow(struct multi *m)
 
 int multi_add(struct multi *m, const struct request *q, size_t bytes_max)
 {
-    size_t bytes = block_bytes(q);
-    struct block *b;
-    char *at;
+    size_t bytes = args_bytes(q->argv, q->argc);
+    struct args *a;
 
     if (m->bytes + bytes > bytes_max) {
         return ERR_LIMIT;
     }
-    if ((m->count == m->cap && !grow(m)) || (b = mem_alloc(bytes)) == NULL) {
+    if ((m->count == m->cap && !grow(m)) || (a = args_copy(q->argv, q->argc)) == NULL) {
         return ERR_NOMEM;
     }
-    b->bytes = bytes;
-    at = (char *)(b->argv + q->argc);
-    for (uint32_t i = 0; i < q->argc; i++) {
-        b->argv[i] = (struct slice){at, q->argv[i].len};
-        if (q->argv[i].len > 0) {
-            memcpy(at, q->argv[i].ptr, q->argv[i].len);
-        }
-        at += q->argv[i].len;
-    }
-    m->requests[m->count++] = (struct request){.def = q->def, .argv = b->argv, .argc = q->argc};
+    m->requests[m->count++] = (struct request){.def = q->def, .argv = a->argv, .argc = q->argc};
     m->bytes += bytes;
     return OK;
 }

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/worker.h"
 #include "edge/session.h"
+#include "node/block.h"
 #include "node/database.h"
 #include "node/evict.h"
 #include "node/keyspace.h"
@@ -114,6 +115,14 @@ static void command_drop(struct exec *x, struct cmd *c)
     struct section *s = c->section;
 
     progress_drop(c);
+    if (c->blocked != NULL) {
+        block_cancel(c->blocked);
+        c->blocked = NULL;
+    }
+    if (c->ready != NULL) {
+        block_poke(c->ready); /* whoever it would have served */
+        c->ready = NULL;
+    }
     c->section = NULL;
     if (s != NULL) {
         section_abort(s);
@@ -222,8 +231,9 @@ struct call {
     struct batch *batch;
     struct request *request;
     struct cmd cmd;
-    size_t from; /* of the reply */
-    int tries;   /* of a section whose keys expired under it */
+    size_t from;      /* of the reply */
+    int tries;        /* of a section whose keys expired under it */
+    bool was_blocked; /* it waited for data before this run */
 };
 
 /* Of a transaction: of all that was queued, and of what its session watches. */
@@ -231,6 +241,15 @@ static uint64_t mask_of(const struct call *k)
 {
     return k->request->multi != NULL ? txn_mask(k->session, k->request->multi)
                                      : exec_mask(k->request);
+}
+
+/* A command that had begun to wait does not, after all; one that waited before keeps its place. */
+static void unqueue(struct call *k)
+{
+    if (UNLIKELY(k->cmd.blocked != NULL) && !k->was_blocked) {
+        block_cancel(k->cmd.blocked);
+        k->cmd.blocked = NULL;
+    }
 }
 
 static uint32_t flags_of(const struct call *k)
@@ -253,6 +272,7 @@ static enum wire_err failure_text(const struct section *s)
 static void restart(struct call *k)
 {
     progress_drop(&k->cmd);
+    unqueue(k);
     k->cmd.alive_until_ms = 0;
     k->cmd.again = k->cmd.retry = false;
     k->cmd.wants_locks = k->cmd.drops_locks = false;
@@ -273,6 +293,8 @@ static enum outcome stand_in_line(struct call *k, enum parked p)
     refuse(k, WIRE_NOMEM);
     return RAN;
 }
+
+static enum outcome run_blocked(struct call *k);
 
 /* A handler that has more to do goes on in a later turn, or at the moment that it named. */
 static enum outcome keep_going(struct call *k)
@@ -296,6 +318,19 @@ static enum outcome keep_going(struct call *k)
     w->tries = k->tries;
     w->has_cmd = true;
     return PUT_OFF;
+}
+
+/* A command that waits for data goes on waiting, unless its end came while it looked. */
+static enum outcome keep_waiting(struct call *k)
+{
+    struct block *b = k->cmd.blocked;
+
+    if (k->was_blocked && !block_give_back(b)) {
+        k->cmd.again = false;
+        return run_blocked(k);
+    }
+    k->cmd.again_at_ms = block_deadline_ms(b);
+    return keep_going(k);
 }
 
 /* A write's section. */
@@ -351,8 +386,11 @@ static enum section_end end_write(struct call *k)
     if (LIKELY(end == SECTION_COMMITTED) && seq > k->batch->position) {
         k->batch->position = seq;
     } else if (end == SECTION_FAILED) {
+        k->cmd.again = false;
+        unqueue(k);
         refuse(k, failure_text(s));
     }
+    k->cmd.ready = section_take_ready(s);
     section_take_back(k->x, s);
     return end;
 }
@@ -369,12 +407,13 @@ static enum outcome run_write(struct call *k)
             }
         }
         k->cmd.def->run(&k->cmd);
-        if (UNLIKELY(k->cmd.again) && !k->cmd.reply->failed &&
+        if (UNLIKELY(k->cmd.again) && k->cmd.blocked == NULL && !k->cmd.reply->failed &&
             !section_has_failed(k->cmd.section)) {
             return keep_going(k);
         }
         if (LIKELY(end_write(k) != SECTION_AGAIN)) {
-            return RAN;
+            /* It waits for data: outside a section. */
+            return UNLIKELY(k->cmd.again) && k->cmd.blocked != NULL ? keep_waiting(k) : RAN;
         }
         restart(k);
     }
@@ -467,7 +506,8 @@ static enum outcome run_read_locked(struct call *k)
     }
     for (;;) {
         k->cmd.def->run(&k->cmd);
-        if (k->cmd.again && !k->cmd.drops_locks && !k->cmd.reply->failed) {
+        if (k->cmd.again && !k->cmd.drops_locks && !k->cmd.reply->failed &&
+            k->cmd.blocked == NULL) {
             return keep_going(k);
         }
         if (one || !outlived(&k->cmd)) {
@@ -477,14 +517,19 @@ static enum outcome run_read_locked(struct call *k)
     }
     struct section *s = k->cmd.section;
 
-    if (k->cmd.again && !k->cmd.drops_locks) {
+    if (k->cmd.again && !k->cmd.drops_locks && k->cmd.blocked == NULL) {
         progress_drop(&k->cmd); /* its reply has failed: the connection ends */
         k->cmd.again = false;
+    }
+    if (UNLIKELY(section_has_failed(s))) {
+        k->cmd.again = false;
+        unqueue(k);
+        refuse(k, failure_text(s));
     }
     k->cmd.section = NULL;
     section_abort(s);
     section_take_back(k->x, s);
-    return RAN;
+    return UNLIKELY(k->cmd.again) && k->cmd.blocked != NULL ? keep_waiting(k) : RAN;
 }
 
 static enum outcome run_read_many(struct call *k)
@@ -535,6 +580,10 @@ static enum outcome run_any(struct call *k)
     const struct cmd_def *def = k->cmd.def;
     enum outcome o;
 
+    if (UNLIKELY(k->cmd.blocked != NULL) && !k->was_blocked) {
+        return run_blocked(k);
+    }
+
     if ((def->flags & (CMD_WRITE | CMD_TXN_RUN)) != 0) {
         return run_write(k);
     }
@@ -551,6 +600,57 @@ static enum outcome run_any(struct call *k)
         o = run_read_many(k);
     }
     return o == RAN && UNLIKELY(k->cmd.again) ? keep_going(k) : o;
+}
+
+/* Parked for a lock on the way: begun again with what it has. */
+static enum outcome keep_blocked(struct call *k, enum outcome o)
+{
+    struct waiting *w = k->session->backend_state;
+
+    if (o == PUT_OFF && !w->has_cmd) {
+        w->cmd = k->cmd;
+        w->from = k->from;
+        w->tries = k->tries;
+        w->has_cmd = true;
+    }
+    return o;
+}
+
+/* A command that waits for data was called. */
+static enum outcome run_blocked(struct call *k)
+{
+    struct block *b = k->cmd.blocked;
+    enum outcome o;
+
+    switch (block_wake(b, &k->cmd)) {
+    case BLOCK_STILL:
+        k->cmd.again_at_ms = block_deadline_ms(b);
+        return keep_going(k);
+    case BLOCK_TAKEN: {
+        uint64_t position = block_answer(b, k->cmd.reply);
+
+        k->batch->position = position > k->batch->position ? position : k->batch->position;
+        break;
+    }
+    case BLOCK_ENDED:
+        k->cmd.section = NULL;
+        k->cmd.def->run(&k->cmd);
+        break;
+    case BLOCK_RETRIES:
+        k->was_blocked = true;
+        k->cmd.again = false;
+        k->cmd.again_at_ms = 0;
+        o = keep_blocked(k, run_any(k));
+        k->was_blocked = false;
+        if (o == PUT_OFF || k->cmd.blocked == NULL) {
+            return o;
+        }
+        break;
+    }
+    k->cmd.again = false;
+    k->cmd.blocked = NULL;
+    block_end(b);
+    return RAN;
 }
 
 static void begin_call(struct call *k)
@@ -633,8 +733,17 @@ enum backend_progress exec_run(struct exec *x, struct session *s, struct batch *
             begin_call(&k);
             k.from = reply_begin(b->reply);
         }
-        if (run_any(&k) == PUT_OFF) {
+        /* One that is done may have others to serve, which it may have to wait for. */
+        if (k.cmd.ready == NULL && run_any(&k) == PUT_OFF) {
             w = s->backend_state;
+            w->cycles = __rdtsc() - begun;
+            return BACKEND_LATER;
+        }
+        if (UNLIKELY(k.cmd.ready != NULL) && block_serve(x, s, &k.cmd.ready) == BLOCK_PUT_OFF) {
+            w = s->backend_state;
+            w->cmd = k.cmd;
+            w->from = k.from;
+            w->has_cmd = true;
             w->cycles = __rdtsc() - begun;
             return BACKEND_LATER;
         }

@@ -134,6 +134,7 @@ static bool is_any_made_since(const struct section *s)
 UNCHECKED_LOCKS int section_begin(struct section *s, struct database *db, uint64_t mask, bool make,
                                   struct partition **held)
 {
+    assert(s->ready == NULL); /* who ended the one before has served them */
     s->db = db;
     s->changed = s->in_place = 0;
     s->deadline_ms = INT64_MAX;

@@ -50,9 +50,11 @@ void section_applies(struct section *s);
 void section_suspend(struct section *s);
 /* What is reserved and not used goes back to the log: the object is put aside. */
 void section_unreserve(struct section *s);
-/* Both unlock. */
+/* Both unlock. A committed one may have changed keys that commands wait at (node/block.h). */
 enum section_end section_commit(struct section *s, uint64_t *seq);
 void section_abort(struct section *s);
+/* Of the one committed last: the caller serves them, or has them poked. */
+struct block_ready *section_take_ready(struct section *s);
 enum section_failure section_failure(const struct section *s);
 struct database *section_database(const struct section *s);
 

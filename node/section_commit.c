@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "node/block.h"
 #include "node/blocks.h"
 #include "node/database.h"
 #include "node/entry.h"
@@ -53,8 +54,17 @@ static void finish(struct section *s)
     }
 }
 
+struct block_ready *section_take_ready(struct section *s)
+{
+    struct block_ready *ready = s->ready;
+
+    s->ready = NULL;
+    return ready;
+}
+
 void section_abort(struct section *s)
 {
+    block_ready_free(section_take_ready(s));
     for (uint32_t i = s->aborts.count; i-- > 0;) {
         struct deferred *d = PILE(s->aborts, struct deferred, i);
 
@@ -88,6 +98,36 @@ static void table_of(struct section *s, unsigned partition, struct table **t,
 
     *t = s->flushed ? &s->fresh[partition].table : &p->table;
     *st = s->flushed ? &s->fresh[partition].stats : &p->stats;
+}
+
+static bool note_ready(struct section *s, struct block_ready ***at, struct key key)
+{
+    bool failed = false;
+    struct block_ready *r = block_ready_at(s->db, key, &failed);
+
+    if (r != NULL) {
+        **at = r;
+        *at = &r->next;
+    }
+    return !failed;
+}
+
+/* Whom the section will have to serve. Before the append, since it may fail; nobody comes to wait meanwhile,
+ * since the partitions are locked. */
+static int note_all_ready(struct section *s)
+{
+    struct block_ready **at = &s->ready;
+    bool good = true;
+
+    for (uint32_t i = 0; good && i < s->items.count; i++) {
+        const struct item *it = PILE(s->items, struct item, i);
+
+        good = it->now == it->old || note_ready(s, &at, it->key);
+    }
+    for (uint32_t i = 0; good && i < s->touched.count; i++) {
+        good = note_ready(s, &at, *PILE(s->touched, struct key, i));
+    }
+    return good ? OK : ERR_NOMEM;
 }
 
 /* S2. A word for each new key, and room to retire whatever goes. */
@@ -421,8 +461,9 @@ enum section_end section_commit(struct section *s, uint64_t *seq)
         section_fail(s, SECTION_TOO_LARGE);
         return fail(s, NULL, SECTION_FAILED);
     }
-    if (prepare(s) != OK || ((s->change_bytes.len > CHANGELOG_SPILL || s->change.refs_count > 0) &&
-                             (blob = spill(s)) == NULL)) {
+    if (prepare(s) != OK || note_all_ready(s) != OK ||
+        ((s->change_bytes.len > CHANGELOG_SPILL || s->change.refs_count > 0) &&
+         (blob = spill(s)) == NULL)) {
         section_fail(s, SECTION_NOMEM);
         return fail(s, NULL, SECTION_FAILED);
     }

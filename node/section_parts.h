@@ -73,6 +73,7 @@ struct section {
     struct buf change_bytes;
     struct change_writer change;
     struct pile items, discards, retires, aborts, ends, touched;
+    struct block_ready *ready; /* owned: changed keys that commands wait at */
     uint32_t *index; /* owned: open addressing, item number + 1; NULL while items are few */
     uint32_t index_cap;
 };
