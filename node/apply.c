@@ -1,11 +1,13 @@
 #include "node/apply.h"
 
 #include "base/err.h"
+#include "base/mem.h"
 #include "node/database.h"
 #include "node/exec.h"
 #include "node/keyspace.h"
 #include "node/section.h"
 #include "node/type_hash.h"
+#include "node/type_list.h"
 #include "node/type_string.h"
 #include "proto/change.h"
 
@@ -58,6 +60,68 @@ static void apply_expire_fields(struct cmd *c, struct key key, const Godwit__Exp
     }
 }
 
+/* What goes by places must find them: else this store is not what the change was made for. */
+static bool has_elements(struct cmd *c, struct key key, uint64_t count)
+{
+    struct vlist_view l;
+    bool has = vlist_open(c, key, &l) == FOUND;
+
+    if (has) {
+        has = vlist_count(&l) >= count;
+        vlist_close(&l);
+    }
+    if (!has) {
+        section_fail(c->section, SECTION_CLIENT);
+    }
+    return has;
+}
+
+static void apply_push(struct cmd *c, struct key key, const Godwit__PushValues *p)
+{
+    const struct entry *e = section_find(c->section, key);
+    struct slice some[64];
+
+    if (p->replace && e != NULL) {
+        (void)keyspace_delete(c, key);
+    } else if (e != NULL && e->type != TYPE_LIST) {
+        section_fail(c->section, SECTION_CLIENT);
+        return;
+    }
+    for (size_t i = 0; i < p->n_values;) {
+        size_t n = 0;
+
+        for (; n < 64 && i < p->n_values; i++) {
+            some[n++] = bytes_of(&p->values[i]);
+        }
+        vlist_push(c, key, p->head ? LIST_HEAD : LIST_TAIL, some, n);
+    }
+    if (p->replace && p->has_expire_at_ms && p->expire_at_ms != 0 &&
+        section_find(c->section, key) != NULL) {
+        keyspace_expire_at(c, key, p->expire_at_ms);
+    }
+}
+
+static void apply_remove_ranges(struct cmd *c, struct key key, const Godwit__RemoveRanges *m)
+{
+    struct vlist_range *v = m->n_ranges == 0 ? NULL : mem_alloc(m->n_ranges * sizeof(v[0]));
+
+    if (v == NULL) {
+        if (m->n_ranges > 0) {
+            section_fail(c->section, SECTION_NOMEM);
+        }
+        return;
+    }
+    for (size_t i = 0; i < m->n_ranges; i++) {
+        v[i] = (struct vlist_range){m->ranges[i]->index, m->ranges[i]->count};
+    }
+    const struct vlist_range *last = &v[m->n_ranges - 1];
+
+    if (has_elements(c, key, last->index + last->count)) {
+        vlist_remove(c, key, v, m->n_ranges);
+    }
+    mem_free(v, m->n_ranges * sizeof(v[0]));
+}
+
 static void apply_op(struct cmd *c, const Godwit__Op *op)
 {
     struct key key = key_of(bytes_of(&op->key));
@@ -89,6 +153,24 @@ static void apply_op(struct cmd *c, const Godwit__Op *op)
         break;
     case GODWIT__OP__KIND_FLUSH:
         keyspace_flush(c);
+        break;
+    case GODWIT__OP__KIND_PUSH_VALUES:
+        apply_push(c, key, op->push_values);
+        break;
+    case GODWIT__OP__KIND_REMOVE_RANGES:
+        apply_remove_ranges(c, key, op->remove_ranges);
+        break;
+    case GODWIT__OP__KIND_SET_ELEMENT:
+        if (op->set_element->index < UINT64_MAX &&
+            has_elements(c, key, op->set_element->index + 1)) {
+            vlist_set(c, key, op->set_element->index, bytes_of(&op->set_element->value));
+        }
+        break;
+    case GODWIT__OP__KIND_INSERT_ELEMENT:
+        if (op->insert_element->index < UINT64_MAX &&
+            has_elements(c, key, op->insert_element->index + 1)) {
+            vlist_insert(c, key, op->insert_element->index, bytes_of(&op->insert_element->value));
+        }
         break;
     case GODWIT__OP__KIND__NOT_SET:
     case _GODWIT__OP__KIND__CASE_IS_INT_SIZE:
