@@ -60,31 +60,35 @@ static void apply_expire_fields(struct cmd *c, struct key key, const Godwit__Exp
     }
 }
 
-/* What goes by places must find them: else this store is not what the change was made for. */
-static bool has_elements(struct cmd *c, struct key key, uint64_t count)
+/* Whether the key's list has this number (0: there is none), so that the operation has not been applied
+ * yet. Then it has so many elements, or this store is not what the change was made for. */
+static bool is_next(struct cmd *c, struct key key, uint32_t number, uint64_t count)
 {
     struct vlist_view l;
-    bool has = vlist_open(c, key, &l) == FOUND;
+    enum found found = vlist_open(c, key, &l);
+    uint32_t has = found == FOUND ? vlist_number(&l) : 0;
+    bool fits = found != WRONG_TYPE && (found == ABSENT || vlist_count(&l) >= count);
 
-    if (has) {
-        has = vlist_count(&l) >= count;
+    if (found == FOUND) {
         vlist_close(&l);
     }
-    if (!has) {
+    if (found == WRONG_TYPE || has != number) {
+        return false; /* what the Change makes of the key further on is there already */
+    }
+    if (!fits) {
         section_fail(c->section, SECTION_CLIENT);
     }
-    return has;
+    return fits;
 }
 
 static void apply_push(struct cmd *c, struct key key, const Godwit__PushValues *p)
 {
-    const struct entry *e = section_find(c->section, key);
+    enum vlist_end end = p->head ? LIST_HEAD : LIST_TAIL;
     struct slice some[64];
 
-    if (p->replace && e != NULL) {
+    if (p->replace) {
         (void)keyspace_delete(c, key);
-    } else if (e != NULL && e->type != TYPE_LIST) {
-        section_fail(c->section, SECTION_CLIENT);
+    } else if (!is_next(c, key, p->number, 0)) {
         return;
     }
     for (size_t i = 0; i < p->n_values;) {
@@ -93,8 +97,9 @@ static void apply_push(struct cmd *c, struct key key, const Godwit__PushValues *
         for (; n < 64 && i < p->n_values; i++) {
             some[n++] = bytes_of(&p->values[i]);
         }
-        vlist_push(c, key, p->head ? LIST_HEAD : LIST_TAIL, some, n);
+        vlist_push(c, key, end, some, n);
     }
+    vlist_renumber(c, key, p->replace ? p->number : p->number + 1 != 0 ? p->number + 1 : 1);
     if (p->replace && p->has_expire_at_ms && p->expire_at_ms != 0 &&
         section_find(c->section, key) != NULL) {
         keyspace_expire_at(c, key, p->expire_at_ms);
@@ -116,10 +121,24 @@ static void apply_remove_ranges(struct cmd *c, struct key key, const Godwit__Rem
     }
     const struct vlist_range *last = &v[m->n_ranges - 1];
 
-    if (has_elements(c, key, last->index + last->count)) {
+    if (is_next(c, key, m->number, last->index + last->count)) {
         vlist_remove(c, key, v, m->n_ranges);
     }
     mem_free(v, m->n_ranges * sizeof(v[0]));
+}
+
+static void apply_set(struct cmd *c, struct key key, const Godwit__SetElement *m)
+{
+    if (is_next(c, key, m->number, m->index + 1)) {
+        vlist_set(c, key, m->index, bytes_of(&m->value));
+    }
+}
+
+static void apply_insert(struct cmd *c, struct key key, const Godwit__InsertElement *m)
+{
+    if (is_next(c, key, m->number, m->index + 1)) {
+        vlist_insert(c, key, m->index, bytes_of(&m->value));
+    }
 }
 
 static void apply_op(struct cmd *c, const Godwit__Op *op)
@@ -161,16 +180,10 @@ static void apply_op(struct cmd *c, const Godwit__Op *op)
         apply_remove_ranges(c, key, op->remove_ranges);
         break;
     case GODWIT__OP__KIND_SET_ELEMENT:
-        if (op->set_element->index < UINT64_MAX &&
-            has_elements(c, key, op->set_element->index + 1)) {
-            vlist_set(c, key, op->set_element->index, bytes_of(&op->set_element->value));
-        }
+        apply_set(c, key, op->set_element);
         break;
     case GODWIT__OP__KIND_INSERT_ELEMENT:
-        if (op->insert_element->index < UINT64_MAX &&
-            has_elements(c, key, op->insert_element->index + 1)) {
-            vlist_insert(c, key, op->insert_element->index, bytes_of(&op->insert_element->value));
-        }
+        apply_insert(c, key, op->insert_element);
         break;
     case GODWIT__OP__KIND__NOT_SET:
     case _GODWIT__OP__KIND__CASE_IS_INT_SIZE:

@@ -2,8 +2,8 @@
 #include "node/type_list.h"
 
 #include "base/err.h"
-#include "node/vlist_item.h"
 #include "node/type.h"
+#include "node/vlist_item.h"
 
 #include <assert.h>
 
@@ -28,6 +28,11 @@ size_t vlist_count(const struct vlist_view *l)
                             : packed_count(entry_payload(l->view.entry));
 }
 
+uint32_t vlist_number(const struct vlist_view *l)
+{
+    return l->large != NULL ? l->large->number : vlist_packed_number(entry_payload(l->view.entry));
+}
+
 static void enter(struct vlist_cursor *at, struct vlist_chunk *c)
 {
     at->chunk = c;
@@ -44,7 +49,7 @@ void vlist_seek(const struct vlist_view *l, size_t index, struct vlist_cursor *o
         struct slice block = entry_payload(l->view.entry);
 
         out->chunk = NULL;
-        out->begin = block.ptr + PACKED_HEAD;
+        out->begin = block.ptr + VLIST_HEAD_BYTES;
         out->end = block.ptr + block.len;
         out->at = vlist_item_seek(out->begin, out->end, count, index);
     } else if (index == count) {
@@ -146,7 +151,7 @@ static int log_whole(struct change_writer *w, struct slice key, const struct ent
     struct vlist_view l = {.view = {.entry = e}, .large = vlist_large_of(e)};
     struct vlist_cursor at;
     struct slice s;
-    int err = change_push_begin(w, key, true, entry_expire_at_ms(e), false);
+    int err = change_push_begin(w, key, true, entry_expire_at_ms(e), false, vlist_number(&l));
 
     if (err != OK) {
         return err;

@@ -2,6 +2,9 @@
  *
  * Reading a packed list takes no lock; a large one is read under its own reader-writer lock between
  * vlist_open() and vlist_close(), and changed in place by the section that took that lock for writing.
+ * A list has a number, which each change raises and the change's operation names: so that an operation that
+ * is applied a second time finds another number and changes nothing.
+ *
  * OBJECT ENCODING's words go by list-max-listpack-size, as Redis' do, not by the form.
  */
 #ifndef NODE_TYPE_LIST_H
@@ -23,12 +26,14 @@ struct vlist_view {
 enum found vlist_open(struct cmd *c, struct key key, struct vlist_view *out);
 void vlist_close(struct vlist_view *l);
 size_t vlist_count(const struct vlist_view *l);
+/* Never 0. */
+uint32_t vlist_number(const struct vlist_view *l);
 
 /* A place between two elements, in either direction; walks are loops over it, and may be taken up again by
  * the number. */
 struct vlist_cursor {
     const char *at, *begin, *end; /* private: of the block that it stands in */
-    struct vlist_chunk *chunk;     /* private: NULL when packed */
+    struct vlist_chunk *chunk;    /* private: NULL when packed */
 };
 /* Before element `index`, or at the end for the count. */
 void vlist_seek(const struct vlist_view *l, size_t index, struct vlist_cursor *out);
@@ -56,5 +61,7 @@ struct vlist_range {
 void vlist_remove(struct cmd *c, struct key key, const struct vlist_range *v, size_t n);
 /* The key, whatever it was, becomes this list without expiry; absent for n = 0. */
 void vlist_store(struct cmd *c, struct key key, const struct slice *v, size_t n);
+/* Of a list that is there, when it was made from a log. */
+void vlist_renumber(struct cmd *c, struct key key, uint32_t number);
 
 #endif

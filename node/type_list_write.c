@@ -8,10 +8,10 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "node/keyspace.h"
-#include "node/vlist_item.h"
 #include "node/options.h"
 #include "node/section.h"
 #include "node/type.h"
+#include "node/vlist_item.h"
 
 #include <assert.h>
 
@@ -42,16 +42,29 @@ struct splice {
     size_t n;
     bool backwards; /* the last value first: they are pushed to the head */
     size_t count;   /* of all */
+    uint32_t number;
 };
+
+static uint32_t number_of(const struct entry *e)
+{
+    return vlist_number(&(struct vlist_view){.view = {.entry = e}, .large = vlist_large_of(e)});
+}
+
+static uint32_t after(uint32_t number)
+{
+    return number == UINT32_MAX ? 1 : number + 1;
+}
 
 /* ---- The log ---- */
 
-/* replace: the key becomes just these. */
-static void log_push(struct cmd *c, struct key key, const struct splice *p, bool replace)
+/* Operations name the number before them, 0 for no list; one that replaces the list, that of the new one. */
+static void log_push(struct cmd *c, struct key key, const struct splice *p, bool replace,
+                     uint32_t number)
 {
     struct change_writer *w = section_change(c->section);
 
-    if (!type_logged(c->section, change_push_begin(w, key.name, replace, 0, p->backwards))) {
+    if (!type_logged(c->section,
+                     change_push_begin(w, key.name, replace, 0, p->backwards, number))) {
         return;
     }
     for (size_t i = 0; i < p->n; i++) {
@@ -63,11 +76,12 @@ static void log_push(struct cmd *c, struct key key, const struct splice *p, bool
     change_push_end(w);
 }
 
-static void log_remove(struct cmd *c, struct key key, const struct vlist_range *v, size_t n)
+static void log_remove(struct cmd *c, struct key key, uint32_t number, const struct vlist_range *v,
+                       size_t n)
 {
     struct change_writer *w = section_change(c->section);
 
-    if (!type_logged(c->section, change_remove_ranges_begin(w, key.name))) {
+    if (!type_logged(c->section, change_remove_ranges_begin(w, key.name, number))) {
         return;
     }
     for (size_t i = 0; i < n; i++) {
@@ -79,11 +93,22 @@ static void log_remove(struct cmd *c, struct key key, const struct vlist_range *
     change_remove_ranges_end(w);
 }
 
+/* False: the section has failed, before anything was changed. */
+static bool fit_in(struct cmd *c, const struct slice *v, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (v[i].len > LIST_ELEMENT_MAX) {
+            section_fail(c->section, SECTION_TOO_LARGE);
+        }
+    }
+    return !section_has_failed(c->section);
+}
+
 /* ---- Packed ---- */
 
 static size_t splice_bytes(const struct splice *p)
 {
-    return PACKED_HEAD + p->before.len + items_bytes(p->v, p->n) + p->behind.len;
+    return VLIST_HEAD_BYTES + p->before.len + items_bytes(p->v, p->n) + p->behind.len;
 }
 
 static struct slice value_at(const struct splice *p, size_t i)
@@ -103,7 +128,8 @@ static void store_packed(struct cmd *c, struct key key, const struct entry *old,
     char *at = entry_payload_ptr(e);
 
     memcpy(at, &count, sizeof(count));
-    at = packed_write_bytes(at + PACKED_HEAD, p->before);
+    memcpy(at + PACKED_HEAD, &p->number, sizeof(p->number));
+    at = packed_write_bytes(at + VLIST_HEAD_BYTES, p->before);
     for (size_t i = 0; i < p->n; i++) {
         at = vlist_item_write(at, value_at(p, i));
     }
@@ -140,7 +166,7 @@ static int store_items(struct section *s, struct vlist_large *l, const struct sp
                                                  : ERR_NOMEM;
     }
     return vlist_large_push(s, l, LIST_TAIL, p->v, p->n) == OK ? push_items(s, l, p->behind)
-                                                              : ERR_NOMEM;
+                                                               : ERR_NOMEM;
 }
 
 static void store_large(struct cmd *c, struct key key, const struct entry *old,
@@ -151,6 +177,7 @@ static void store_large(struct cmd *c, struct key key, const struct entry *old,
     if (l == NULL || store_items(c->section, l, p) != OK) {
         return;
     }
+    vlist_large_number(l, p->number);
     struct entry *e = type_entry_of_large(c, key, old, TYPE_LIST, l);
 
     if (e != NULL) {
@@ -183,33 +210,40 @@ static size_t count_of(const struct entry *e)
 /* A packed list without `remove` elements from `from` on. */
 static struct splice splice_of(const struct entry *e, size_t from, size_t remove)
 {
-    struct slice block = entry_payload(e);
-    size_t count = packed_count(block);
-    const char *begin = block.ptr + PACKED_HEAD;
-    const char *end = block.ptr + block.len;
+    struct slice items = vlist_packed_items(entry_payload(e));
+    size_t count = count_of(e);
+    const char *begin = items.ptr;
+    const char *end = items.ptr + items.len;
     const char *at = vlist_item_seek(begin, end, count, from);
     const char *to = remove == 0 ? at : vlist_item_seek(begin, end, count, from + remove);
 
     return (struct splice){.before = {begin, (size_t)(at - begin)},
                            .behind = {to, (size_t)(end - to)},
-                           .count = count - remove};
+                           .count = count - remove,
+                           .number = after(number_of(e))};
 }
 
 /* ---- Large ---- */
 
+/* For a change, which raises its number. */
 static struct vlist_large *hold(struct cmd *c, struct key key, const struct entry *e)
 {
     struct vlist_large *l = vlist_large_of(e);
 
-    return large_hold(c->section, key, &l->large) == OK ? l : NULL;
+    if (large_hold(c->section, key, &l->large) != OK) {
+        return NULL;
+    }
+    vlist_large_number(l, after(l->number));
+    return l;
 }
 
 /* A large list that has become small is packed again. */
-static void settle(struct cmd *c, struct key key, const struct entry *e, const struct vlist_large *l)
+static void settle(struct cmd *c, struct key key, const struct entry *e,
+                   const struct vlist_large *l)
 {
     size_t live = l->root->sum_live;
     size_t count = vlist_large_count(l);
-    struct splice p = {.count = count};
+    struct splice p = {.count = count, .number = l->number};
     struct slice v[BACK_BYTES / 2]; /* an element takes two bytes at least */
     struct slice items;
 
@@ -233,12 +267,14 @@ void vlist_push(struct cmd *c, struct key key, enum vlist_end end, const struct 
 {
     const struct entry *e = type_find(c, key, TYPE_LIST);
 
-    if (section_has_failed(c->section)) {
+    if (!fit_in(c, v, n)) {
         return;
     }
     struct splice p = {.v = v, .n = n, .backwards = end == LIST_HEAD, .count = n};
+    uint32_t number = e == NULL ? 0 : number_of(e);
 
-    log_push(c, key, &p, false);
+    p.number = after(number);
+    log_push(c, key, &p, false, number);
     if (e != NULL && e->encoding == ENC_LARGE) {
         struct vlist_large *l = hold(c, key, e);
 
@@ -248,11 +284,8 @@ void vlist_push(struct cmd *c, struct key key, enum vlist_end end, const struct 
         return;
     }
     if (e != NULL) {
-        struct slice block = entry_payload(e);
-        struct slice items = {block.ptr + PACKED_HEAD, block.len - PACKED_HEAD};
-
-        *(end == LIST_HEAD ? &p.behind : &p.before) = items;
-        p.count += packed_count(block);
+        *(end == LIST_HEAD ? &p.behind : &p.before) = vlist_packed_items(entry_payload(e));
+        p.count += count_of(e);
     }
     store(c, key, e, &p);
 }
@@ -272,7 +305,7 @@ void vlist_pop(struct cmd *c, struct key key, enum vlist_end end, size_t n)
     }
     size_t from = end == LIST_HEAD ? 0 : count - n;
 
-    log_remove(c, key, &(struct vlist_range){from, n}, 1);
+    log_remove(c, key, number_of(e), &(struct vlist_range){from, n}, 1);
     if (e->encoding == ENC_PACKED) {
         struct splice p = splice_of(e, from, n);
 
@@ -335,8 +368,9 @@ void vlist_set(struct cmd *c, struct key key, size_t index, struct slice value)
 {
     const struct entry *e = type_find(c, key, TYPE_LIST);
 
-    if (e != NULL && type_logged(c->section, change_set_element(section_change(c->section),
-                                                                key.name, index, value))) {
+    if (e != NULL && fit_in(c, &value, 1) &&
+        type_logged(c->section, change_set_element(section_change(c->section), key.name, index,
+                                                   value, number_of(e)))) {
         put_one(c, key, e, &(struct vlist_splice){index, 1, &value, 1});
     }
 }
@@ -345,8 +379,9 @@ void vlist_insert(struct cmd *c, struct key key, size_t index, struct slice valu
 {
     const struct entry *e = type_find(c, key, TYPE_LIST);
 
-    if (e != NULL && type_logged(c->section, change_insert_element(section_change(c->section),
-                                                                   key.name, index, value))) {
+    if (e != NULL && fit_in(c, &value, 1) &&
+        type_logged(c->section, change_insert_element(section_change(c->section), key.name, index,
+                                                      value, number_of(e)))) {
         put_one(c, key, e, &(struct vlist_splice){index, 0, &value, 1});
     }
 }
@@ -356,13 +391,13 @@ void vlist_insert(struct cmd *c, struct key key, size_t index, struct slice valu
 static void remove_packed(struct cmd *c, struct key key, const struct entry *e,
                           const struct vlist_range *v, size_t n)
 {
-    struct slice block = entry_payload(e);
+    struct slice items = vlist_packed_items(entry_payload(e));
     struct slice kept[PACKED_BYTES / 2];
-    struct splice p = {.v = kept};
-    const char *at = block.ptr + PACKED_HEAD;
+    struct splice p = {.v = kept, .number = after(number_of(e))};
+    const char *at = items.ptr;
     struct slice s;
 
-    for (size_t i = 0, r = 0; at < block.ptr + block.len; i++) {
+    for (size_t i = 0, r = 0; at < items.ptr + items.len; i++) {
         at = vlist_item_read(at, &s);
         while (r < n && i >= v[r].index + v[r].count) {
             r++;
@@ -441,7 +476,7 @@ void vlist_remove(struct cmd *c, struct key key, const struct vlist_range *v, si
         vlist_pop(c, key, LIST_TAIL, v[0].count);
         return;
     }
-    log_remove(c, key, v, n);
+    log_remove(c, key, number_of(e), v, n);
     if (section_has_failed(c->section)) {
         return;
     }
@@ -458,13 +493,33 @@ void vlist_remove(struct cmd *c, struct key key, const struct vlist_range *v, si
 
 void vlist_store(struct cmd *c, struct key key, const struct slice *v, size_t n)
 {
-    struct splice p = {.v = v, .n = n, .count = n};
+    struct splice p = {.v = v, .n = n, .count = n, .number = 1};
 
     if (n == 0) {
         (void)keyspace_delete(c, key);
         return;
     }
+    if (!fit_in(c, v, n)) {
+        return;
+    }
     (void)section_find(c->section, key); /* removes an expired one as such */
-    log_push(c, key, &p, true);
+    log_push(c, key, &p, true, p.number);
     store(c, key, NULL, &p);
+}
+
+void vlist_renumber(struct cmd *c, struct key key, uint32_t number)
+{
+    const struct entry *e = type_find(c, key, TYPE_LIST);
+
+    if (e == NULL || number_of(e) == number) {
+        return;
+    }
+    if (e->encoding == ENC_PACKED) {
+        struct splice p = splice_of(e, 0, 0);
+
+        p.number = number;
+        store_packed(c, key, e, &p, splice_bytes(&p));
+    } else if (large_hold(c->section, key, large_of(e)) == OK) {
+        vlist_large_number(vlist_large_of(e), number);
+    }
 }

@@ -15,7 +15,7 @@ struct vlist_chunk *vlist_chunk_create(size_t room, uint32_t priority)
 
     if (c != NULL) {
         memset(c, 0, offsetof(struct vlist_chunk, bytes));
-        c->room = room;
+        c->room = (uint32_t)room;
         c->priority = priority;
         c->sum_bytes = mem_size(block_bytes(c));
     }
@@ -63,8 +63,8 @@ static void sum(struct vlist_chunk *c)
     c->sum_count = c->count + (l != NULL ? l->sum_count : 0) + (r != NULL ? r->sum_count : 0);
     c->sum_live =
         vlist_chunk_live(c) + (l != NULL ? l->sum_live : 0) + (r != NULL ? r->sum_live : 0);
-    c->sum_bytes = mem_size(block_bytes(c)) + (l != NULL ? l->sum_bytes : 0) +
-                   (r != NULL ? r->sum_bytes : 0);
+    c->sum_bytes =
+        mem_size(block_bytes(c)) + (l != NULL ? l->sum_bytes : 0) + (r != NULL ? r->sum_bytes : 0);
 }
 
 void vlist_chunk_changed(struct vlist_chunk *c)

@@ -18,8 +18,8 @@ struct vlist_chunk {
     struct vlist_chunk *left, *right, *parent;
     /* Of the tree below and including it: elements, bytes of elements, bytes by size class. */
     size_t sum_count, sum_live, sum_bytes;
-    size_t room, begin, end; /* elements lie in bytes[begin, end) */
-    uint32_t priority;       /* a parent's is no lower */
+    uint32_t room, begin, end; /* elements lie in bytes[begin, end) */
+    uint32_t priority;         /* a parent's is no lower */
     uint16_t count;
     /* What a section may still have to bring back: [keep_begin, keep_end) is not written to. Of shared
      * chunks; outside a section equal to begin and end. */
@@ -32,6 +32,9 @@ enum {
     LIST_CHUNK_ROOM = LIST_CHUNK_BYTES - (int)offsetof(struct vlist_chunk, bytes),
     LIST_SHARED_MAX = LIST_CHUNK_ROOM / 4 /* an element of more bytes has its own chunk */
 };
+
+/* Longest element that can be stored. */
+#define LIST_ELEMENT_MAX ((size_t)UINT32_MAX - 64)
 
 /* A tree of one empty chunk; begin and end are to be set. NULL: no memory. */
 MUST_CHECK struct vlist_chunk *vlist_chunk_create(size_t room, uint32_t priority);

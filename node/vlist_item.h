@@ -4,12 +4,30 @@
  *
  * The first is node/packed.h's varint, the last the same with its bytes turned round, so that a list is
  * walked from either end.
+ *
+ * A packed list is its count, 2 bytes, its number (node/type_list.h), 4 bytes, both in the machine's order,
+ * and its elements.
  */
 #ifndef NODE_VLIST_ITEM_H
 #define NODE_VLIST_ITEM_H
 
 #include "base/slice.h"
 #include "node/packed.h"
+
+enum { VLIST_HEAD_BYTES = PACKED_HEAD + 4 };
+
+static inline uint32_t vlist_packed_number(struct slice block)
+{
+    uint32_t n;
+
+    memcpy(&n, block.ptr + PACKED_HEAD, sizeof(n));
+    return n;
+}
+
+static inline struct slice vlist_packed_items(struct slice block)
+{
+    return (struct slice){block.ptr + VLIST_HEAD_BYTES, block.len - VLIST_HEAD_BYTES};
+}
 
 static inline size_t vlist_item_bytes(size_t len)
 {
@@ -64,7 +82,7 @@ static inline const char *vlist_item_read_back(const char *end, struct slice *ou
 
 /* Where element number `index` of `count` in [begin, end) begins; `end` for index == count. */
 static inline const char *vlist_item_seek(const char *begin, const char *end, size_t count,
-                                         size_t index)
+                                          size_t index)
 {
     struct slice s;
 

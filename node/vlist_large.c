@@ -3,8 +3,8 @@
 #include "base/conf.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "node/vlist_item.h"
 #include "node/options.h"
+#include "node/vlist_item.h"
 
 #include <assert.h>
 
@@ -68,12 +68,13 @@ static struct vlist_chunk *chunk_for(struct vlist_large *l, size_t item_bytes)
     l->chance ^= l->chance << 13;
     l->chance ^= l->chance >> 17;
     l->chance ^= l->chance << 5;
-    return vlist_chunk_create(item_bytes > LIST_SHARED_MAX ? item_bytes : LIST_CHUNK_ROOM, l->chance);
+    return vlist_chunk_create(item_bytes > LIST_SHARED_MAX ? item_bytes : LIST_CHUNK_ROOM,
+                              l->chance);
 }
 
 /* Chunks between `prev` and `next` (NULL: to the end) leave and are returned; `with` takes their place. */
 static struct vlist_chunk *exchange(struct vlist_large *l, struct vlist_chunk *prev,
-                                   struct vlist_chunk *next, struct vlist_chunk *with)
+                                    struct vlist_chunk *next, struct vlist_chunk *with)
 {
     struct vlist_chunk *before = NULL;
     struct vlist_chunk *out = l->root;
@@ -124,8 +125,8 @@ static void undo(struct large *large, const struct large_undo *u)
     }
     struct vlist_chunk *c = u->now;
 
-    c->begin = (size_t)(u->arg >> 1) & 0xffff;
-    c->end = (size_t)(u->arg >> 17) & 0xffff;
+    c->begin = (uint32_t)(u->arg >> 1) & 0xffff;
+    c->end = (uint32_t)(u->arg >> 17) & 0xffff;
     c->count = (uint16_t)(u->arg >> 33);
     settle_borders(c);
     vlist_chunk_changed(c);
@@ -134,7 +135,14 @@ static void undo(struct large *large, const struct large_undo *u)
 /* Chunks that were taken out and retired may be among them; their grace period has not even begun. */
 static void end(struct large *large, const struct large_undo *v, size_t n, bool is_kept)
 {
-    (void)large, (void)is_kept;
+    struct vlist_large *l = of(large);
+
+    (void)is_kept;
+    if (n > 0) {
+        l->number_kept = l->number;
+    } else {
+        l->number = l->number_kept;
+    }
     for (size_t i = 0; i < n; i++) {
         if ((v[i].arg & 1) == UNDO_BORDERS) {
             settle_borders(v[i].now);
@@ -171,6 +179,14 @@ struct vlist_large *vlist_large_create(struct section *s)
     return large_created(s, &l->large) == OK ? l : NULL;
 }
 
+void vlist_large_number(struct vlist_large *l, uint32_t number)
+{
+    l->number = number;
+    if (large_is_new(&l->large)) {
+        l->number_kept = number;
+    }
+}
+
 /* ---- Changes ---- */
 
 static int failed(struct section *s, struct vlist_chunk *unused)
@@ -192,9 +208,9 @@ static int exchanged(struct section *s, struct vlist_large *l, struct vlist_chun
     } else if (out != NULL) {
         section_retire(s, out, out->sum_bytes, vlist_tree_free);
     }
-    large_changed(&l->large,
-                  (struct large_undo){
-                      .old = out, .now = prev, .arg = UNDO_EXCHANGE | (int64_t)(uintptr_t)next});
+    large_changed(&l->large, (struct large_undo){.old = out,
+                                                 .now = prev,
+                                                 .arg = UNDO_EXCHANGE | (int64_t)(uintptr_t)next});
     return section_has_failed(s) ? ERR_NOMEM : OK;
 }
 
@@ -236,12 +252,12 @@ static size_t fill(struct vlist_chunk *c, enum vlist_end end, const struct slice
             break;
         }
         if (end == LIST_HEAD) {
-            c->begin -= bytes;
+            c->begin -= (uint32_t)bytes;
             c->keep_begin = (uint16_t)c->begin;
             (void)vlist_item_write(c->bytes + c->begin, v[i]);
         } else {
             (void)vlist_item_write(c->bytes + c->end, v[i]);
-            c->end += bytes;
+            c->end += (uint32_t)bytes;
             c->keep_end = (uint16_t)c->end;
         }
         c->count++;
@@ -274,12 +290,11 @@ static int push_chunk(struct section *s, struct vlist_large *l, enum vlist_end e
         fill_own(c, v[0]);
     }
     vlist_chunk_changed(c);
-    return end == LIST_HEAD ? exchanged(s, l, NULL, l->head, c)
-                            : exchanged(s, l, l->tail, NULL, c);
+    return end == LIST_HEAD ? exchanged(s, l, NULL, l->head, c) : exchanged(s, l, l->tail, NULL, c);
 }
 
 int vlist_large_push(struct section *s, struct vlist_large *l, enum vlist_end end,
-                    const struct slice *v, size_t n)
+                     const struct slice *v, size_t n)
 {
     for (size_t i = 0; i < n;) {
         struct vlist_chunk *c = end == LIST_HEAD ? l->head : l->tail;
@@ -312,9 +327,9 @@ static void move_border(struct vlist_chunk *c, enum vlist_end end, size_t k)
     const char *stop = c->bytes + c->end;
 
     if (end == LIST_HEAD) {
-        c->begin = (size_t)(vlist_item_seek(begin, stop, c->count, k) - c->bytes);
+        c->begin = (uint32_t)(vlist_item_seek(begin, stop, c->count, k) - c->bytes);
     } else {
-        c->end = (size_t)(vlist_item_seek(begin, stop, c->count, c->count - k) - c->bytes);
+        c->end = (uint32_t)(vlist_item_seek(begin, stop, c->count, c->count - k) - c->bytes);
     }
     c->count = (uint16_t)(c->count - k);
 }
@@ -339,7 +354,8 @@ int vlist_large_pop(struct section *s, struct vlist_large *l, enum vlist_end end
         within = c->count - 1 - last;
     }
     if (c != (end == LIST_HEAD ? l->head : l->tail)) {
-        int err = end == LIST_HEAD ? exchanged(s, l, NULL, c, NULL) : exchanged(s, l, c, NULL, NULL);
+        int err =
+            end == LIST_HEAD ? exchanged(s, l, NULL, c, NULL) : exchanged(s, l, c, NULL, NULL);
 
         if (err != OK) {
             return err;
@@ -366,7 +382,7 @@ struct piece {
 struct weave {
     struct vlist_large *l;
     struct vlist_chunk *root, *last; /* last: open for more; NULL: none is */
-    size_t most;                    /* bytes that a chunk gets, so that several are filled alike */
+    size_t most;                     /* bytes that a chunk gets, so that several are filled alike */
     bool failed;
 };
 
@@ -411,7 +427,7 @@ static void weave_value(struct weave *w, struct slice v)
         }
     }
     (void)vlist_item_write(c->bytes + c->end, v);
-    c->end += bytes;
+    c->end += (uint32_t)bytes;
     c->count++;
 }
 
@@ -428,7 +444,7 @@ static void weave_piece(struct weave *w, const struct piece *p)
         c = c != NULL ? c : weave_chunk(w, 1);
         if (c != NULL && bytes <= c->room - c->end) {
             memcpy(c->bytes + c->end, p->from, bytes);
-            c->end += bytes;
+            c->end += (uint32_t)bytes;
             c->count = (uint16_t)(c->count + p->count);
             return;
         }
@@ -557,6 +573,7 @@ struct vlist_large *vlist_large_copy(const struct vlist_large *from)
         to->head = to->head == NULL ? twin : to->head;
     }
     if (to != NULL) {
+        to->number = to->number_kept = from->number;
         large_settle(&to->large);
     }
     return to;

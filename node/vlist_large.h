@@ -12,13 +12,15 @@
 #define NODE_VLIST_LARGE_H
 
 #include "node/large.h"
-#include "node/vlist_chunk.h"
 #include "node/section.h"
+#include "node/vlist_chunk.h"
 
 struct vlist_large {
     struct large large; /* first */
     struct vlist_chunk *root, *head, *tail;
     uint32_t chance;      /* for the chunks' priorities */
+    uint32_t number;      /* node/type_list.h */
+    uint32_t number_kept; /* to which giving up goes back */
     _Atomic bool is_long; /* what Redis would keep as a quicklist; for who holds no lock */
 };
 
@@ -43,6 +45,9 @@ struct vlist_large *vlist_large_create(struct section *s);
 bool vlist_large_free(void *object, size_t *budget);
 /* A copy under no section. NULL: no memory. */
 struct vlist_large *vlist_large_copy(const struct vlist_large *from);
+
+/* By a section that holds it: it is given up with the section's changes. */
+void vlist_large_number(struct vlist_large *l, uint32_t number);
 
 /* Writing, by a section that holds it (large_hold()). ERR_NOMEM: the section has failed. The values do not
  * point into the list. */

@@ -254,8 +254,7 @@ static void cmd_lmpop(struct cmd *c)
             return;
         }
     }
-    enum found found =
-        list_take_first(c, 2, (uint32_t)keys, end, most < 0 ? 1 : (uint64_t)most);
+    enum found found = list_take_first(c, 2, (uint32_t)keys, end, most < 0 ? 1 : (uint64_t)most);
 
     if (found == WRONG_TYPE) {
         reply_err(c->reply, WIRE_WRONGTYPE);

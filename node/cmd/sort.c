@@ -396,8 +396,8 @@ static void store_sorted(struct sort *s, size_t from, size_t n)
                 v[i].len = found.len;
                 s->failed = buf_reserve(&s->bytes, found.len) != 0;
                 /* The element itself may have moved just now. */
-                found = slice_is(s->c->argv[s->gets[i % each]], SLICE("#")) ? element_of(s, it)
-                                                                            : found;
+                found =
+                    slice_is(s->c->argv[s->gets[i % each]], SLICE("#")) ? element_of(s, it) : found;
                 if (!s->failed) {
                     buf_append_nofail(&s->bytes, found.ptr, found.len);
                 }
@@ -423,8 +423,7 @@ static void sort_elements(struct sort *s)
     size_t from = 0;
     size_t n;
 
-    if (sources[type].load == NULL ||
-        (e != NULL && sources[type].load(s, key) == WRONG_TYPE)) {
+    if (sources[type].load == NULL || (e != NULL && sources[type].load(s, key) == WRONG_TYPE)) {
         reply_err(s->c->reply, WIRE_WRONGTYPE);
         return;
     }

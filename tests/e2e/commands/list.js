@@ -69,7 +69,7 @@ export const rows = [
   [
     5,
     'LREM',
-    (g) => [g.key('l'), g.pick(['0', '1', '-1', '2', '-3', '100', 'x', '-9223372036854775808']), element(g)],
+    (g) => [g.key('l'), g.pick(['0', '1', '-1', '2', '-3', '100', 'x']), element(g)],
   ],
   [4, 'LTRIM', (g) => [g.key('l'), index(g), index(g)]],
   [
@@ -81,7 +81,7 @@ export const rows = [
       ...g.random
         .shuffle([
           g.maybe(
-            [g.option('RANK'), g.pick(['1', '-1', '2', '-3', '0', 'x', '-9223372036854775808'])],
+            [g.option('RANK'), g.pick(['1', '-1', '2', '-3', '0', 'x'])],
             0.4,
           ),
           g.maybe([g.option('COUNT'), count(g)], 0.5),
