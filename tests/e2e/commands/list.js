@@ -6,10 +6,15 @@ const SMALL = ['a', 'b', 'c', '1', '2', '3', '10', '', 'snow ☃'];
 function element(g) {
   return g.random.weighted([
     [80, () => g.pick(SMALL)],
-    [12, () => g.value()],
-    [2, () => g.random.bytes(g.random.between(900, 1300))],
-    [1, () => g.random.bytes(g.random.between(4000, 9000))],
+    [12, () => whole(g.value())],
+    [2, () => whole(g.random.bytes(g.random.between(900, 1300)))],
+    [1, () => whole(g.random.bytes(g.random.between(4000, 9000)))],
   ])();
+}
+
+// Without zero bytes, up to which Redis compares in SORT ALPHA: what is equal to there comes in no order.
+function whole(value) {
+  return Buffer.from(value).map((byte) => byte || 1);
 }
 
 const some = (g, least, most) =>
@@ -27,10 +32,13 @@ const pattern = (g) => g.pick(['s*', 'w_*', 'h*->f1', '*', 'h*->', 's*->f1', 'no
 
 function sortOptions(g, ro) {
   const alpha = g.random.chance(0.7);
+  // Elements of one weight come in no order, so that LIMIT would show others.
+  const by = g.maybe(['BY', g.random.chance(0.5) ? 'nosort' : pattern(g)], alpha ? 0.25 : 0.5);
+  const limit = by.length && by[1] !== 'nosort' ? 0 : 0.3;
   return g.random
     .shuffle([
-      g.maybe(['BY', g.random.chance(0.5) ? 'nosort' : pattern(g)], alpha ? 0.25 : 0.5),
-      g.maybe([g.option('LIMIT'), g.pick(['0', '1', '-1', '5', 'x', '']), count(g)], 0.3),
+      by,
+      g.maybe([g.option('LIMIT'), g.pick(['0', '1', '-1', '5', 'x', '']), count(g)], limit),
       g.maybe(['GET', g.pick(['#', '#', pattern(g), 'nostar'])], 0.4),
       g.maybe(['GET', g.pick(['#', pattern(g)])], 0.2),
       g.maybe([g.option(g.pick(['ASC', 'DESC']))], 0.6),
