@@ -173,7 +173,7 @@ uint64_t exec_mask(const struct request *r)
     uint32_t *at = some;
     int n;
 
-    if ((r->def->flags & CMD_WHOLE) != 0) {
+    if (cmd_reads_any_key(r->def, r->argv, r->argc)) {
         return UINT64_MAX >> (64 - PARTITIONS);
     }
     if (has_one_key(r->def)) {

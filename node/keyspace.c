@@ -7,6 +7,7 @@
 #include "edge/session.h"
 #include "node/database.h"
 #include "node/evict.h"
+#include "node/large.h"
 #include "node/section.h"
 #include "node/type.h"
 
@@ -248,10 +249,15 @@ void keyspace_copy(struct cmd *c, struct key from, struct key to)
     const struct type_ops *t = type_ops[n->type];
     void *object = t->object(n);
 
-    if (object != NULL) {
+    int err = OK;
+
+    if (n->encoding == ENC_LARGE) {
+        /* The section may go on to change it, and is charged for it when it is published, not before. */
+        err = large_created(c->section, object);
+    } else if (object != NULL) {
         section_on_abort(c->section, free_value_now, object, (void *)(uintptr_t)t);
     }
-    if (section_has_failed(c->section)) {
+    if (err != OK || section_has_failed(c->section)) {
         entry_free(n); /* its value goes, or went, with the abort */
         return;
     }

@@ -10,6 +10,8 @@ extern struct cmd_def scan_cmds[];
 extern struct cmd_def restore_cmds[];
 extern struct cmd_def hash_cmds[];
 extern struct cmd_def hash_expiry_cmds[];
+extern struct cmd_def list_cmds[];
+extern struct cmd_def sort_cmds[];
 extern struct cmd_def string_cmds[];
 extern struct cmd_def txn_cmds[];
 extern struct cmd_def server_cmds[];

@@ -187,10 +187,11 @@ export const DIFFERENCES = [
   },
   {
     about: sub('OBJECT', 'ENCODING'),
-    why: 'Redis names how a value came to be: APPEND makes it raw, a field that was long for a moment makes its hash a table for good. Godwit names what it is; tests/spec has exact ones',
+    why: 'Redis names how a value came to be: APPEND makes it raw, a field that was long for a moment makes its hash a table for good. Godwit names what it is; tests/spec has exact ones. From 7.2 on short lists are listpacks',
     same: (a, b) =>
       (isStringForm(a) && isStringForm(b)) ||
-      (show(a) === '$"hashtable"' && show(b) === '$"listpack"'),
+      (show(a) === '$"hashtable"' && show(b) === '$"listpack"') ||
+      (show(a) === '$"quicklist"' && show(b) === '$"listpack"'),
   },
   {
     about: sub('OBJECT', 'REFCOUNT'),
