@@ -456,7 +456,8 @@ static void put_keyspace(struct info *i)
     uint64_t keys = keyspace_count(i->c->db);
 
     if (keys > 0) {
-        put(i, "db0:keys=%lu,expires=%lu,avg_ttl=0", keys, keyspace_count_expiring(i->c->db));
+        put(i, "db0:keys=%lu,expires=%lu,avg_ttl=%ld", keys, keyspace_count_expiring(i->c->db),
+            keyspace_mean_ttl_ms(i->c->db));
     }
 }
 

@@ -290,6 +290,25 @@ uint64_t keyspace_count_expiring(struct database *db)
     return sum;
 }
 
+int64_t keyspace_mean_ttl_ms(struct database *db)
+{
+    double sum_ms = 0, count = 0, now_ms = (double)clock_now_ms();
+
+    for (unsigned i = 0; i < PARTITIONS; i++) {
+        const struct partition *p = database_partition(db, i);
+        int64_t mean_ms =
+            p == NULL ? 0 : atomic_load_explicit(&p->mean_expiry_ms, memory_order_relaxed);
+
+        if (mean_ms != 0) {
+            double n = (double)table_count_expiring(&p->stats);
+
+            sum_ms += n * ((double)mean_ms - now_ms);
+            count += n;
+        }
+    }
+    return count > 0 && sum_ms > 0 ? (int64_t)(sum_ms / count) : 0;
+}
+
 struct scan {
     keyspace_scan_fn fn;
     void *arg;

@@ -32,6 +32,8 @@ void keyspace_flush(struct cmd *c);
 bool keyspace_clocked(const struct database *db);
 uint64_t keyspace_count(struct database *db);
 uint64_t keyspace_count_expiring(struct database *db);
+/* How long keys with an expiry still live, on average, as the janitor last saw them. */
+int64_t keyspace_mean_ttl_ms(struct database *db);
 
 /* SCAN: a page from `cursor` (0 begins), at least `want` looked at; returns the next, 0 at the end,
  * always below 2^53. Every key there throughout is given; none twice in a walk. fn gets live entries. */

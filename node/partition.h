@@ -45,6 +45,8 @@ struct LOCKABLE partition {
     struct table_stats stats; /* guarded by lock; relaxed look-ins for DBSIZE */
     int64_t data_bytes;       /* guarded by lock: entries and values, by size class */
     uint32_t expire_cursor;   /* the janitor's */
+    /* When keys with an expiry end, on average over the janitor's last sweep; 0: not known. */
+    _Atomic int64_t mean_expiry_ms;
 };
 
 /* Tries for a few microseconds at most. */
