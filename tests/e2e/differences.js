@@ -142,7 +142,7 @@ export const DIFFERENCES = [
   },
   {
     about: named('DBSIZE'),
-    why: 'both count a key that was SET with a time past until their sweep, at moments of its own, removes it',
+    why: 'Redis counts a key that was SET with a time past until its sweep; both count what has expired until theirs',
     same: (a, b) => isInt(a) && isInt(b) && Math.abs(Number(b.s) - Number(a.s)) <= 2,
   },
   {
