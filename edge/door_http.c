@@ -198,14 +198,10 @@ static int open_one(struct door_http *d, enum door_http_kind kind, struct conf_o
                     struct slice addresses)
 {
     struct listen_set *l = &d->listeners[kind];
-    int err = listen_open(l, addresses, (uint16_t)conf_u64(opt), conf_is_default(opt));
+    int err = listen_open_setting(l, addresses, opt, "http");
 
     if (err != OK) {
         return err;
-    }
-    if (l->was_elsewhere) {
-        log_warn("http: the default port is busy, another is taken\tsetting=%s\tport=%u", opt->name,
-                 l->port);
     }
     for (uint32_t i = 0; i < l->count; i++) {
         struct epoll_event e = {.events = EPOLLIN, .data.ptr = &l->sockets[i]};
