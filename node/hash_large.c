@@ -8,7 +8,7 @@
 
 #include <assert.h>
 
-enum { PAGE = 64, JOURNAL_FIRST = 16 };
+enum { PAGE = 64, JOURNAL_FIRST = 16, WITNESSES = 8 };
 
 /* One change: what stood there and what stands there now. */
 struct undo {
@@ -177,20 +177,47 @@ size_t hash_large_due(const struct hash_large *l, int64_t now_ms)
     return n;
 }
 
-bool hash_large_all_due(const struct hash_large *l, int64_t now_ms)
+int64_t hash_large_alive_until(const struct hash_large *l, int64_t now_ms)
 {
     const struct hash_heap *h = &l->heap;
+    int64_t latest_ms = 0;
 
     if (h->count != l->stats.count) {
+        return INT64_MAX;
+    }
+    /* From the leaves, where the latest are: the best of some, if one of them lives. */
+    for (uint32_t i = h->count; i-- > 0 && (latest_ms <= now_ms || i + WITNESSES > h->count);) {
+        int64_t at_ms = heap_at(h, i)->at_ms;
+
+        latest_ms = at_ms > latest_ms ? at_ms : latest_ms;
+    }
+    return latest_ms > now_ms ? latest_ms : 0;
+}
+
+bool hash_large_all_due(const struct hash_large *l, int64_t now_ms)
+{
+    return hash_large_alive_until(l, now_ms) == 0;
+}
+
+UNCHECKED_LOCKS bool hash_large_is_dead(struct hash_large *l, int64_t now_ms)
+{
+    /* Relaxed: whoever saw anything of a section that holds the hash sees its 0, which was stored before. */
+    if (LIKELY(now_ms < atomic_load_explicit(&l->alive_until_ms, memory_order_relaxed))) {
         return false;
     }
-    /* From the leaves, where the latest are. */
-    for (uint32_t i = h->count; i-- > 0;) {
-        if (heap_at(h, i)->at_ms > now_ms) {
-            return false;
-        }
+    bool mine = hash_large_is_mine(l);
+
+    if (!mine) {
+        lock_read(&l->lock);
     }
-    return true;
+    int64_t until_ms = hash_large_alive_until(l, now_ms);
+
+    if (!mine) {
+        /* For the next who asks. No section holds it; what another reader found is as good. */
+        atomic_store_explicit(&l->alive_until_ms, until_ms, memory_order_relaxed);
+        lock_read_end(&l->lock);
+    }
+    return until_ms == 0;
 }
 
 struct entry *hash_large_first_due(const struct hash_large *l, int64_t now_ms)
@@ -417,6 +444,8 @@ UNCHECKED_LOCKS static void end(void *object, void *arg)
             shrink(hold);
         }
         l->hold = NULL;
+        atomic_store_explicit(&l->alive_until_ms, hash_large_alive_until(l, 0),
+                              memory_order_relaxed);
         atomic_store_explicit(&l->owner, NULL, memory_order_relaxed);
         if (!hold->created) {
             lock_write_end(&l->lock);
@@ -446,6 +475,7 @@ UNCHECKED_LOCKS static int hold_begin(struct section *s, struct key key, struct 
     l->hold = hold;
     if (!created) {
         lock_write(&l->lock);
+        atomic_store_explicit(&l->alive_until_ms, 0, memory_order_relaxed);
     }
     atomic_store_explicit(&l->owner, &me, memory_order_relaxed);
     if (!created) {

@@ -43,9 +43,12 @@ struct hash_large {
     size_t field_bytes;             /* of the entries, by size class */
     _Atomic size_t bytes;           /* of all, for who holds no lock */
     _Atomic int64_t next_expiry_ms; /* the earliest; for who holds no lock */
-    _Atomic(const void *) owner;    /* names the thread whose section holds it */
-    struct hash_hold *hold;         /* that section's; guarded by the partition's lock */
-    struct table_dir *dying;        /* what is left to free, once is_dying */
+    /* Until when a field is known to live, for who holds no lock; 0: ask under it. While a section
+     * holds the hash it is 0, so that nobody goes by what is not published. */
+    _Atomic int64_t alive_until_ms;
+    _Atomic(const void *) owner; /* names the thread whose section holds it */
+    struct hash_hold *hold;      /* that section's; guarded by the partition's lock */
+    struct table_dir *dying;     /* what is left to free, once is_dying */
     bool is_dying;
 };
 
@@ -68,6 +71,10 @@ void hash_large_close(struct hash_large *l);
 bool hash_large_is_mine(const struct hash_large *l);
 size_t hash_large_count(const struct hash_large *l, int64_t now_ms);
 size_t hash_large_due(const struct hash_large *l, int64_t now_ms);
+/* 0 if there is no live field, else until when one is; INT64_MAX: for good. */
+int64_t hash_large_alive_until(const struct hash_large *l, int64_t now_ms);
+/* Whether no field is left alive, by whoever holds no lock: takes it only when it must. */
+bool hash_large_is_dead(struct hash_large *l, int64_t now_ms);
 bool hash_large_all_due(const struct hash_large *l, int64_t now_ms);
 void hash_large_field(const struct entry *e, struct hash_field *out);
 

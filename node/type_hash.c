@@ -248,17 +248,7 @@ static bool is_dead(const struct entry *e, int64_t now_ms)
     if (l == NULL) {
         return hash_packed_is_dead(entry_payload(e), now_ms);
     }
-    bool mine = hash_large_is_mine(l);
-
-    if (!mine) {
-        hash_large_open(l);
-    }
-    bool dead = hash_large_all_due(l, now_ms);
-
-    if (!mine) {
-        hash_large_close(l);
-    }
-    return dead;
+    return hash_large_is_dead(l, now_ms);
 }
 
 struct logging {
