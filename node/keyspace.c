@@ -167,7 +167,7 @@ static struct entry *entry_with(const struct entry *e, struct slice key, int64_t
     });
 
     if (n != NULL) {
-        n->flags |= e->flags & ENTRY_FIELDS_EXPIRE;
+        n->flags |= e->flags & (ENTRY_FIELDS_EXPIRE | ENTRY_RAW);
         if (payload.len > 0) {
             memcpy(entry_payload_ptr(n), payload.ptr, payload.len);
         }

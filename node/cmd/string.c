@@ -555,7 +555,7 @@ static void cmd_incrbyfloat(struct cmd *c)
     }
     struct slice result = {text, number_print_human(text, n)};
 
-    string_put(c, c->key, result, v.entry == NULL ? 0 : entry_expire_at_ms(v.entry));
+    string_put_text(c, c->key, result, v.entry == NULL ? 0 : entry_expire_at_ms(v.entry));
     reply_bulk(c->reply, result);
 }
 
