@@ -185,7 +185,7 @@ static int open_doors(struct serve *s)
         log_error("serve: port and http-port are both 0, so that nobody could be served");
         return ERR_INVALID;
     }
-    int err = listen_open_setting(&s->resp, slice_of(addresses), &opt_port, "serve");
+    int err = listen_open_setting(&s->resp, slice_of(addresses), &opt_port);
 
     if (err != OK) {
         return err;

@@ -198,7 +198,7 @@ static int open_one(struct door_http *d, enum door_http_kind kind, struct conf_o
                     struct slice addresses)
 {
     struct listen_set *l = &d->listeners[kind];
-    int err = listen_open_setting(l, addresses, opt, "http");
+    int err = listen_open_setting(l, addresses, opt);
 
     if (err != OK) {
         return err;

@@ -36,9 +36,9 @@ struct listen_set {
 MUST_CHECK int listen_open(struct listen_set *l, struct slice addresses, uint16_t port,
                            bool may_move);
 /* By a port's setting: 0 opens nothing, auto any free one; another than the default if nobody set it and
- * it is busy, which is logged as `who`. */
+ * it is busy, which is logged. */
 MUST_CHECK int listen_open_setting(struct listen_set *l, struct slice addresses,
-                                   const struct conf_opt *port, const char *who);
+                                   const struct conf_opt *port);
 /* Of sockets that nobody watches (any more). */
 void listen_close(struct listen_set *l);
 

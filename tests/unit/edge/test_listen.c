@@ -39,15 +39,15 @@ static void goes_by_a_setting(void)
     struct listen_set one, two;
 
     log_level_set((enum log_level)(LOG_ERROR - 1));
-    CU_ASSERT_EQUAL_FATAL(listen_open_setting(&one, SLICE("127.0.0.1"), &port, "test"), OK);
+    CU_ASSERT_EQUAL_FATAL(listen_open_setting(&one, SLICE("127.0.0.1"), &port), OK);
     CU_ASSERT(one.count == 0 && one.port == 0); /* 0 does not listen */
     atomic_store(&port.word, CONF_PORT_AUTO);
-    CU_ASSERT_EQUAL_FATAL(listen_open_setting(&one, SLICE("127.0.0.1"), &port, "test"), OK);
+    CU_ASSERT_EQUAL_FATAL(listen_open_setting(&one, SLICE("127.0.0.1"), &port), OK);
     CU_ASSERT(one.count == 1 && one.port > 0 && !one.was_elsewhere);
     atomic_store(&port.word, one.port);
-    CU_ASSERT_EQUAL(listen_open_setting(&two, SLICE("127.0.0.1"), &port, "test"), ERR_IO);
+    CU_ASSERT_EQUAL(listen_open_setting(&two, SLICE("127.0.0.1"), &port), ERR_IO);
     port.source = CONF_FROM_DEFAULT;
-    CU_ASSERT_EQUAL_FATAL(listen_open_setting(&two, SLICE("127.0.0.1"), &port, "test"), OK);
+    CU_ASSERT_EQUAL_FATAL(listen_open_setting(&two, SLICE("127.0.0.1"), &port), OK);
     CU_ASSERT(two.was_elsewhere && two.port != one.port);
     listen_close(&two);
     listen_close(&one);
