@@ -16,8 +16,9 @@
 enum {
     STEPS = 64, /* keys removed at most for one command: bounded, and more than one adds */
     SAMPLES_MAX = 64,
-    LFU_FIRST = 5, /* Redis: a new key is not the first to go */
-    BUCKETS = 32   /* looked at for keys with an expiry */
+    LFU_FIRST = 5,   /* Redis: a new key is not the first to go */
+    BUCKETS = 32,    /* looked at for keys with an expiry */
+    WEIGH_EVERY = 64 /* draws: so few do not change what is where */
 };
 
 enum evict_policy evict_policy(void)
@@ -211,6 +212,50 @@ static void sample_volatile(const struct table *t, struct rand *r, struct candid
     }
 }
 
+/* How many keys of each partition and those before it may go; each thread looks by itself. */
+struct weights {
+    const struct database *db; /* only compared */
+    bool is_volatile_only;
+    uint32_t draws;
+    uint64_t upto[PARTITIONS];
+};
+
+static void weigh(struct weights *w, const struct database *db, bool volatile_only)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < PARTITIONS; i++) {
+        const struct partition *p = database_partition(db, i);
+
+        if (p != NULL) {
+            sum += volatile_only ? table_count_expiring(&p->stats) : table_count(&p->stats);
+        }
+        w->upto[i] = sum;
+    }
+    w->db = db;
+    w->is_volatile_only = volatile_only;
+    w->draws = 0;
+}
+
+/* A partition, drawn by how many of its keys may go: every key is as likely to be looked at, however
+ * many share a tag. */
+static unsigned draw_partition(const struct database *db, struct rand *r, bool volatile_only)
+{
+    static _Thread_local struct weights w;
+
+    if (w.db != db || w.is_volatile_only != volatile_only || ++w.draws >= WEIGH_EVERY) {
+        weigh(&w, db, volatile_only);
+    }
+    uint64_t all = w.upto[PARTITIONS - 1];
+    uint64_t at = all == 0 ? 0 : rand_below(r, all);
+    unsigned i = 0;
+
+    while (i < PARTITIONS - 1 && w.upto[i] <= at) {
+        i++;
+    }
+    return i;
+}
+
 /* The best of a sample, from a partition drawn by chance; NULL if there is none that may go, but for those
  * in partitions that are busy. */
 static struct entry *choose(struct database *db, struct rand *r, unsigned *partition,
@@ -220,7 +265,7 @@ static struct entry *choose(struct database *db, struct rand *r, unsigned *parti
     struct candidates c = {.n = 0, .want = conf_u64(&opt_maxmemory_samples)};
     struct entry *best = NULL;
     uint64_t highest = 0;
-    unsigned first = (unsigned)rand_below(r, PARTITIONS);
+    unsigned first = draw_partition(db, r, is_volatile_only(policy));
 
     for (unsigned i = 0; i < PARTITIONS && c.n == 0; i++) {
         const struct partition *p = database_partition(db, (first + i) % PARTITIONS);

@@ -10,6 +10,7 @@
 #include "node/block.h"
 #include "node/database.h"
 #include "node/evict.h"
+#include "node/histogram.h"
 #include "node/keyspace.h"
 #include "node/node.h"
 #include "node/section.h"
@@ -30,11 +31,18 @@ enum {
 };
 
 struct exec_counts {
-    _Atomic uint64_t calls, cycles, rejected, failed;
+    _Atomic uint64_t cycles, rejected, failed;
+    _Atomic uint64_t uncounted;        /* calls that `times` misses, for want of memory */
+    _Atomic(struct histogram *) times; /* owned; NULL until it runs here */
 };
 
 /* What one command came to. GO_ON: nothing stands in its way so far. */
 enum outcome { RAN, PUT_OFF, GO_ON };
+
+static struct histogram *times_of(const struct exec_counts *c)
+{
+    return atomic_load_explicit(&c->times, memory_order_acquire);
+}
 
 int exec_init(struct exec *x, struct node *n, struct worker *w)
 {
@@ -58,6 +66,9 @@ void exec_fini(struct exec *x)
             section_destroy(x->spare[--x->spare_count]);
         }
         wait_line_fini(&x->line);
+        for (uint16_t id = 0; id < cmd_count(); id++) {
+            mem_free(times_of(&x->counts[id]), sizeof(struct histogram));
+        }
         mem_free(x->counts, cmd_count() * sizeof(x->counts[0]));
         x->in_use = false;
     }
@@ -691,12 +702,31 @@ static void note_position(struct call *k)
     }
 }
 
+/* The first call here of the command. */
+COLD static void tally_first(struct exec_counts *n, uint64_t cycles)
+{
+    struct histogram *h = mem_zalloc(sizeof(*h));
+
+    if (h == NULL) {
+        database_count(&n->uncounted, 1);
+        return;
+    }
+    histogram_count(h, cycles);
+    /* Release: pairs with the acquire in times_of(). */
+    atomic_store_explicit(&n->times, h, memory_order_release);
+}
+
 void exec_tally(struct exec *x, const struct cmd *c, uint64_t cycles)
 {
     struct exec_counts *n = &x->counts[c->def->id];
+    struct histogram *times = atomic_load_explicit(&n->times, memory_order_relaxed);
 
-    database_count(&n->calls, 1);
     database_count(&n->cycles, cycles);
+    if (LIKELY(times != NULL)) {
+        histogram_count(times, cycles);
+    } else {
+        tally_first(n, cycles);
+    }
     if (UNLIKELY((c->reply->flags & REPLY_ERROR) != 0)) {
         database_count(&n->failed, 1);
     }
@@ -782,7 +812,7 @@ struct cmd_stats exec_stats(struct node *n, uint16_t id)
         if (n->execs[i].in_use) {
             const struct exec_counts *c = &n->execs[i].counts[id];
 
-            sum.calls += sum_of(&c->calls);
+            sum.calls += histogram_total(times_of(c)) + sum_of(&c->uncounted);
             cycles += sum_of(&c->cycles);
             sum.rejected += sum_of(&c->rejected);
             sum.failed += sum_of(&c->failed);
@@ -790,6 +820,15 @@ struct cmd_stats exec_stats(struct node *n, uint16_t id)
     }
     sum.usec = (uint64_t)((double)cycles / node_cycles_per_us());
     return sum;
+}
+
+void exec_times(struct node *n, uint16_t id, struct histogram_sum *sum)
+{
+    for (uint32_t i = 0; i < n->exec_count; i++) {
+        if (n->execs[i].in_use) {
+            histogram_add(sum, times_of(&n->execs[i].counts[id]));
+        }
+    }
 }
 
 uint64_t exec_stats_total(struct node *n)
@@ -808,7 +847,8 @@ void exec_stats_reset(struct node *n)
         for (uint16_t id = 0; n->execs[i].in_use && id < cmd_count(); id++) {
             struct exec_counts *c = &n->execs[i].counts[id];
 
-            atomic_store_explicit(&c->calls, 0, memory_order_relaxed);
+            histogram_reset(times_of(c));
+            atomic_store_explicit(&c->uncounted, 0, memory_order_relaxed);
             atomic_store_explicit(&c->cycles, 0, memory_order_relaxed);
             atomic_store_explicit(&c->rejected, 0, memory_order_relaxed);
             atomic_store_explicit(&c->failed, 0, memory_order_relaxed);

@@ -30,6 +30,7 @@
 
 enum { EXEC_SPARES = 2 };
 
+struct histogram_sum;
 struct node;
 struct section;
 
@@ -68,6 +69,8 @@ bool exec_unblock(struct session *s, bool with_error) ON_WORKER;
 
 /* Over all workers since the start, or since exec_stats_reset(). */
 struct cmd_stats exec_stats(struct node *n, uint16_t cmd_id);
+/* Adds how many cycles the calls took, each. */
+void exec_times(struct node *n, uint16_t cmd_id, struct histogram_sum *sum);
 void exec_stats_reset(struct node *n);
 /* Calls of all commands. */
 uint64_t exec_stats_total(struct node *n);

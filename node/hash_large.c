@@ -7,7 +7,7 @@
 
 #include <assert.h>
 
-enum { PAGE = 64 };
+enum { PAGE = 64, WITNESSES = 8 };
 
 static uint64_t hash_of(const struct entry *field)
 {
@@ -151,20 +151,41 @@ size_t hash_large_due(const struct hash_large *l, int64_t now_ms)
     return n;
 }
 
-bool hash_large_all_due(const struct hash_large *l, int64_t now_ms)
+int64_t hash_large_alive_until(const struct hash_large *l, int64_t now_ms)
 {
     const struct hash_heap *h = &l->heap;
+    int64_t latest_ms = 0;
 
     if (h->count != l->stats.count) {
+        return INT64_MAX;
+    }
+    /* From the leaves, where the latest are: the best of some, if one of them lives. */
+    for (uint32_t i = h->count; i-- > 0 && (latest_ms <= now_ms || i + WITNESSES > h->count);) {
+        int64_t at_ms = heap_at(h, i)->at_ms;
+
+        latest_ms = at_ms > latest_ms ? at_ms : latest_ms;
+    }
+    return latest_ms > now_ms ? latest_ms : 0;
+}
+
+bool hash_large_all_due(const struct hash_large *l, int64_t now_ms)
+{
+    return hash_large_alive_until(l, now_ms) == 0;
+}
+
+bool hash_large_is_dead(struct hash_large *l, int64_t now_ms)
+{
+    /* Relaxed: whoever saw anything of a section that holds the hash sees its 0, which was stored before. */
+    if (LIKELY(now_ms < atomic_load_explicit(&l->alive_until_ms, memory_order_relaxed))) {
         return false;
     }
-    /* From the leaves, where the latest are. */
-    for (uint32_t i = h->count; i-- > 0;) {
-        if (heap_at(h, i)->at_ms > now_ms) {
-            return false;
-        }
-    }
-    return true;
+    large_lock(&l->large);
+    int64_t until_ms = hash_large_alive_until(l, now_ms);
+
+    /* For the next who asks. No section holds it; what another reader found is as good. */
+    atomic_store_explicit(&l->alive_until_ms, until_ms, memory_order_relaxed);
+    large_unlock(&l->large);
+    return until_ms == 0;
 }
 
 struct entry *hash_large_first_due(const struct hash_large *l, int64_t now_ms)
@@ -333,11 +354,19 @@ static void end(struct large *large, const struct large_undo *v, size_t n, bool 
     if (is_kept) {
         heap_trim(&l->heap);
     }
+    atomic_store_explicit(&l->alive_until_ms, hash_large_alive_until(l, 0), memory_order_relaxed);
+}
+
+/* Nobody goes by what is not published yet. */
+static void begin(struct large *large)
+{
+    atomic_store_explicit(&of(large)->alive_until_ms, 0, memory_order_relaxed);
 }
 
 static const struct large_ops ops = {
     .bytes = all_bytes,
     .undo = undo,
+    .begin = begin,
     .end = end,
     .free = hash_large_free,
 };

@@ -34,6 +34,9 @@ struct hash_large {
     struct hash_heap heap;
     size_t field_bytes;             /* of the entries, by size class */
     _Atomic int64_t next_expiry_ms; /* the earliest; for who holds no lock */
+    /* Until when a field is known to live, for who holds no lock; 0: ask under it. While a section
+     * holds the hash it is 0, so that nobody goes by what is not published. */
+    _Atomic int64_t alive_until_ms;
     struct table_dir *dying;        /* what is left to free, once is_dying */
     bool is_dying;
 };
@@ -53,6 +56,10 @@ struct hash_large *hash_large_copy(struct hash_large *from, int64_t now_ms);
 /* Reading: under the lock, or in a section. */
 size_t hash_large_count(const struct hash_large *l, int64_t now_ms);
 size_t hash_large_due(const struct hash_large *l, int64_t now_ms);
+/* 0 if there is no live field, else until when one is; INT64_MAX: for good. */
+int64_t hash_large_alive_until(const struct hash_large *l, int64_t now_ms);
+/* Whether no field is left alive, by whoever holds no lock: takes it only when it must. */
+bool hash_large_is_dead(struct hash_large *l, int64_t now_ms);
 bool hash_large_all_due(const struct hash_large *l, int64_t now_ms);
 void hash_large_field(const struct entry *e, struct hash_field *out);
 

@@ -169,7 +169,7 @@ static struct entry *entry_with(const struct entry *e, struct slice key, int64_t
     });
 
     if (n != NULL) {
-        n->flags |= e->flags & ENTRY_FIELDS_EXPIRE;
+        n->flags |= e->flags & (ENTRY_FIELDS_EXPIRE | ENTRY_RAW);
         if (payload.len > 0) {
             memcpy(entry_payload_ptr(n), payload.ptr, payload.len);
         }
@@ -295,6 +295,25 @@ uint64_t keyspace_count_expiring(struct database *db)
         sum += p == NULL ? 0 : table_count_expiring(&p->stats);
     }
     return sum;
+}
+
+int64_t keyspace_mean_ttl_ms(struct database *db)
+{
+    double sum_ms = 0, count = 0, now_ms = (double)clock_now_ms();
+
+    for (unsigned i = 0; i < PARTITIONS; i++) {
+        const struct partition *p = database_partition(db, i);
+        int64_t mean_ms =
+            p == NULL ? 0 : atomic_load_explicit(&p->mean_expiry_ms, memory_order_relaxed);
+
+        if (mean_ms != 0) {
+            double n = (double)table_count_expiring(&p->stats);
+
+            sum_ms += n * ((double)mean_ms - now_ms);
+            count += n;
+        }
+    }
+    return count > 0 && sum_ms > 0 ? (int64_t)(sum_ms / count) : 0;
 }
 
 struct scan {

@@ -37,6 +37,8 @@ uint64_t keyspace_count(struct database *db);
 /* As the command sees it: inside a section with what that has added and removed. */
 uint64_t keyspace_count_seen(const struct cmd *c);
 uint64_t keyspace_count_expiring(struct database *db);
+/* How long keys with an expiry still live, on average, as the janitor last saw them. */
+int64_t keyspace_mean_ttl_ms(struct database *db);
 
 /* SCAN: a page from `cursor` (0 begins), at least `want` looked at; returns the next, 0 at the end,
  * always below 2^53. Every key there throughout is given; none twice in a walk. fn gets live entries. */

@@ -173,6 +173,9 @@ UNCHECKED_LOCKS static int hold_begin(struct section *s, struct key key, struct 
     l->hold = hold;
     if (!created) {
         lock_write(&l->lock);
+        if (l->ops->begin != NULL) {
+            l->ops->begin(l);
+        }
         section_on_abort(s, undo_all, hold, NULL);
     }
     return section_has_failed(s) ? ERR_NOMEM : OK;

@@ -36,6 +36,8 @@ struct large_ops {
     size_t (*bytes)(struct large *l);
     /* Takes one change back. */
     void (*undo)(struct large *l, const struct large_undo *u);
+    /* Under the lock, which a section has just taken for its changes. NULL: nothing to do. */
+    void (*begin)(struct large *l);
     /* Under the lock, after publication or after undoing (then n is 0): gives back what was kept for
      * undoing. is_kept: the key still has the collection, which may now be made tighter. What readers of
      * this turn may borrow was handed to section_retire() at the change. NULL: nothing to do. */

@@ -51,6 +51,8 @@ struct LOCKABLE partition {
     /* Owned; guarded by lock; NULL until the first. */
     struct keyed_table *watched; /* node/watched.h */
     struct keyed_table *blocked; /* node/block.h */
+    /* When keys with an expiry end, on average over the janitor's last sweep; 0: not known. */
+    _Atomic int64_t mean_expiry_ms;
 };
 
 /* Tries for a few microseconds at most. */

@@ -210,14 +210,7 @@ static bool is_dead(const struct entry *e, int64_t now_ms, bool in_section)
     if (l == NULL) {
         return hash_packed_is_dead(entry_payload(e), now_ms);
     }
-    if (in_section) {
-        return hash_large_all_due(l, now_ms);
-    }
-    large_lock(&l->large);
-    bool dead = hash_large_all_due(l, now_ms);
-
-    large_unlock(&l->large);
-    return dead;
+    return in_section ? hash_large_all_due(l, now_ms) : hash_large_is_dead(l, now_ms);
 }
 
 struct logging {

@@ -223,6 +223,24 @@ static void put_number(struct cmd *c, struct key key, struct slice text, int64_t
     put_small(c, key, text, e);
 }
 
+static void put_text(struct cmd *c, struct key key, struct slice value, int64_t expire_at_ms,
+                     uint8_t flags)
+{
+    if (UNLIKELY(value.len > ENTRY_INLINE_MAX)) {
+        put_long(c, key, value, expire_at_ms);
+        return;
+    }
+    struct entry *e = create(c, key.name, ENC_BYTES, value.len, expire_at_ms);
+
+    if (e != NULL) {
+        e->flags |= flags;
+        if (value.len > 0) {
+            memcpy(entry_payload_ptr(e), value.ptr, value.len);
+        }
+    }
+    put_small(c, key, value, e);
+}
+
 void string_put(struct cmd *c, struct key key, struct slice value, int64_t expire_at_ms)
 {
     int64_t number;
@@ -231,16 +249,17 @@ void string_put(struct cmd *c, struct key key, struct slice value, int64_t expir
         put_number(c, key, value, number, expire_at_ms);
         return;
     }
-    if (UNLIKELY(value.len > ENTRY_INLINE_MAX)) {
-        put_long(c, key, value, expire_at_ms);
-        return;
-    }
-    struct entry *e = create(c, key.name, ENC_BYTES, value.len, expire_at_ms);
+    put_text(c, key, value, expire_at_ms, 0);
+}
 
-    if (e != NULL && value.len > 0) {
-        memcpy(entry_payload_ptr(e), value.ptr, value.len);
-    }
-    put_small(c, key, value, e);
+void string_put_text(struct cmd *c, struct key key, struct slice value, int64_t expire_at_ms)
+{
+    put_text(c, key, value, expire_at_ms, 0);
+}
+
+void string_put_raw(struct cmd *c, struct key key, struct slice value, int64_t expire_at_ms)
+{
+    put_text(c, key, value, expire_at_ms, ENTRY_RAW);
 }
 
 void string_put_int(struct cmd *c, struct key key, int64_t value, int64_t expire_at_ms)
@@ -348,17 +367,22 @@ void string_put_range(struct cmd *c, struct key key, size_t offset, struct slice
         section_fail(c->section, SECTION_NOMEM);
         return;
     }
+    e->flags |= ENTRY_RAW;
     section_put(c->section, key, e);
 }
 
 /* ---- The type's row ---- */
 
+/* Redis' word tells how the value came to be: what was changed in place stays raw until it is set anew. */
 static const char *encoding_word(const struct entry *e)
 {
     if (e->encoding == ENC_INT) {
         return "int";
     }
-    return e->encoding == ENC_BYTES && e->payload_len <= STRING_EMBSTR_MAX ? "embstr" : "raw";
+    return e->encoding == ENC_BYTES && (e->flags & ENTRY_RAW) == 0 &&
+                   e->payload_len <= STRING_EMBSTR_MAX
+               ? "embstr"
+               : "raw";
 }
 
 static void *object_of(const struct entry *e)
@@ -385,6 +409,7 @@ static struct entry *copy(const struct entry *e, struct slice key, int64_t expir
     if (to == NULL) {
         return NULL;
     }
+    to->flags |= e->flags & ENTRY_RAW;
     if (payload.len > 0) {
         memcpy(entry_payload_ptr(to), payload.ptr, payload.len);
     }

@@ -32,6 +32,9 @@ void string_reply(struct reply *r, const struct string_value *v);
 
 /* The key becomes this string. expire_at_ms 0: it never expires. */
 void string_put(struct cmd *c, struct key key, struct slice value, int64_t expire_at_ms);
+/* The same where OBJECT ENCODING calls a number embstr (INCRBYFLOAT) or any value raw (BITOP). */
+void string_put_text(struct cmd *c, struct key key, struct slice value, int64_t expire_at_ms);
+void string_put_raw(struct cmd *c, struct key key, struct slice value, int64_t expire_at_ms);
 void string_put_int(struct cmd *c, struct key key, int64_t value, int64_t expire_at_ms);
 /* Overwrites from offset on, zero-padding a gap; the key is a string or absent. At least one byte.
  * Expiry stays. Costs by the bytes written, not by the value's length, once it is a tree. */

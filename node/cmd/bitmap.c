@@ -472,7 +472,7 @@ static void cmd_bitop(struct cmd *c)
     }
     combine(op, sources, count, &out, len);
     if (len > 0) {
-        string_put(c, cmd_key(c, 2), buf_slice(&out), 0);
+        string_put_raw(c, cmd_key(c, 2), buf_slice(&out), 0);
     } else {
         (void)keyspace_delete(c, cmd_key(c, 2));
     }

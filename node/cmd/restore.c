@@ -4,7 +4,9 @@
 #include "edge/backend.h"
 #include "node/cmd/families.h"
 #include "node/dump.h"
+#include "node/evict.h"
 #include "node/keyspace.h"
+#include "node/section.h"
 
 static void cmd_dump(struct cmd *c)
 {
@@ -74,6 +76,23 @@ static bool restore_options(struct cmd *c, struct restore_options *o)
     return true;
 }
 
+/* How long unused, or how often used, if the policy goes by that: by the other one it is for nothing. */
+static void note_use(struct cmd *c, struct key key, const struct restore_options *o)
+{
+    struct entry *e = section_find(c->section, key);
+
+    if (e == NULL || !evict_uses_clock()) {
+        return;
+    }
+    if (evict_is_lfu()) {
+        if (o->frequency >= 0) {
+            evict_set_frequency(e, (uint8_t)o->frequency);
+        }
+    } else if (o->idle_seconds >= 0) {
+        evict_set_idle(e, o->idle_seconds);
+    }
+}
+
 /* What was checked becomes the key. */
 static void restore(struct cmd *c, struct key key, const struct dump_value *v,
                     const struct restore_options *o, int64_t ttl)
@@ -87,6 +106,7 @@ static void restore(struct cmd *c, struct key key, const struct dump_value *v,
     /* Expired on its way here: replaced by nothing. */
     if (at_ms == 0 || at_ms > c->now_ms) {
         dump_store(c, key, v, at_ms);
+        note_use(c, key, o);
     }
     reply_ok(c->reply);
 }

@@ -7,6 +7,7 @@
 #include "node/cmd/lcs.h"
 #include "node/cmd/string_options.h"
 #include "node/keyspace.h"
+#include "node/section.h"
 #include "node/type_string.h"
 #include "proto/number.h"
 
@@ -142,6 +143,17 @@ static void cmd_digest(struct cmd *c)
 
 /* ---- Writing whole values ---- */
 
+/* A value that has expired before it is there leaves no key: Redis keeps one, which nobody can see, until
+ * its sweep. */
+static void put_until(struct cmd *c, struct key key, struct slice value, int64_t expire_at_ms)
+{
+    if (expire_at_ms != 0 && expire_at_ms <= section_now_ms(c->section)) {
+        (void)keyspace_delete(c, key);
+        return;
+    }
+    string_put(c, key, value, expire_at_ms);
+}
+
 COLD static void set_with_options(struct cmd *c)
 {
     struct string_options o;
@@ -184,7 +196,7 @@ COLD static void set_with_options(struct cmd *c)
         if (o.keep_ttl && e != NULL) {
             expire_at_ms = entry_expire_at_ms(e);
         }
-        string_put(c, c->key, c->argv[2], expire_at_ms);
+        put_until(c, c->key, c->argv[2], expire_at_ms);
     }
 }
 
@@ -323,7 +335,7 @@ static void put_pairs(struct cmd *c, uint32_t from, uint32_t to, int64_t expire_
         struct key key = cmd_key(c, i);
         const struct entry *e = keep_ttl ? keyspace_peek(c, key) : NULL;
 
-        string_put(c, key, c->argv[i + 1], e == NULL ? expire_at_ms : entry_expire_at_ms(e));
+        put_until(c, key, c->argv[i + 1], e == NULL ? expire_at_ms : entry_expire_at_ms(e));
     }
 }
 
@@ -543,7 +555,7 @@ static void cmd_incrbyfloat(struct cmd *c)
     }
     struct slice result = {text, number_print_human(text, n)};
 
-    string_put(c, c->key, result, v.entry == NULL ? 0 : entry_expire_at_ms(v.entry));
+    string_put_text(c, c->key, result, v.entry == NULL ? 0 : entry_expire_at_ms(v.entry));
     reply_bulk(c->reply, result);
 }
 

@@ -171,3 +171,44 @@ function crc64(bytes) {
   out.writeBigUInt64LE(crc);
   return out;
 }
+
+// Use is noted under a policy that goes by it, and one policy's is nothing to the other.
+test('RESTORE sets how long unused and how often used', async (t) => {
+  const client = await (await startServer(t)).client(t);
+  const large = Array.from({ length: 600 }, (_, i) => [`f${i}`, 'v']).flat();
+  const keys = ['text', 'number', 'hash', 'large'];
+
+  await client.cmd('SET', 'text', 'hello');
+  await client.cmd('SET', 'number', '70000');
+  await client.cmd('HSET', 'hash', 'f', 'v');
+  await client.cmd('HSET', 'large', ...large);
+  const payloads = [];
+  for (const key of keys) {
+    payloads.push((await client.call('DUMP', key)).b);
+  }
+  const restore = async (...options) => {
+    for (const [i, key] of keys.entries()) {
+      await client.cmd('RESTORE', key, 0, payloads[i], 'REPLACE', ...options);
+    }
+  };
+  const use = async (what) => {
+    const all = [];
+    for (const key of keys) {
+      all.push(await client.cmd('OBJECT', what, key));
+    }
+    return all;
+  };
+
+  await client.cmd('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru');
+  await restore('IDLETIME', 1000);
+  assert.ok((await use('IDLETIME')).every((s) => s >= 999 && s < 1100));
+  await restore('FREQ', 200);
+  assert.ok((await use('IDLETIME')).every((s) => s < 100));
+  await client.cmd('CONFIG', 'SET', 'maxmemory-policy', 'volatile-lfu');
+  await restore('FREQ', 200);
+  assert.ok((await use('FREQ')).every((n) => n >= 198 && n <= 200));
+  await restore('FREQ', 0);
+  assert.ok((await use('FREQ')).every((n) => n === 0));
+  await restore('IDLETIME', 1000);
+  assert.ok((await use('FREQ')).every((n) => n < 10));
+});
