@@ -49,15 +49,18 @@ static int64_t judging_ms(void)
     return stale_ms;
 }
 
-static bool is_gone(const struct entry *e, bool in_section)
+static enum type_life life_of(const struct entry *e, bool in_section)
 {
     if (LIKELY((e->flags & (ENTRY_EXPIRES | ENTRY_FIELDS_EXPIRE)) == 0)) {
-        return false;
+        return TYPE_ALIVE;
     }
     const struct type_ops *t = type_ops[e->type];
     int64_t now_ms = judging_ms();
 
-    return entry_is_expired(e, now_ms) || (t->is_dead != NULL && t->is_dead(e, now_ms, in_section));
+    if (entry_is_expired(e, now_ms)) {
+        return TYPE_DEAD;
+    }
+    return t->life == NULL ? TYPE_ALIVE : t->life(e, now_ms, in_section);
 }
 
 /* A read of several keys notes when the first of those that it found alive expires. */
@@ -86,15 +89,19 @@ static const struct entry *find_unlocked(struct cmd *c, const struct key *key)
 
         if (LIKELY((section & 1) == 0)) {
             struct entry *e = table_find(&p->table, key->name, key->hash);
-            bool gone = e != NULL && is_gone(e, false);
+            enum type_life life = e == NULL ? TYPE_DEAD : life_of(e, false);
 
+            if (UNLIKELY(life == TYPE_BUSY)) {
+                break;
+            }
             if (LIKELY(partition_unmoved(p, section))) {
-                return e == NULL || gone ? NULL : found_alive(c, e);
+                return life == TYPE_DEAD ? NULL : found_alive(c, e);
             }
         }
         __builtin_ia32_pause();
     }
-    /* Whoever publishes was put off the processor: wait for its lock, off this thread. */
+    /* Whoever publishes was put off the processor, or is suspended with what the key holds: wait for its
+     * lock, off this thread. */
     c->retry = true;
     c->blocked_on = p;
     return NULL;
@@ -110,7 +117,7 @@ const struct entry *keyspace_peek(struct cmd *c, struct key key)
     }
     const struct entry *e = section_look(c->section, key);
 
-    return e == NULL || is_gone(e, true) ? NULL : found_alive(c, e);
+    return e == NULL || life_of(e, true) == TYPE_DEAD ? NULL : found_alive(c, e);
 }
 
 const struct entry *keyspace_find(struct cmd *c, struct key key)
@@ -302,7 +309,7 @@ static void scan_entry(struct entry *e, void *arg)
     struct scan *s = arg;
 
     s->seen++;
-    if (!is_gone(e, s->in_section)) {
+    if (life_of(e, s->in_section) != TYPE_DEAD) {
         s->fn(e, s->arg);
     }
 }
@@ -369,7 +376,7 @@ const struct entry *keyspace_random(struct cmd *c)
             e = n == 0 ? NULL : some[rand_below(r, n)];
         }
 
-        if (e != NULL && !is_gone(e, c->section != NULL)) {
+        if (e != NULL && life_of(e, c->section != NULL) != TYPE_DEAD) {
             return e;
         }
     }

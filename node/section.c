@@ -308,7 +308,8 @@ static bool is_gone(const struct entry *e, int64_t now_ms)
 {
     const struct type_ops *t = type_ops[e->type];
 
-    return entry_is_expired(e, now_ms) || (t->is_dead != NULL && t->is_dead(e, now_ms, true));
+    return entry_is_expired(e, now_ms) ||
+           (t->life != NULL && t->life(e, now_ms, true) == TYPE_DEAD);
 }
 
 struct entry *section_find(struct section *s, struct key key)

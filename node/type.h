@@ -10,6 +10,12 @@
 
 struct section;
 
+enum type_life {
+    TYPE_ALIVE,
+    TYPE_DEAD,
+    TYPE_BUSY /* a section is changing it, and takes long */
+};
+
 struct type_ops {
     const char *name; /* TYPE's word */
     /* OBJECT ENCODING's word for this entry. */
@@ -24,9 +30,9 @@ struct type_ops {
      * payload points to. NULL: no memory. Under the source's partition lock. */
     struct entry *(*copy)(const struct entry *e, struct slice key, int64_t expire_at_ms,
                           bool clocked);
-    /* Whether nothing of it is left alive (a hash all of whose fields have expired). NULL: never.
-     * in_section: the caller holds the partition's lock; else none. */
-    bool (*is_dead)(const struct entry *e, int64_t now_ms, bool in_section);
+    /* Whether anything of it is left alive (of a hash, whose fields may all have expired). NULL: always.
+     * in_section: the caller holds the partition's lock; else none, and TYPE_BUSY may be the answer. */
+    enum type_life (*life)(const struct entry *e, int64_t now_ms, bool in_section);
     /* Writes the operations that make the key just this (RENAME, COPY, RESTORE, snapshots). */
     int (*log)(struct change_writer *w, struct slice key, const struct entry *e);
 };

@@ -200,24 +200,25 @@ static struct entry *copy(const struct entry *e, struct slice key, int64_t expir
     return n;
 }
 
-static bool is_dead(const struct entry *e, int64_t now_ms, bool in_section)
+UNCHECKED_LOCKS static enum type_life life(const struct entry *e, int64_t now_ms, bool in_section)
 {
     struct hash_large *l = hash_large_of(e);
+    bool is_dead;
 
     if ((e->flags & ENTRY_FIELDS_EXPIRE) == 0) {
-        return false;
+        return TYPE_ALIVE;
     }
     if (l == NULL) {
-        return hash_packed_is_dead(entry_payload(e), now_ms);
+        is_dead = hash_packed_is_dead(entry_payload(e), now_ms);
+    } else if (in_section) {
+        is_dead = hash_large_all_due(l, now_ms);
+    } else if (large_try_lock(&l->large)) {
+        is_dead = hash_large_all_due(l, now_ms);
+        large_unlock(&l->large);
+    } else {
+        return TYPE_BUSY;
     }
-    if (in_section) {
-        return hash_large_all_due(l, now_ms);
-    }
-    large_lock(&l->large);
-    bool dead = hash_large_all_due(l, now_ms);
-
-    large_unlock(&l->large);
-    return dead;
+    return is_dead ? TYPE_DEAD : TYPE_ALIVE;
 }
 
 struct logging {
@@ -259,6 +260,6 @@ const struct type_ops type_hash_ops = {
     .object = type_large_object,
     .value_bytes = type_large_bytes,
     .copy = copy,
-    .is_dead = is_dead,
+    .life = life,
     .log = log_whole,
 };
