@@ -74,6 +74,7 @@ struct cmd {
                           * its section (if any) as it left it */
     int64_t again_at_ms; /* or at this moment of the worker's clock; INT64_MAX: when unblocked */
     enum cmd_unblocked unblocked; /* set by CLIENT UNBLOCK before it is called again */
+    void (*go_on)(struct cmd *c); /* set with `again`: called then, instead of the row's handler */
     void *progress;               /* owned by such a handler between calls; NULL at the first */
     void (*progress_free)(void *progress);
 };

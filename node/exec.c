@@ -237,10 +237,21 @@ static enum wire_err failure_text(const struct section *s)
     return section_failure(s) == SECTION_TOO_LARGE ? WIRE_TOO_LARGE : WIRE_NOMEM;
 }
 
+/* From the start, or where it left off. */
+static void run_handler(struct cmd *c)
+{
+    if (UNLIKELY(c->go_on != NULL)) {
+        c->go_on(c);
+    } else {
+        c->def->run(c);
+    }
+}
+
 /* For running the handler from the start. */
 static void restart(struct call *k)
 {
     progress_drop(&k->cmd);
+    k->cmd.go_on = NULL;
     k->cmd.alive_until_ms = 0;
     k->cmd.again = k->cmd.retry = false;
     k->cmd.wants_locks = k->cmd.drops_locks = false;
@@ -356,7 +367,7 @@ static enum outcome run_write(struct call *k)
                 return o;
             }
         }
-        k->cmd.def->run(&k->cmd);
+        run_handler(&k->cmd);
         if (UNLIKELY(k->cmd.again) && !k->cmd.reply->failed &&
             !section_has_failed(k->cmd.section)) {
             return keep_going(k);
@@ -454,7 +465,7 @@ static enum outcome run_read_locked(struct call *k)
         }
     }
     for (;;) {
-        k->cmd.def->run(&k->cmd);
+        run_handler(&k->cmd);
         if (k->cmd.again && !k->cmd.drops_locks && !k->cmd.reply->failed) {
             return keep_going(k);
         }
@@ -531,7 +542,7 @@ static enum outcome run_any(struct call *k)
     } else if (def->keys.kind == CMD_KEYS_NONE || (def->flags & CMD_WHOLE) != 0 ||
                UNLIKELY(k->cmd.progress != NULL)) {
         /* One that goes on without locks took what it needs of its keys before. */
-        def->run(&k->cmd);
+        run_handler(&k->cmd);
         o = RAN;
     } else if (has_one_key(def)) {
         o = run_read_one(k);

@@ -86,6 +86,9 @@ void section_in_place(struct section *s, struct key key);
 /* Memory that a change in place took (or gave back, negative); undoing says the opposite. */
 void section_charge(struct section *s, struct key key, int64_t bytes);
 
+/* A change of about so many bytes will be written, in slices: room for it now, so that it does not grow by
+ * copying what there is. */
+void section_expect(struct section *s, size_t bytes);
 /* Where operations of the change are written. */
 struct change_writer *section_change(struct section *s);
 /* For `if (change_x(...) != OK) section_fail(s, SECTION_NOMEM)`. The first failure stays. */

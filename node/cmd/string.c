@@ -5,7 +5,9 @@
 #include "edge/options.h"
 #include "node/cmd/families.h"
 #include "node/cmd/lcs.h"
+#include "node/cmd/string_job.h"
 #include "node/cmd/string_options.h"
+#include "node/cmd/string_walk.h"
 #include "node/keyspace.h"
 #include "node/type_string.h"
 #include "proto/number.h"
@@ -25,18 +27,42 @@ static enum found read_arg(struct cmd *c, uint32_t index, struct string_value *v
     return found;
 }
 
-static void reply_found(struct reply *r, enum found found, const struct string_value *v)
+static void reply_go_on(struct cmd *c)
+{
+    struct string_walk *w = c->progress;
+
+    if (string_walk_reply(c, w)) {
+        string_walk_end(c, w);
+    }
+}
+
+/* From one byte to before another; in slices if that is long. */
+static void reply_part(struct cmd *c, const struct string_value *v, size_t from, size_t to)
+{
+    struct string_walk on_stack = {.go_on = reply_go_on};
+    struct string_walk *w = string_walk_begin(c, &on_stack, sizeof(on_stack), v, from, to);
+
+    if (w != NULL) {
+        reply_bulk_begin(c->reply, to - from);
+        if (string_walk_reply(c, w)) {
+            string_walk_end(c, w);
+        }
+    }
+}
+
+/* A write's answer, the value that was there. False: not all of it yet. */
+static bool reply_found(struct cmd *c, enum found found, const struct string_value *v)
 {
     switch (found) {
     case FOUND:
-        string_reply(r, v);
-        break;
+        return string_job_reply(c, v);
     case ABSENT:
-        reply_null(r);
+        reply_null(c->reply);
         break;
     case WRONG_TYPE:
         break; /* answered */
     }
+    return true;
 }
 
 static void cmd_get(struct cmd *c)
@@ -53,7 +79,11 @@ static void cmd_get(struct cmd *c)
         struct string_value v;
 
         string_of_entry(e, &v);
-        string_reply(c->reply, &v);
+        if (UNLIKELY(string_is_long(&v, v.len))) {
+            reply_part(c, &v, 0, v.len);
+        } else {
+            string_reply(c->reply, &v);
+        }
     }
 }
 
@@ -78,19 +108,6 @@ static void cmd_strlen(struct cmd *c)
     if (read_arg(c, 1, &v) != WRONG_TYPE) {
         reply_int(c->reply, (int64_t)v.len);
     }
-}
-
-static void reply_part(struct reply *r, const struct string_value *v, size_t at, size_t len)
-{
-    reply_bulk_begin(r, len);
-    for (size_t end = at + len; at < end;) {
-        struct slice piece = string_chunk(v, at);
-
-        piece.len = piece.len < end - at ? piece.len : end - at;
-        reply_bulk_piece(r, piece);
-        at += piece.len;
-    }
-    reply_bulk_end(r);
 }
 
 /* GETRANGE and SUBSTR */
@@ -119,18 +136,16 @@ static void cmd_getrange(struct cmd *c)
         reply_bulk(c->reply, SLICE(""));
         return;
     }
-    reply_part(c->reply, &v, (size_t)start, (size_t)(end - start + 1));
+    reply_part(c, &v, (size_t)start, (size_t)end + 1);
 }
 
 static void cmd_digest(struct cmd *c)
 {
     struct string_value v;
-    char digest[DIGEST_CHARS];
 
     switch (read_arg(c, 1, &v)) {
     case FOUND:
-        string_options_digest(&v, digest);
-        reply_bulk(c->reply, (struct slice){digest, sizeof(digest)});
+        string_options_reply_digest(c, &v);
         break;
     case ABSENT:
         reply_null(c->reply);
@@ -149,7 +164,8 @@ COLD static void set_with_options(struct cmd *c)
     int64_t expire_at_ms = 0;
     enum verdict verdict;
 
-    if (!string_options_parse(c, 3, TAKES_CONDITION | TAKES_MATCH | TAKES_KEEPTTL | TAKES_GET,
+    if (!string_job_make(c, c->argv[2]) ||
+        !string_options_parse(c, 3, TAKES_CONDITION | TAKES_MATCH | TAKES_KEEPTTL | TAKES_GET,
                               &o) ||
         (o.unit != UNIT_NONE && !string_options_moment(c, o.expire, o.unit, &expire_at_ms))) {
         return;
@@ -174,7 +190,9 @@ COLD static void set_with_options(struct cmd *c)
     /* The old value is borrowed until the write. */
     if (o.get && e != NULL) {
         string_of_entry(e, &old);
-        string_reply(c->reply, &old);
+        if (!string_job_reply(c, &old)) {
+            return;
+        }
     } else if (o.get || verdict == NOT_MET) {
         reply_null(c->reply);
     } else {
@@ -184,7 +202,7 @@ COLD static void set_with_options(struct cmd *c)
         if (o.keep_ttl && e != NULL) {
             expire_at_ms = entry_expire_at_ms(e);
         }
-        string_put(c, c->key, c->argv[2], expire_at_ms);
+        string_job_put(c, c->key, c->argv[2], expire_at_ms);
     }
 }
 
@@ -192,10 +210,10 @@ static void cmd_set(struct cmd *c)
 {
     if (UNLIKELY(c->argc > 3)) {
         set_with_options(c);
-        return;
+    } else if (string_job_make(c, c->argv[2])) {
+        string_job_put(c, c->key, c->argv[2], 0);
+        reply_ok(c->reply);
     }
-    string_put(c, c->key, c->argv[2], 0);
-    reply_ok(c->reply);
 }
 
 static void cmd_setnx(struct cmd *c)
@@ -203,7 +221,10 @@ static void cmd_setnx(struct cmd *c)
     bool absent = keyspace_peek(c, c->key) == NULL;
 
     if (absent) {
-        string_put(c, c->key, c->argv[2], 0);
+        if (!string_job_make(c, c->argv[2])) {
+            return;
+        }
+        string_job_put(c, c->key, c->argv[2], 0);
     }
     reply_int(c->reply, absent);
 }
@@ -213,8 +234,9 @@ static void set_expiring(struct cmd *c, enum unit unit)
 {
     int64_t expire_at_ms;
 
-    if (string_options_moment(c, c->argv[2], unit, &expire_at_ms)) {
-        string_put(c, c->key, c->argv[3], expire_at_ms);
+    if (string_options_moment(c, c->argv[2], unit, &expire_at_ms) &&
+        string_job_make(c, c->argv[3])) {
+        string_job_put(c, c->key, c->argv[3], expire_at_ms);
         reply_ok(c->reply);
     }
 }
@@ -234,9 +256,8 @@ static void cmd_getset(struct cmd *c)
     struct string_value v;
     enum found found = read_arg(c, 1, &v);
 
-    if (found != WRONG_TYPE) {
-        reply_found(c->reply, found, &v);
-        string_put(c, c->key, c->argv[2], 0);
+    if (found != WRONG_TYPE && string_job_make(c, c->argv[2]) && reply_found(c, found, &v)) {
+        string_job_put(c, c->key, c->argv[2], 0);
     }
 }
 
@@ -245,8 +266,7 @@ static void cmd_getdel(struct cmd *c)
     struct string_value v;
     enum found found = read_arg(c, 1, &v);
 
-    reply_found(c->reply, found, &v);
-    if (found == FOUND) {
+    if (reply_found(c, found, &v) && found == FOUND) {
         (void)keyspace_delete(c, c->key);
     }
 }
@@ -269,8 +289,7 @@ static void cmd_getex(struct cmd *c)
         !string_options_moment(c, o.expire, o.unit, &expire_at_ms)) {
         return;
     }
-    reply_found(c->reply, found, &v);
-    if (found == FOUND &&
+    if (reply_found(c, found, &v) && found == FOUND &&
         (o.unit != UNIT_NONE || (o.persist && entry_expire_at_ms(v.entry) != 0))) {
         keyspace_expire_at(c, c->key, expire_at_ms);
     }
@@ -417,14 +436,16 @@ static void cmd_append(struct cmd *c)
 
     switch (read_arg(c, 1, &v)) {
     case ABSENT:
-        string_put(c, c->key, more, 0);
-        reply_int(c->reply, (int64_t)more.len);
+        if (string_job_make(c, more)) {
+            string_job_put(c, c->key, more, 0);
+            reply_int(c->reply, (int64_t)more.len);
+        }
         break;
     case FOUND:
         if (fits(c, v.len, more.len)) {
             reply_int(c->reply, (int64_t)(v.len + more.len));
             if (more.len > 0) {
-                string_put_range(c, c->key, v.len, more);
+                string_job_put_range(c, v.len, more);
             }
         }
         break;
@@ -460,7 +481,7 @@ static void cmd_setrange(struct cmd *c)
     size_t end = (size_t)offset + bytes.len;
 
     reply_int(c->reply, (int64_t)(end > v.len ? end : v.len));
-    string_put_range(c, c->key, (size_t)offset, bytes);
+    string_job_put_range(c, (size_t)offset, bytes);
 }
 
 static void add(struct cmd *c, int64_t by)
