@@ -34,6 +34,8 @@ enum {
     OUT_KEPT_BYTES = 256 * 1024, /* a larger one is given back when drained */
     IN_KEPT_BYTES = 64 * 1024,
     IN_AHEAD_BYTES = 1024 * 1024,
+    IN_WHOLE_FROM =
+        4 * 1024 * 1024, /* an argument of which so much has come gets all the room it asks for */
     SPARES = 8
 };
 
@@ -410,9 +412,12 @@ static char *read_place(struct conn *c, size_t *room)
         *room = CONN_READ_BYTES - left;
         return c->scratch->input + left;
     }
-    /* As much as the argument under way needs, but no further ahead than what has come of it. */
+    /* As much as the argument under way needs, but no further ahead than what has come of it; not so for
+     * long ones, since what is moved with each growth takes the longer (what is not written to is not there). */
     size_t wants = resp_req_wants(&c->req);
     size_t ahead = left > IN_AHEAD_BYTES ? left : IN_AHEAD_BYTES;
+
+    ahead = left > IN_WHOLE_FROM ? SIZE_MAX : ahead;
 
     wants = wants < CONN_READ_BYTES ? CONN_READ_BYTES : wants;
     if (buf_reserve(&c->in, wants < ahead ? wants : ahead) != OK) {

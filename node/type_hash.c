@@ -10,7 +10,7 @@
 #include "node/keyspace.h"
 #include "node/type.h"
 
-enum { SCAN_STEP = 1024, SAMPLE = 24, SAMPLE_TRIES = 8 };
+enum { LONG_BYTES = 256 << 10, SCAN_STEP = 1024, SAMPLE = 24, SAMPLE_TRIES = 8 };
 
 /* ---- Reading ---- */
 
@@ -46,6 +46,16 @@ size_t hash_count(const struct hash *h)
 {
     return h->large != NULL ? hash_large_count(h->large, h->now_ms)
                             : hash_packed_count(entry_payload(h->view.entry), h->now_ms);
+}
+
+size_t hash_bytes(const struct hash *h)
+{
+    return h->large != NULL ? large_bytes(h->view.large) : entry_payload(h->view.entry).len;
+}
+
+bool hash_is_long(const struct hash *h)
+{
+    return h->large != NULL && large_bytes(h->view.large) > LONG_BYTES;
 }
 
 bool hash_get(const struct hash *h, struct slice name, struct hash_field *out)

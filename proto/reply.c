@@ -116,6 +116,11 @@ static void write_line(struct reply *r, char type, struct slice text)
     }
 }
 
+void reply_expect(struct reply *r, size_t bytes)
+{
+    (void)room(r, bytes);
+}
+
 HOT void reply_ok(struct reply *r)
 {
     write_const(r, "+OK\r\n", 5);

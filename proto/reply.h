@@ -67,6 +67,9 @@ static inline void reply_restart(struct reply *r, size_t from)
     r->flags = r->watched & REPLY_ALWAYS;
 }
 
+/* About so many bytes will follow, in slices: room for them now, so that the reply does not grow by copying. */
+void reply_expect(struct reply *r, size_t bytes);
+
 void reply_ok(struct reply *r);
 void reply_simple(struct reply *r, struct slice text); /* +text */
 void reply_bulk(struct reply *r, struct slice bytes);

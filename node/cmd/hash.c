@@ -15,7 +15,10 @@ enum {
     SCAN_MOST = 4096,      /* fields a page of HSCAN, whatever COUNT says */
     GATHER_MOST = 4096,    /* a hash of so many is listed before some are drawn */
     RANDOM_MOST = 1 << 20, /* drawn with repeats by one command: about a second */
-    NAME_MAX_BYTES = 32
+    NAME_MAX_BYTES = 32,
+    SLICE_FIELDS = 1000, /* looked at in a turn */
+    SLICE_STEP = 50,
+    SLICE_BYTES = 128 << 10 /* of a reply written in a turn */
 };
 
 /* ---- Arguments ---- */
@@ -266,20 +269,79 @@ static void reply_pair(const struct hash_field *f, void *arg)
     reply_both(f, arg);
 }
 
+/* A large hash that is replied in slices, under its partition's lock. */
+struct whole {
+    struct hash h;
+    uint64_t cursor;
+    hash_each_fn fn;
+};
+
+static void whole_free(void *progress)
+{
+    mem_free(progress, sizeof(struct whole));
+}
+
+/* Calls fn for the next fields: so many, or so much of a reply. True at the end. */
+static bool next_fields(struct cmd *c, const struct hash *h, uint64_t *cursor, hash_each_fn fn,
+                        void *arg)
+{
+    size_t full = c->reply->out.len + SLICE_BYTES;
+    size_t n = 0;
+
+    do {
+        *cursor = hash_scan(h, *cursor, SLICE_STEP, fn, arg);
+        n += SLICE_STEP;
+    } while (*cursor != 0 && n < SLICE_FIELDS && c->reply->out.len < full);
+    return *cursor == 0 || c->reply->failed;
+}
+
+static void whole_go_on(struct cmd *c)
+{
+    struct whole *w = c->progress;
+
+    if (next_fields(c, &w->h, &w->cursor, w->fn, c->reply)) {
+        c->progress = NULL;
+        whole_free(w);
+    } else {
+        c->again = true;
+    }
+}
+
 /* The whole hash, behind a head for so many. */
 static void reply_whole(struct cmd *c, void (*head)(struct reply *, size_t), hash_each_fn fn)
 {
+    struct whole *w;
     struct hash h;
     bool found;
 
     if (!hash_arg(c, &h, &found)) {
         return;
     }
-    head(c->reply, found ? hash_count(&h) : 0);
-    if (found) {
-        hash_each(&h, fn, c->reply);
-        hash_close(&h);
+    if (!found || !hash_is_long(&h)) {
+        head(c->reply, found ? hash_count(&h) : 0);
+        if (found) {
+            hash_each(&h, fn, c->reply);
+            hash_close(&h);
+        }
+        return;
     }
+    hash_close(&h);
+    if (c->section == NULL) {
+        cmd_needs_locks(c);
+        return;
+    }
+    w = mem_alloc(sizeof(*w));
+    if (w == NULL) {
+        reply_err(c->reply, WIRE_NOMEM);
+        return;
+    }
+    *w = (struct whole){.h = h, .fn = fn};
+    c->progress = w;
+    c->progress_free = whole_free;
+    c->go_on = whole_go_on;
+    head(c->reply, hash_count(&h));
+    reply_expect(c->reply, hash_bytes(&h));
+    whole_go_on(c);
 }
 
 static void cmd_hgetall(struct cmd *c)
