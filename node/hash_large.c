@@ -440,21 +440,17 @@ static void copy_field(struct entry *e, void *arg)
     count_in(c->to, now);
 }
 
-struct hash_large *hash_large_copy(struct hash_large *from, int64_t now_ms)
+struct hash_large *hash_large_blank(void)
 {
-    struct copying c = {.to = create(), .now_ms = now_ms};
-    uint64_t cursor = 0;
+    return create();
+}
 
-    if (c.to == NULL) {
-        return NULL;
-    }
-    do {
-        cursor = table_scan(&from->table, cursor, 1024, copy_field, &c);
-    } while (cursor != 0 && c.err == OK);
-    if (c.err != OK) {
-        large_free_now(&c.to->large);
-        return NULL;
-    }
-    large_settle(&c.to->large);
-    return c.to;
+int hash_large_copy(struct hash_large *to, struct hash_large *from, int64_t now_ms,
+                    uint64_t *cursor, size_t want)
+{
+    struct copying c = {.to = to, .now_ms = now_ms};
+
+    *cursor = table_scan(&from->table, *cursor, want, copy_field, &c);
+    large_settle(&to->large);
+    return c.err;
 }

@@ -47,8 +47,11 @@ static inline struct hash_large *hash_large_of(const struct entry *e)
 struct hash_large *hash_large_create(struct section *s);
 /* Frees a slice (rcu_free_fn); also one that was never published. */
 bool hash_large_free(void *object, size_t *budget);
-/* A copy under no section: of the live fields. NULL: no memory. */
-struct hash_large *hash_large_copy(struct hash_large *from, int64_t now_ms);
+/* One that nobody sees yet, for hash_large_copy(). NULL: no memory. */
+struct hash_large *hash_large_blank(void);
+/* Some more of the live fields, about `want`: *cursor is 0 to begin with, and at the end. ERR_NOMEM. */
+MUST_CHECK int hash_large_copy(struct hash_large *to, struct hash_large *from, int64_t now_ms,
+                               uint64_t *cursor, size_t want);
 
 /* Reading: under the lock, or in a section. */
 size_t hash_large_count(const struct hash_large *l, int64_t now_ms);

@@ -163,35 +163,6 @@ bool keyspace_delete(struct cmd *c, struct key key)
     return true;
 }
 
-/* The same value under another key or with another expiry; what the payload points to is shared. */
-static struct entry *entry_with(const struct entry *e, struct slice key, int64_t expire_at_ms)
-{
-    struct slice payload = entry_payload(e);
-    struct entry *n = entry_create(&(struct entry_spec){
-        .type = e->type,
-        .encoding = e->encoding,
-        .key = key,
-        .payload_len = payload.len,
-        .expire_at_ms = expire_at_ms,
-        .clocked = evict_uses_clock(),
-    });
-
-    if (n != NULL) {
-        n->flags |= e->flags & ENTRY_FIELDS_EXPIRE;
-        if (payload.len > 0) {
-            memcpy(entry_payload_ptr(n), payload.ptr, payload.len);
-        }
-        _Atomic uint32_t *from = entry_clock(e);
-        _Atomic uint32_t *to = entry_clock(n);
-
-        if (from != NULL && to != NULL) {
-            atomic_store_explicit(to, atomic_load_explicit(from, memory_order_relaxed),
-                                  memory_order_relaxed);
-        }
-    }
-    return n;
-}
-
 void keyspace_expire_at(struct cmd *c, struct key key, int64_t at_ms)
 {
     const struct entry *e = section_find(c->section, key);
@@ -201,7 +172,7 @@ void keyspace_expire_at(struct cmd *c, struct key key, int64_t at_ms)
         (void)keyspace_delete(c, key);
         return;
     }
-    struct entry *n = entry_with(e, key.name, at_ms);
+    struct entry *n = keyspace_entry_with(e, key.name, at_ms);
 
     if (n == NULL) {
         section_fail(c->section, SECTION_NOMEM);
@@ -210,62 +181,6 @@ void keyspace_expire_at(struct cmd *c, struct key key, int64_t at_ms)
     log_or_fail(c, change_expire_at(section_change(c->section), key.name, at_ms));
     section_keep_value(c->section, key);
     section_put(c->section, key, n);
-}
-
-void keyspace_rename(struct cmd *c, struct key from, struct key to)
-{
-    struct entry *e = section_find(c->section, from);
-    struct change_writer *w = section_change(c->section);
-
-    assert(e != NULL);
-    (void)section_find(c->section, to); /* removes an expired one as such */
-    struct entry *n = entry_with(e, to.name, entry_expire_at_ms(e));
-
-    if (n == NULL) {
-        section_fail(c->section, SECTION_NOMEM);
-        return;
-    }
-    log_or_fail(c, type_log(w, to.name, n));
-    log_or_fail(c, change_delete(w, from.name, CHANGE_COMMAND));
-    section_keep_value(c->section, from);
-    section_put(c->section, to, n);
-    section_remove(c->section, from);
-}
-
-/* Of the value, not of the entry: a section that fails may have freed the entry's block before. */
-static void free_value_now(void *object, void *type)
-{
-    const struct type_ops *t = type;
-    size_t budget = SIZE_MAX;
-
-    (void)t->free_value(object, &budget);
-}
-
-void keyspace_copy(struct cmd *c, struct key from, struct key to)
-{
-    struct entry *e = section_find(c->section, from);
-
-    assert(e != NULL);
-    (void)section_find(c->section, to);
-    struct entry *n =
-        type_ops[e->type]->copy(e, to.name, entry_expire_at_ms(e), evict_uses_clock());
-
-    if (n == NULL) {
-        section_fail(c->section, SECTION_NOMEM);
-        return;
-    }
-    const struct type_ops *t = type_ops[n->type];
-    void *object = t->object(n);
-
-    if (object != NULL) {
-        section_on_abort(c->section, free_value_now, object, (void *)(uintptr_t)t);
-    }
-    if (section_has_failed(c->section)) {
-        entry_free(n); /* its value goes, or went, with the abort */
-        return;
-    }
-    log_or_fail(c, type_log(section_change(c->section), to.name, n));
-    section_put(c->section, to, n);
 }
 
 void keyspace_flush(struct cmd *c)

@@ -78,7 +78,7 @@ static inline uint64_t partition_version(const struct partition *p)
 }
 
 /* Behind acquire loads of the words that were read; sequentially consistent, with the clock that an
- * expiry was judged by, for node/section.c's S5. */
+ * expiry was judged by, for S5 of node/section_parts.h. */
 static inline bool partition_unmoved(const struct partition *p, uint32_t section)
 {
     return atomic_load_explicit(&p->section, memory_order_seq_cst) == section;

@@ -54,10 +54,9 @@ static void cmd_rename(struct cmd *c)
         reply_err(c->reply, WIRE_NO_SUCH_KEY);
         return;
     }
-    if (!slice_is(c->argv[1], c->argv[2])) {
-        keyspace_rename(c, from, cmd_key(c, 2));
+    if (slice_is(c->argv[1], c->argv[2]) || keyspace_rename(c, from, cmd_key(c, 2))) {
+        reply_ok(c->reply);
     }
-    reply_ok(c->reply);
 }
 
 static void cmd_renamenx(struct cmd *c)
@@ -73,8 +72,9 @@ static void cmd_renamenx(struct cmd *c)
         reply_int(c->reply, 0);
         return;
     }
-    keyspace_rename(c, from, to);
-    reply_int(c->reply, 1);
+    if (keyspace_rename(c, from, to)) {
+        reply_int(c->reply, 1);
+    }
 }
 
 /* A database number that SELECT would take; false when an error was answered. */
@@ -121,8 +121,9 @@ static void cmd_copy(struct cmd *c)
         reply_int(c->reply, 0);
         return;
     }
-    keyspace_copy(c, from, to);
-    reply_int(c->reply, 1);
+    if (keyspace_copy(c, from, to)) {
+        reply_int(c->reply, 1);
+    }
 }
 
 /* There is one database, so that a key could only be moved to where it is. */
