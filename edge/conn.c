@@ -36,6 +36,8 @@ enum {
     IN_AHEAD_BYTES = 1024 * 1024,
     IN_WHOLE_FROM =
         4 * 1024 * 1024, /* an argument of which so much has come gets all the room it asks for */
+    IN_TURN_BYTES = 256 * 1024,   /* read at once, of a long argument */
+    OUT_TURN_BYTES = 1024 * 1024, /* written at once */
     SPARES = 8
 };
 
@@ -223,7 +225,8 @@ static bool conn_write(struct conn *c)
 
     note_max(&c->set->count.out_max, c->reply.out.len - c->sent);
     while (c->sent < c->sendable) {
-        size_t len = c->sendable - c->sent;
+        size_t all = c->sendable - c->sent;
+        size_t len = all < OUT_TURN_BYTES ? all : OUT_TURN_BYTES;
         ssize_t n = write(c->file.fd, c->reply.out.ptr + c->sent, len);
 
         if (n < 0) {
@@ -241,7 +244,8 @@ static bool conn_write(struct conn *c)
         c->sent += (size_t)n;
         c->out_bytes += (uint64_t)n;
         conn_count(&c->set->count.out_bytes, (uint64_t)n);
-        if ((size_t)n < len) { /* the socket is full: asking again would only say so */
+        if ((size_t)n <
+            all) { /* the socket is full and asking again would only say so; or next turn */
             note_stall(c, true);
             return true;
         }
@@ -425,7 +429,7 @@ static char *read_place(struct conn *c, size_t *room)
     }
     c->view = c->in.ptr;
     c->view_len = left;
-    *room = c->in.cap - left;
+    *room = c->in.cap - left < IN_TURN_BYTES ? c->in.cap - left : IN_TURN_BYTES;
     return c->in.ptr + left;
 }
 

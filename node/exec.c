@@ -252,6 +252,8 @@ static void restart(struct call *k)
 {
     progress_drop(&k->cmd);
     k->cmd.go_on = NULL;
+    k->cmd.at = 0;
+    k->cmd.sum = 0;
     k->cmd.alive_until_ms = 0;
     k->cmd.again = k->cmd.retry = false;
     k->cmd.wants_locks = k->cmd.drops_locks = false;

@@ -20,23 +20,26 @@ static bool integer_arg(struct cmd *c, uint32_t index, int64_t *out)
 /* DEL and UNLINK: large values are freed in slices anyway, so they do the same. */
 static void cmd_del(struct cmd *c)
 {
-    int64_t n = 0;
-
-    for (uint32_t i = 1; i < c->argc; i++) {
-        n += keyspace_delete(c, cmd_key(c, i));
+    for (uint32_t end = cmd_slice_end(c, 1); c->at < end; c->at++) {
+        c->sum += keyspace_delete(c, cmd_key(c, c->at));
     }
-    reply_int(c->reply, n);
+    if (cmd_slice_is_last(c)) {
+        reply_int(c->reply, c->sum);
+    }
 }
 
 /* EXISTS and TOUCH. A key named twice counts twice. */
 static void cmd_exists(struct cmd *c)
 {
-    int64_t n = 0;
-
-    for (uint32_t i = 1; i < c->argc; i++) {
-        n += keyspace_find(c, cmd_key(c, i)) != NULL;
+    if (cmd_is_long(c)) {
+        return;
     }
-    reply_int(c->reply, n);
+    for (uint32_t end = cmd_slice_end(c, 1); c->at < end; c->at++) {
+        c->sum += keyspace_find(c, cmd_key(c, c->at)) != NULL;
+    }
+    if (cmd_slice_is_last(c)) {
+        reply_int(c->reply, c->sum);
+    }
 }
 
 static void cmd_type(struct cmd *c)

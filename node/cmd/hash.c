@@ -73,37 +73,39 @@ static bool field_arg(struct cmd *c, struct slice name, bool *found, struct hash
 
 /* ---- Setting ---- */
 
-/* Returns how many are new, or -1 when an error was answered. */
-static int64_t set_pairs(struct cmd *c)
+/* False when an error was answered, or there are more; c->sum is how many are new. */
+static bool set_pairs(struct cmd *c)
 {
     struct hash h;
     bool found;
 
     if (c->argc % 2 != 0) {
         hash_err_arity(c);
-        return -1;
+        return false;
     }
     if (!hash_arg(c, &h, &found)) {
-        return -1;
+        return false;
     }
     if (found) {
         hash_close(&h);
     }
-    return (int64_t)hash_put_many(c, cmd_key(c, 1), c->argv + 2, (c->argc - 2) / 2, 0);
+    uint32_t end = cmd_slice_end(c, 2);
+
+    c->sum += (int64_t)hash_put_many(c, cmd_key(c, 1), c->argv + c->at, (end - c->at) / 2, 0);
+    c->at = end;
+    return cmd_slice_is_last(c);
 }
 
 static void cmd_hset(struct cmd *c)
 {
-    int64_t added = set_pairs(c);
-
-    if (added >= 0) {
-        reply_int(c->reply, added);
+    if (set_pairs(c)) {
+        reply_int(c->reply, c->sum);
     }
 }
 
 static void cmd_hmset(struct cmd *c)
 {
-    if (set_pairs(c) >= 0) {
+    if (set_pairs(c)) {
         reply_ok(c->reply);
     }
 }
@@ -188,16 +190,20 @@ static void cmd_hdel(struct cmd *c)
 {
     struct hash h;
     bool found;
-    size_t removed = 0;
 
     if (!hash_arg(c, &h, &found)) {
         return;
     }
+    uint32_t end = cmd_slice_end(c, 2);
+
     if (found) {
         hash_close(&h);
-        removed = hash_remove_many(c, cmd_key(c, 1), c->argv + 2, c->argc - 2);
+        c->sum += (int64_t)hash_remove_many(c, cmd_key(c, 1), c->argv + c->at, end - c->at);
     }
-    reply_int(c->reply, (int64_t)removed);
+    c->at = end;
+    if (!found || cmd_slice_is_last(c)) {
+        reply_int(c->reply, c->sum);
+    }
 }
 
 /* ---- Getting ---- */
@@ -221,22 +227,76 @@ static void cmd_hget(struct cmd *c)
     }
 }
 
-static void cmd_hmget(struct cmd *c)
+/* A large hash that is replied in slices, under its partition's lock. */
+struct whole {
+    struct hash h;
+    uint64_t cursor;
+    hash_each_fn fn;
+    bool is_absent;
+};
+
+static void whole_free(void *progress)
+{
+    mem_free(progress, sizeof(struct whole));
+}
+
+/* False: no memory, and that was answered. */
+static bool whole_begin(struct cmd *c, const struct hash *h)
+{
+    struct whole *w = mem_alloc(sizeof(*w));
+
+    if (w == NULL) {
+        reply_err(c->reply, WIRE_NOMEM);
+        return false;
+    }
+    *w = (struct whole){.h = *h};
+    c->progress = w;
+    c->progress_free = whole_free;
+    return true;
+}
+
+static void reply_field(struct cmd *c, const struct hash *h, struct slice name)
 {
     struct hash_field f;
+
+    if (h != NULL && hash_get(h, name, &f)) {
+        reply_bulk(c->reply, f.value);
+    } else {
+        reply_null(c->reply);
+    }
+}
+
+static void hmget_go_on(struct cmd *c)
+{
+    size_t full = c->reply->out.len + HASH_SLICE_BYTES;
+    struct whole *w = c->progress;
+
+    for (uint32_t end = cmd_slice_end(c, 2); c->at < end && c->reply->out.len < full; c->at++) {
+        reply_field(c, w->is_absent ? NULL : &w->h, c->argv[c->at]);
+    }
+    (void)cmd_slice_is_last(c);
+}
+
+static void cmd_hmget(struct cmd *c)
+{
     struct hash h;
     bool found;
 
-    if (!hash_arg(c, &h, &found)) {
+    if (cmd_is_long(c) || !hash_arg(c, &h, &found)) {
+        return;
+    }
+    if (c->argc > CMD_SLICE_ARGS) {
+        if (whole_begin(c, &h)) {
+            reply_array(c->reply, c->argc - 2);
+            ((struct whole *)c->progress)->is_absent = !found;
+            c->go_on = hmget_go_on;
+            hmget_go_on(c);
+        }
         return;
     }
     reply_array(c->reply, c->argc - 2);
     for (uint32_t i = 2; i < c->argc; i++) {
-        if (found && hash_get(&h, c->argv[i], &f)) {
-            reply_bulk(c->reply, f.value);
-        } else {
-            reply_null(c->reply);
-        }
+        reply_field(c, found ? &h : NULL, c->argv[i]);
     }
     if (found) {
         hash_close(&h);
@@ -263,18 +323,6 @@ void hash_reply_pair(const struct hash_field *f, void *arg)
 {
     reply_array(arg, 2);
     reply_both(f, arg);
-}
-
-/* A large hash that is replied in slices, under its partition's lock. */
-struct whole {
-    struct hash h;
-    uint64_t cursor;
-    hash_each_fn fn;
-};
-
-static void whole_free(void *progress)
-{
-    mem_free(progress, sizeof(struct whole));
 }
 
 bool hash_next_fields(struct cmd *c, const struct hash *h, uint64_t *cursor, hash_each_fn fn,
@@ -305,7 +353,6 @@ static void whole_go_on(struct cmd *c)
 /* The whole hash, behind a head for so many. */
 static void reply_whole(struct cmd *c, void (*head)(struct reply *, size_t), hash_each_fn fn)
 {
-    struct whole *w;
     struct hash h;
     bool found;
 
@@ -325,14 +372,10 @@ static void reply_whole(struct cmd *c, void (*head)(struct reply *, size_t), has
         cmd_needs_locks(c);
         return;
     }
-    w = mem_alloc(sizeof(*w));
-    if (w == NULL) {
-        reply_err(c->reply, WIRE_NOMEM);
+    if (!whole_begin(c, &h)) {
         return;
     }
-    *w = (struct whole){.h = h, .fn = fn};
-    c->progress = w;
-    c->progress_free = whole_free;
+    ((struct whole *)c->progress)->fn = fn;
     c->go_on = whole_go_on;
     head(c->reply, hash_count(&h));
     reply_expect(c->reply, hash_bytes(&h));

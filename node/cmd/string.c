@@ -89,16 +89,29 @@ static void cmd_get(struct cmd *c)
 
 static void cmd_mget(struct cmd *c)
 {
+    size_t full = c->reply->out.len + STRING_SLICE;
     struct string_value v;
 
-    reply_array(c->reply, c->argc - 1);
-    for (uint32_t i = 1; i < c->argc; i++) {
-        if (string_read(c, cmd_key(c, i), &v) == FOUND) {
-            string_reply(c->reply, &v);
-        } else {
+    if (cmd_is_long(c)) {
+        return;
+    }
+    if (c->at == 0) {
+        reply_array(c->reply, c->argc - 1);
+    }
+    for (uint32_t end = cmd_slice_end(c, 1); c->at < end; c->at++) {
+        if (string_read(c, cmd_key(c, c->at), &v) != FOUND) {
             reply_null(c->reply);
+            continue;
+        }
+        if (UNLIKELY(c->section == NULL && c->reply->out.len + v.len > full + 3 * STRING_SLICE)) {
+            cmd_needs_locks(c);
+            return;
+        }
+        if (UNLIKELY(c->reply->out.len > full) || !string_job_reply(c, &v)) {
+            break; /* goes on with this one */
         }
     }
+    (void)cmd_slice_is_last(c);
 }
 
 static void cmd_strlen(struct cmd *c)
@@ -335,15 +348,30 @@ static void cmd_delex(struct cmd *c)
 
 /* ---- Writing several keys ---- */
 
-static void put_pairs(struct cmd *c, uint32_t from, uint32_t to, int64_t expire_at_ms,
+/* False: not all of them yet. */
+static bool put_pairs(struct cmd *c, uint32_t from, uint32_t to, int64_t expire_at_ms,
                       bool keep_ttl)
 {
-    for (uint32_t i = from; i + 1 < to; i += 2) {
-        struct key key = cmd_key(c, i);
+    size_t bytes = 0;
+
+    c->at = c->at == 0 ? from : c->at;
+    for (uint32_t n = 0; c->at + 1 < to; c->at += 2, n += 2) {
+        struct slice value = c->argv[c->at + 1];
+
+        if (n >= CMD_SLICE_ARGS || bytes > STRING_SLICE) {
+            c->again = true;
+            return false;
+        }
+        if (!string_job_make(c, value)) {
+            return false;
+        }
+        struct key key = cmd_key(c, c->at);
         const struct entry *e = keep_ttl ? keyspace_peek(c, key) : NULL;
 
-        string_put(c, key, c->argv[i + 1], e == NULL ? expire_at_ms : entry_expire_at_ms(e));
+        string_job_put(c, key, value, e == NULL ? expire_at_ms : entry_expire_at_ms(e));
+        bytes += value.len;
     }
+    return true;
 }
 
 /* How many of the keys at from, from + 2 … are there. */
@@ -369,8 +397,7 @@ static bool has_pairs(struct cmd *c, const char *name)
 
 static void cmd_mset(struct cmd *c)
 {
-    if (has_pairs(c, "mset")) {
-        put_pairs(c, 1, c->argc, 0, false);
+    if (has_pairs(c, "mset") && put_pairs(c, 1, c->argc, 0, false)) {
         reply_ok(c->reply);
     }
 }
@@ -378,12 +405,12 @@ static void cmd_mset(struct cmd *c)
 static void cmd_msetnx(struct cmd *c)
 {
     if (has_pairs(c, "msetnx")) {
-        bool absent = present(c, 1, c->argc) == 0;
+        /* Its own are there once it has begun to put them. */
+        bool absent = c->at != 0 || c->progress != NULL || present(c, 1, c->argc) == 0;
 
-        if (absent) {
-            put_pairs(c, 1, c->argc, 0, false);
+        if (!absent || put_pairs(c, 1, c->argc, 0, false)) {
+            reply_int(c->reply, absent);
         }
-        reply_int(c->reply, absent);
     }
 }
 
@@ -407,12 +434,12 @@ static void cmd_msetex(struct cmd *c)
         (o.unit != UNIT_NONE && !string_options_moment(c, o.expire, o.unit, &expire_at_ms))) {
         return;
     }
-    bool met = o.condition == ALWAYS || present(c, 2, end) == (o.condition == IF_PRESENT ? n : 0);
+    bool met = o.condition == ALWAYS || c->at != 0 || c->progress != NULL ||
+               present(c, 2, end) == (o.condition == IF_PRESENT ? n : 0);
 
-    if (met) {
-        put_pairs(c, 2, end, expire_at_ms, o.keep_ttl);
+    if (!met || put_pairs(c, 2, end, expire_at_ms, o.keep_ttl)) {
+        reply_int(c->reply, met);
     }
-    reply_int(c->reply, met);
 }
 
 /* ---- Changing a value ---- */

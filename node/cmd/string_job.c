@@ -28,6 +28,7 @@ static struct job *job_of(struct cmd *c)
         c->progress_free = job_free;
         if (c->progress == NULL) {
             section_fail(c->section, SECTION_NOMEM);
+            c->reply->failed = c->reply->failed || (c->def->flags & CMD_WRITE) == 0;
         }
     }
     return c->progress;
@@ -98,6 +99,8 @@ bool string_job_reply(struct cmd *c, const struct string_value *old)
         return false;
     }
     reply_bulk_end(c->reply);
+    j->replies = false;
+    j->replied = 0;
     return true;
 }
 

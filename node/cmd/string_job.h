@@ -12,7 +12,7 @@
 
 /* Makes what string_job_put() will put. */
 bool string_job_make(struct cmd *c, struct slice value);
-/* The value that the key had becomes the reply. */
+/* The value that the key had becomes the reply. Also in a read under locks (MGET). */
 bool string_job_reply(struct cmd *c, const struct string_value *old);
 /* As string_put(), of what was made if it is long. */
 void string_job_put(struct cmd *c, struct key key, struct slice value, int64_t expire_at_ms);
