@@ -31,15 +31,27 @@ struct draw {
     bool repeats;
     hash_each_fn write;
     uint64_t cursor;         /* of a walk */
-    struct hash_field *list; /* owned; the hash's fields, or those drawn */
-    size_t listed, cap;
+    struct hash_field *list; /* owned; the hash's fields */
+    size_t listed;
+    const char **drawn; /* owned: where the names lie that were drawn */
+    size_t cap;         /* of list or drawn */
 };
+
+static void lists_free(struct draw *d)
+{
+    if (d->list != NULL) {
+        mem_free(d->list, d->cap * sizeof(d->list[0]));
+    }
+    if (d->drawn != NULL) {
+        mem_free(d->drawn, d->cap * sizeof(d->drawn[0]));
+    }
+}
 
 static void draw_free(void *progress)
 {
     struct draw *d = progress;
 
-    mem_free(d->list, d->cap * sizeof(d->list[0]));
+    lists_free(d);
     mem_free(d, sizeof(*d));
 }
 
@@ -74,17 +86,18 @@ static bool draw_begin(struct draw *d)
                                        : DRAW_APART;
     if (d->way == DRAW_LISTED) {
         d->cap = d->total;
-    } else if (d->way == DRAW_APART) {
+        d->list = mem_alloc(d->cap * sizeof(d->list[0]));
+        if (d->list != NULL) {
+            hash_each(&d->h, list_field, d);
+        }
+        return d->list != NULL;
+    }
+    if (d->way == DRAW_APART) {
         for (d->cap = 16; d->cap < d->count * 2;) {
             d->cap *= 2;
         }
-    }
-    d->list = d->cap == 0 ? NULL : mem_zalloc(d->cap * sizeof(d->list[0]));
-    if (d->cap > 0 && d->list == NULL) {
-        return false;
-    }
-    if (d->way == DRAW_LISTED) {
-        hash_each(&d->h, list_field, d);
+        d->drawn = mem_zalloc(d->cap * sizeof(d->drawn[0]));
+        return d->drawn != NULL;
     }
     return true;
 }
@@ -119,13 +132,13 @@ static bool draw_apart(struct draw *d, const struct hash_field *f)
 {
     size_t at = ((uintptr_t)f->name.ptr >> 4) * 0x9e3779b97f4a7c15u & (d->cap - 1);
 
-    while (d->list[at].name.ptr != NULL && d->list[at].name.ptr != f->name.ptr) {
+    while (d->drawn[at] != NULL && d->drawn[at] != f->name.ptr) {
         at = (at + 1) & (d->cap - 1);
     }
-    if (d->list[at].name.ptr != NULL) {
+    if (d->drawn[at] != NULL) {
         return false;
     }
-    d->list[at] = *f;
+    d->drawn[at] = f->name.ptr;
     d->write(f, d->c->reply);
     return true;
 }
@@ -240,6 +253,9 @@ static void draw(struct cmd *c, struct draw *d, bool with_values)
     } else {
         reply_array(c->reply, d->count);
     }
+    if (c->section != NULL && d->count > 0) {
+        reply_expect(c->reply, hash_bytes(&d->h) / d->total * d->count);
+    }
     if (d->count > 0 && !draw_slice(c, d)) {
         moved = c->section == NULL ? NULL : mem_alloc(sizeof(*moved));
         if (moved != NULL) {
@@ -258,7 +274,7 @@ static void draw(struct cmd *c, struct draw *d, bool with_values)
             reply_err(c->reply, WIRE_NOMEM);
         }
     }
-    mem_free(d->list, d->cap * sizeof(d->list[0]));
+    lists_free(d);
 }
 
 void hash_random_run(struct cmd *c)
