@@ -82,11 +82,41 @@ struct cmd {
     int64_t again_at_ms; /* or at this moment of the worker's clock; INT64_MAX: when unblocked */
     enum cmd_unblocked unblocked; /* set by CLIENT UNBLOCK before it is called again */
     struct block *blocked;        /* it waits for data (node/block.h) */
-    struct block_ready
-        *ready;     /* private to the backend, owned: whom it has to serve when it is done */
-    void *progress; /* owned by such a handler between calls; NULL at the first */
+    struct block_ready *ready; /* private to the backend, owned: whom it has to serve when done */
+    void (*go_on)(struct cmd *c); /* set with `again`: called then, instead of the row's handler */
+    void *progress;               /* owned by such a handler between calls; NULL at the first */
     void (*progress_free)(void *progress);
+    /* A handler of many arguments: the next, 0 at the first call, and what it counts. */
+    uint32_t at;
+    int64_t sum;
 };
+
+/* Calls its handler, or goes on where it left off. */
+static inline void cmd_run(struct cmd *c)
+{
+    if (UNLIKELY(c->go_on != NULL)) {
+        c->go_on(c);
+    } else {
+        c->def->run(c);
+    }
+}
+
+/* Arguments that it looks at in a turn. */
+enum { CMD_SLICE_ARGS = 1000 };
+
+/* Up to which argument this slice goes, c->at being set to `from` in the first. */
+static inline uint32_t cmd_slice_end(struct cmd *c, uint32_t from)
+{
+    c->at = c->at == 0 ? from : c->at;
+    return c->argc - c->at > CMD_SLICE_ARGS ? c->at + CMD_SLICE_ARGS : c->argc;
+}
+
+/* Whether the slice was the last; else c->again is set. */
+static inline bool cmd_slice_is_last(struct cmd *c)
+{
+    c->again = c->at < c->argc;
+    return !c->again;
+}
 
 /* For a read without locks that found more to do than a turn allows: the handler returns at once, and is
  * called from the start under the locks of its keys, c->section set. Then it may set `again`: nobody
@@ -94,6 +124,16 @@ struct cmd {
 static inline void cmd_needs_locks(struct cmd *c)
 {
     c->retry = c->wants_locks = true;
+}
+
+/* A read of so many keys, which is then to return. */
+static inline bool cmd_is_long(struct cmd *c)
+{
+    if (LIKELY(c->argc <= CMD_SLICE_ARGS) || c->section != NULL) {
+        return false;
+    }
+    cmd_needs_locks(c);
+    return true;
 }
 
 struct backend {

@@ -1,8 +1,8 @@
 #include "node/apply.h"
 
 #include "base/err.h"
-#include "node/block.h"
 #include "base/mem.h"
+#include "node/block.h"
 #include "node/database.h"
 #include "node/exec.h"
 #include "node/keyspace.h"

@@ -6,6 +6,7 @@
 #include "base/parse.h"
 #include "base/rand.h"
 #include "node/keyspace.h"
+#include "node/type.h"
 #include "node/type_hash.h"
 #include "node/type_list.h"
 #include "node/type_string.h"
@@ -13,6 +14,11 @@
 #include <endian.h>
 
 enum {
+    LONG_BYTES = 256 << 10, /* of a value that is written in slices */
+    SLICE_BYTES = 128 << 10,
+    SLICE_FIELDS = 1000,
+    SLICE_STEP = 50,
+    CHECK_BYTES = 512 << 10, /* summed in a turn */
     FOOTER_BYTES = 10,
     /* The format's numbers for what a payload holds. */
     FORM_STRING = 0,
@@ -463,15 +469,80 @@ static int write_list(struct cmd *c, struct key key, const struct entry *e, stru
     return err;
 }
 
-/* A row a type. */
+/* In slices: a string of more than is compressed. */
+static int write_string_slice(struct cmd *c, struct dump_writing *w)
+{
+    int err = OK;
+
+    if (w->at == 0) {
+        string_of_entry(w->entry, &w->string);
+        if (w->string.len <= RDB_COMPRESS_MAX) {
+            w->string.root = NULL;
+            w->written = true;
+            return write_string(c, w->key, w->entry, &w->out, &w->version);
+        }
+        string_hold(&w->string);
+        w->needs_lock = false;
+        err = buf_append_char(&w->out, FORM_STRING);
+        err = err == OK ? rdb_write_len(&w->out, w->string.len) : err;
+    }
+    for (uint64_t end = w->at + SLICE_BYTES; err == OK && w->at < end && !w->written;) {
+        struct slice piece = string_chunk(&w->string, w->at);
+
+        err = buf_append_slice(&w->out, piece);
+        w->at += piece.len;
+        w->written = w->at == w->string.len;
+    }
+    return err;
+}
+
+static int write_hash_head(struct dump_writing *w, struct hash_out *to)
+{
+    to->err = buf_append_char(&w->out, to->expiring ? FORM_HASH_EXPIRING : FORM_HASH);
+    if (to->expiring) {
+        uint64_t le = htole64(to->earliest);
+
+        w->version = DUMP_VERSION_FIELDS_EXPIRE;
+        to->err = to->err == OK ? buf_append(&w->out, &le, sizeof(le)) : to->err;
+    }
+    return to->err == OK ? rdb_write_len(&w->out, hash_count(&w->hash)) : to->err;
+}
+
+/* Two walks, as write_hash(). */
+static int write_hash_slice(struct cmd *c, struct dump_writing *w)
+{
+    struct hash_out to = {.out = &w->out, .earliest = w->earliest};
+    size_t full = w->out.len + SLICE_BYTES;
+
+    if (w->at == 0 && !w->looked && hash_open(c, w->key, &w->hash) != FOUND) {
+        return ERR_INVALID;
+    }
+    for (int n = 0; n < SLICE_FIELDS && to.err == OK && w->out.len < full && !w->written;
+         n += SLICE_STEP) {
+        to.expiring = w->looked && to.earliest != UINT64_MAX;
+        w->at =
+            hash_scan(&w->hash, w->at, SLICE_STEP, w->looked ? write_field : look_at_field, &to);
+        if (w->at == 0) {
+            w->written = w->looked;
+            w->looked = true;
+            to.expiring = to.earliest != UINT64_MAX;
+            to.err = w->written || to.err != OK ? to.err : write_hash_head(w, &to);
+        }
+    }
+    w->earliest = to.earliest;
+    return to.err;
+}
+
+/* A row a type; without write_slice all is written at once. */
 static const struct {
+    int (*write_slice)(struct cmd *c, struct dump_writing *w);
     int (*write)(struct cmd *c, struct key key, const struct entry *e, struct buf *out,
                  uint16_t *version);
     void (*store)(struct cmd *c, struct key key, const struct dump_value *v, int64_t expire_at_ms);
 } types[VALUE_TYPES] = {
-    [TYPE_STRING] = {write_string, store_string},
-    [TYPE_HASH] = {write_hash, store_hash},
-    [TYPE_LIST] = {write_list, store_list},
+    [TYPE_STRING] = {write_string_slice, write_string, store_string},
+    [TYPE_HASH] = {write_hash_slice, write_hash, store_hash},
+    [TYPE_LIST] = {NULL, write_list, store_list},
 };
 
 int dump_write(struct cmd *c, struct key key, const struct entry *e, struct buf *out)
@@ -492,6 +563,81 @@ int dump_write(struct cmd *c, struct key key, const struct entry *e, struct buf 
     }
     crc = htole64(rdb_crc64(0, (struct slice){out->ptr + from, out->len - from}));
     return buf_append(out, &crc, sizeof(crc));
+}
+
+bool dump_is_long(const struct entry *e)
+{
+    return type_bytes(e) > LONG_BYTES;
+}
+
+struct dump_writing *dump_writing_create(struct cmd *c, struct key key, const struct entry *e)
+{
+    struct dump_writing *w = mem_zalloc(sizeof(*w));
+
+    (void)c;
+    if (w == NULL || buf_reserve(&w->out, type_bytes(e)) != OK) {
+        mem_free(w, sizeof(*w));
+        return NULL;
+    }
+    w->entry = e;
+    w->key = key;
+    w->earliest = UINT64_MAX;
+    w->version = DUMP_VERSION;
+    w->needs_lock = true;
+    return w;
+}
+
+static int write_slice(struct cmd *c, struct dump_writing *w)
+{
+    enum value_type type = w->needs_lock ? w->entry->type : TYPE_STRING;
+    int err;
+
+    if (types[type].write == NULL) {
+        return ERR_INVALID;
+    }
+    if (types[type].write_slice != NULL) {
+        err = types[type].write_slice(c, w);
+    } else {
+        err = types[type].write(c, w->key, w->entry, &w->out, &w->version);
+        w->written = true;
+    }
+    if (err == OK && w->written) {
+        uint16_t version = htole16(w->version);
+
+        w->needs_lock = false;
+        err = buf_append(&w->out, &version, sizeof(version));
+    }
+    return err;
+}
+
+int dump_write_slice(struct cmd *c, struct dump_writing *w)
+{
+    if (!w->written) {
+        return write_slice(c, w);
+    }
+    size_t left = w->out.len - w->checked;
+    size_t n = left < CHECK_BYTES ? left : CHECK_BYTES;
+
+    w->crc = rdb_crc64(w->crc, (struct slice){w->out.ptr + w->checked, n});
+    w->checked += n;
+    if (w->checked < w->out.len) {
+        return OK;
+    }
+    uint64_t crc = htole64(w->crc);
+
+    w->is_done = true;
+    return buf_append(&w->out, &crc, sizeof(crc));
+}
+
+void dump_writing_destroy(void *writing)
+{
+    struct dump_writing *w = writing;
+
+    if (w->string.root != NULL) {
+        string_let_go(&w->string);
+    }
+    buf_fini(&w->out);
+    mem_free(w, sizeof(*w));
 }
 
 void dump_store(struct cmd *c, struct key key, const struct dump_value *v, int64_t expire_at_ms)

@@ -284,6 +284,9 @@ static void restart(struct call *k)
 {
     progress_drop(&k->cmd);
     unqueue(k);
+    k->cmd.go_on = NULL;
+    k->cmd.at = 0;
+    k->cmd.sum = 0;
     k->cmd.alive_until_ms = 0;
     k->cmd.again = k->cmd.retry = false;
     k->cmd.wants_locks = k->cmd.drops_locks = false;
@@ -417,7 +420,7 @@ static enum outcome run_write(struct call *k)
                 return o;
             }
         }
-        k->cmd.def->run(&k->cmd);
+        cmd_run(&k->cmd);
         if (UNLIKELY(k->cmd.again) && k->cmd.blocked == NULL && !k->cmd.reply->failed &&
             !section_has_failed(k->cmd.section)) {
             return keep_going(k);
@@ -516,7 +519,7 @@ static enum outcome run_read_locked(struct call *k)
         }
     }
     for (;;) {
-        k->cmd.def->run(&k->cmd);
+        cmd_run(&k->cmd);
         if (k->cmd.again && !k->cmd.drops_locks && !k->cmd.reply->failed &&
             k->cmd.blocked == NULL) {
             return keep_going(k);
@@ -603,7 +606,7 @@ static enum outcome run_any(struct call *k)
     } else if (def->keys.kind == CMD_KEYS_NONE || (def->flags & CMD_WHOLE) != 0 ||
                UNLIKELY(k->cmd.progress != NULL)) {
         /* One that goes on without locks took what it needs of its keys before. */
-        def->run(&k->cmd);
+        cmd_run(&k->cmd);
         o = RAN;
     } else if (has_one_key(def)) {
         o = run_read_one(k);

@@ -173,19 +173,21 @@ bool hash_large_all_due(const struct hash_large *l, int64_t now_ms)
     return hash_large_alive_until(l, now_ms) == 0;
 }
 
-bool hash_large_is_dead(struct hash_large *l, int64_t now_ms)
+UNCHECKED_LOCKS enum type_life hash_large_life(struct hash_large *l, int64_t now_ms)
 {
     /* Relaxed: whoever saw anything of a section that holds the hash sees its 0, which was stored before. */
     if (LIKELY(now_ms < atomic_load_explicit(&l->alive_until_ms, memory_order_relaxed))) {
-        return false;
+        return TYPE_ALIVE;
     }
-    large_lock(&l->large);
+    if (!large_try_lock(&l->large)) {
+        return TYPE_BUSY;
+    }
     int64_t until_ms = hash_large_alive_until(l, now_ms);
 
     /* For the next who asks. No section holds it; what another reader found is as good. */
     atomic_store_explicit(&l->alive_until_ms, until_ms, memory_order_relaxed);
     large_unlock(&l->large);
-    return until_ms == 0;
+    return until_ms == 0 ? TYPE_DEAD : TYPE_ALIVE;
 }
 
 struct entry *hash_large_first_due(const struct hash_large *l, int64_t now_ms)
@@ -469,21 +471,17 @@ static void copy_field(struct entry *e, void *arg)
     count_in(c->to, now);
 }
 
-struct hash_large *hash_large_copy(struct hash_large *from, int64_t now_ms)
+struct hash_large *hash_large_blank(void)
 {
-    struct copying c = {.to = create(), .now_ms = now_ms};
-    uint64_t cursor = 0;
+    return create();
+}
 
-    if (c.to == NULL) {
-        return NULL;
-    }
-    do {
-        cursor = table_scan(&from->table, cursor, 1024, copy_field, &c);
-    } while (cursor != 0 && c.err == OK);
-    if (c.err != OK) {
-        large_free_now(&c.to->large);
-        return NULL;
-    }
-    large_settle(&c.to->large);
-    return c.to;
+int hash_large_copy(struct hash_large *to, struct hash_large *from, int64_t now_ms,
+                    uint64_t *cursor, size_t want)
+{
+    struct copying c = {.to = to, .now_ms = now_ms};
+
+    *cursor = table_scan(&from->table, *cursor, want, copy_field, &c);
+    large_settle(&to->large);
+    return c.err;
 }

@@ -13,6 +13,7 @@
 #include "node/large.h"
 #include "node/section.h"
 #include "node/table.h"
+#include "node/type.h"
 #include "node/type_hash.h"
 
 struct hash_due {
@@ -37,7 +38,7 @@ struct hash_large {
     /* Until when a field is known to live, for who holds no lock; 0: ask under it. While a section
      * holds the hash it is 0, so that nobody goes by what is not published. */
     _Atomic int64_t alive_until_ms;
-    struct table_dir *dying;        /* what is left to free, once is_dying */
+    struct table_dir *dying; /* what is left to free, once is_dying */
     bool is_dying;
 };
 
@@ -50,16 +51,19 @@ static inline struct hash_large *hash_large_of(const struct entry *e)
 struct hash_large *hash_large_create(struct section *s);
 /* Frees a slice (rcu_free_fn); also one that was never published. */
 bool hash_large_free(void *object, size_t *budget);
-/* A copy under no section: of the live fields. NULL: no memory. */
-struct hash_large *hash_large_copy(struct hash_large *from, int64_t now_ms);
+/* One that nobody sees yet, for hash_large_copy(). NULL: no memory. */
+struct hash_large *hash_large_blank(void);
+/* Some more of the live fields, about `want`: *cursor is 0 to begin with, and at the end. ERR_NOMEM. */
+MUST_CHECK int hash_large_copy(struct hash_large *to, struct hash_large *from, int64_t now_ms,
+                               uint64_t *cursor, size_t want);
 
 /* Reading: under the lock, or in a section. */
 size_t hash_large_count(const struct hash_large *l, int64_t now_ms);
 size_t hash_large_due(const struct hash_large *l, int64_t now_ms);
 /* 0 if there is no live field, else until when one is; INT64_MAX: for good. */
 int64_t hash_large_alive_until(const struct hash_large *l, int64_t now_ms);
-/* Whether no field is left alive, by whoever holds no lock: takes it only when it must. */
-bool hash_large_is_dead(struct hash_large *l, int64_t now_ms);
+/* By whoever holds no lock: takes it only when it must. */
+enum type_life hash_large_life(struct hash_large *l, int64_t now_ms);
 bool hash_large_all_due(const struct hash_large *l, int64_t now_ms);
 void hash_large_field(const struct entry *e, struct hash_field *out);
 

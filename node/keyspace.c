@@ -50,16 +50,19 @@ static int64_t judging_ms(void)
     return stale_ms;
 }
 
-static bool is_gone(const struct cmd *c, const struct entry *e)
+static enum type_life life_of(const struct cmd *c, const struct entry *e)
 {
     if (LIKELY((e->flags & (ENTRY_EXPIRES | ENTRY_FIELDS_EXPIRE)) == 0)) {
-        return false;
+        return TYPE_ALIVE;
     }
     const struct type_ops *t = type_ops[e->type];
     bool in_section = c->section != NULL;
     int64_t now_ms = c->in_txn ? section_now_ms(c->section) : judging_ms();
 
-    return entry_is_expired(e, now_ms) || (t->is_dead != NULL && t->is_dead(e, now_ms, in_section));
+    if (entry_is_expired(e, now_ms)) {
+        return TYPE_DEAD;
+    }
+    return t->life == NULL ? TYPE_ALIVE : t->life(e, now_ms, in_section);
 }
 
 /* A read of several keys notes when the first of those that it found alive expires. */
@@ -88,15 +91,19 @@ static const struct entry *find_unlocked(struct cmd *c, const struct key *key)
 
         if (LIKELY((section & 1) == 0)) {
             struct entry *e = table_find(&p->table, key->name, key->hash);
-            bool gone = e != NULL && is_gone(c, e);
+            enum type_life life = e == NULL ? TYPE_DEAD : life_of(c, e);
 
+            if (UNLIKELY(life == TYPE_BUSY)) {
+                break;
+            }
             if (LIKELY(partition_unmoved(p, section))) {
-                return e == NULL || gone ? NULL : found_alive(c, e);
+                return life == TYPE_DEAD ? NULL : found_alive(c, e);
             }
         }
         __builtin_ia32_pause();
     }
-    /* Whoever publishes was put off the processor: wait for its lock, off this thread. */
+    /* Whoever publishes was put off the processor, or is suspended with what the key holds: wait for its
+     * lock, off this thread. */
     c->retry = true;
     c->blocked_on = p;
     return NULL;
@@ -112,7 +119,7 @@ const struct entry *keyspace_peek(struct cmd *c, struct key key)
     }
     const struct entry *e = section_look(c->section, key);
 
-    return e == NULL || is_gone(c, e) ? NULL : found_alive(c, e);
+    return e == NULL || life_of(c, e) == TYPE_DEAD ? NULL : found_alive(c, e);
 }
 
 const struct entry *keyspace_find(struct cmd *c, struct key key)
@@ -120,6 +127,9 @@ const struct entry *keyspace_find(struct cmd *c, struct key key)
     const struct entry *e = keyspace_peek(c, key);
     struct database_usage *u = database_usage(c->db);
 
+    if (UNLIKELY(c->progress != NULL)) {
+        return e; /* a later slice looks again */
+    }
     if (e == NULL) {
         database_count(&u->misses, 1);
         return NULL;
@@ -155,35 +165,6 @@ bool keyspace_delete(struct cmd *c, struct key key)
     return true;
 }
 
-/* The same value under another key or with another expiry; what the payload points to is shared. */
-static struct entry *entry_with(const struct entry *e, struct slice key, int64_t expire_at_ms)
-{
-    struct slice payload = entry_payload(e);
-    struct entry *n = entry_create(&(struct entry_spec){
-        .type = e->type,
-        .encoding = e->encoding,
-        .key = key,
-        .payload_len = payload.len,
-        .expire_at_ms = expire_at_ms,
-        .clocked = evict_uses_clock(),
-    });
-
-    if (n != NULL) {
-        n->flags |= e->flags & (ENTRY_FIELDS_EXPIRE | ENTRY_RAW);
-        if (payload.len > 0) {
-            memcpy(entry_payload_ptr(n), payload.ptr, payload.len);
-        }
-        _Atomic uint32_t *from = entry_clock(e);
-        _Atomic uint32_t *to = entry_clock(n);
-
-        if (from != NULL && to != NULL) {
-            atomic_store_explicit(to, atomic_load_explicit(from, memory_order_relaxed),
-                                  memory_order_relaxed);
-        }
-    }
-    return n;
-}
-
 void keyspace_expire_at(struct cmd *c, struct key key, int64_t at_ms)
 {
     const struct entry *e = section_find(c->section, key);
@@ -193,7 +174,7 @@ void keyspace_expire_at(struct cmd *c, struct key key, int64_t at_ms)
         (void)keyspace_delete(c, key);
         return;
     }
-    struct entry *n = entry_with(e, key.name, at_ms);
+    struct entry *n = keyspace_entry_with(e, key.name, at_ms);
 
     if (n == NULL) {
         section_fail(c->section, SECTION_NOMEM);
@@ -202,67 +183,6 @@ void keyspace_expire_at(struct cmd *c, struct key key, int64_t at_ms)
     log_or_fail(c, change_expire_at(section_change(c->section), key.name, at_ms));
     section_keep_value(c->section, key);
     section_put(c->section, key, n);
-}
-
-void keyspace_rename(struct cmd *c, struct key from, struct key to)
-{
-    struct entry *e = section_find(c->section, from);
-    struct change_writer *w = section_change(c->section);
-
-    assert(e != NULL);
-    (void)section_find(c->section, to); /* removes an expired one as such */
-    struct entry *n = entry_with(e, to.name, entry_expire_at_ms(e));
-
-    if (n == NULL) {
-        section_fail(c->section, SECTION_NOMEM);
-        return;
-    }
-    log_or_fail(c, type_log(w, to.name, n));
-    log_or_fail(c, change_delete(w, from.name, CHANGE_COMMAND));
-    section_keep_value(c->section, from);
-    section_put(c->section, to, n);
-    section_remove(c->section, from);
-}
-
-/* Of the value, not of the entry: a section that fails may have freed the entry's block before. */
-static void free_value_now(void *object, void *type)
-{
-    const struct type_ops *t = type;
-    size_t budget = SIZE_MAX;
-
-    (void)t->free_value(object, &budget);
-}
-
-void keyspace_copy(struct cmd *c, struct key from, struct key to)
-{
-    struct entry *e = section_find(c->section, from);
-
-    assert(e != NULL);
-    (void)section_find(c->section, to);
-    struct entry *n =
-        type_ops[e->type]->copy(e, to.name, entry_expire_at_ms(e), evict_uses_clock());
-
-    if (n == NULL) {
-        section_fail(c->section, SECTION_NOMEM);
-        return;
-    }
-    const struct type_ops *t = type_ops[n->type];
-    void *object = t->object(n);
-
-    int err = OK;
-
-    if (n->encoding == ENC_LARGE) {
-        /* The section may go on to change it, and is charged for it when it is published, not before. */
-        err = large_created(c->section, object);
-    } else if (object != NULL) {
-        section_on_abort(c->section, free_value_now, object, (void *)(uintptr_t)t);
-    }
-    if (err != OK || section_has_failed(c->section)) {
-        entry_free(n); /* its value goes, or went, with the abort */
-        return;
-    }
-    log_or_fail(c, type_log(section_change(c->section), to.name, n));
-    section_put(c->section, to, n);
 }
 
 void keyspace_flush(struct cmd *c)
@@ -331,7 +251,7 @@ static void scan_entry(struct entry *found, void *arg)
         section == NULL ? found : section_look(section, key_of(entry_key(found)));
 
     s->seen++;
-    if (e != NULL && !is_gone(s->c, e)) {
+    if (e != NULL && life_of(s->c, e) != TYPE_DEAD) {
         s->fn(e, s->arg);
     }
 }
@@ -343,7 +263,7 @@ static void scan_new(const struct cmd *c, keyspace_scan_fn fn, void *arg)
     uint32_t at = 0;
 
     while (c->section != NULL && (e = section_next_new(c->section, &at)) != NULL) {
-        if (!is_gone(c, e)) {
+        if (life_of(c, e) != TYPE_DEAD) {
             fn(e, arg);
         }
     }
@@ -460,7 +380,7 @@ const struct entry *keyspace_random(struct cmd *c)
         if (e != NULL && c->section != NULL) {
             e = section_look(c->section, key_of(entry_key(e)));
         }
-        if (e != NULL && !is_gone(c, e)) {
+        if (e != NULL && life_of(c, e) != TYPE_DEAD) {
             return e;
         }
     }

@@ -17,8 +17,6 @@ enum {
     LEN_64 = 0x81,
     LEN_SPECIAL = 0xc0,
     COMPRESS_MIN = 21, /* Redis tries from here on */
-    /* Compressing more would hold the worker for longer than the bytes saved are worth. */
-    COMPRESS_MAX = 1 << 20
 };
 
 struct rdb_chunk {
@@ -472,7 +470,7 @@ int rdb_write_string(struct buf *out, struct slice s)
     bool done;
     int err = write_int(out, s, &done);
 
-    if (err == OK && !done && s.len >= COMPRESS_MIN && s.len <= COMPRESS_MAX) {
+    if (err == OK && !done && s.len >= COMPRESS_MIN && s.len <= RDB_COMPRESS_MAX) {
         err = write_compressed(out, s, &done);
     }
     if (err == OK && !done) {

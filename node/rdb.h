@@ -14,7 +14,9 @@
 #include "base/slice.h"
 
 /* All strings of one payload together: twice what the longest string may be. */
-#define RDB_MEMORY_MAX (1ull << 30)
+/* Compressing more would hold the worker for longer than the bytes saved are worth. */
+#define RDB_COMPRESS_MAX (1u << 20)
+#define RDB_MEMORY_MAX   (1ull << 30)
 
 struct rdb_chunk;
 

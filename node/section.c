@@ -256,7 +256,8 @@ static bool is_gone(const struct entry *e, int64_t now_ms)
 {
     const struct type_ops *t = type_ops[e->type];
 
-    return entry_is_expired(e, now_ms) || (t->is_dead != NULL && t->is_dead(e, now_ms, true));
+    return entry_is_expired(e, now_ms) ||
+           (t->life != NULL && t->life(e, now_ms, true) == TYPE_DEAD);
 }
 
 struct entry *section_find(struct section *s, struct key key)
@@ -432,6 +433,13 @@ int64_t section_added(const struct section *s)
         n += (it->now != NULL) - (it->old != NULL);
     }
     return n;
+}
+
+void section_expect(struct section *s, size_t bytes)
+{
+    if (buf_reserve(&s->change_bytes, bytes) != OK) {
+        section_fail(s, SECTION_NOMEM);
+    }
 }
 
 struct change_writer *section_change(struct section *s)

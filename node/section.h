@@ -97,6 +97,9 @@ const struct entry *section_next_new(const struct section *s, uint32_t *at);
 /* Keys more than in the tables (none, if flushed). */
 int64_t section_added(const struct section *s);
 
+/* A change of about so many bytes will be written, in slices: room for it now, so that it does not grow by
+ * copying what there is. */
+void section_expect(struct section *s, size_t bytes);
 /* Where operations of the change are written. */
 struct change_writer *section_change(struct section *s);
 /* For `if (change_x(...) != OK) section_fail(s, SECTION_NOMEM)`. The first failure stays. */

@@ -217,17 +217,27 @@ static struct change_blob *spill(struct section *s)
     if (b == NULL) {
         return NULL;
     }
-    b->len = b->cap = s->change_bytes.len;
-    b->bytes = mem_alloc(b->cap);
+    /* A long one is handed over; a buffer that is kept would not be taken from. */
+    bool hands_over = s->change_bytes.len > CHANGE_KEEP;
+
+    b->len = s->change_bytes.len;
+    b->cap = hands_over ? s->change_bytes.cap : b->len;
+    b->bytes = hands_over ? s->change_bytes.ptr : mem_alloc(b->cap);
     b->ref_count = n;
     b->refs = n == 0 ? NULL : mem_alloc(n * sizeof(b->refs[0]));
     if (b->bytes == NULL || (n > 0 && b->refs == NULL)) {
-        mem_free(b->bytes, b->cap);
+        if (!hands_over) {
+            mem_free(b->bytes, b->cap);
+        }
         mem_free(b->refs, n * sizeof(b->refs[0]));
         mem_free(b, sizeof(*b));
         return NULL;
     }
-    memcpy(b->bytes, s->change_bytes.ptr, b->len);
+    if (hands_over) {
+        buf_init(&s->change_bytes);
+    } else {
+        memcpy(b->bytes, s->change_bytes.ptr, b->len);
+    }
     for (size_t i = 0; i < n; i++) {
         const struct change_ref *r = &s->change.refs[i];
 

@@ -76,7 +76,7 @@ static void run_one(struct cmd *c, struct progress *p)
     }
     p->cmd.again = false;
     c->reply->flags &= ~(uint32_t)REPLY_ERROR;
-    q->def->run(&p->cmd);
+    cmd_run(&p->cmd);
     if (p->cmd.again) {
         return;
     }

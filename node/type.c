@@ -31,6 +31,29 @@ size_t type_bytes(const struct entry *e)
     return mem_size(entry_bytes(e)) + (points_to_value(e) ? type_ops[e->type]->value_bytes(e) : 0);
 }
 
+int type_copy_slice(struct entry *to, const struct entry *from, struct type_walk *walk)
+{
+    const struct type_ops *t = type_ops[from->type];
+
+    if (t->copy_slice != NULL) {
+        return t->copy_slice(to, from, walk);
+    }
+    walk->is_done = true;
+    return OK;
+}
+
+int type_log_slice(struct change_writer *w, struct slice key, const struct entry *e,
+                   struct type_walk *walk)
+{
+    const struct type_ops *t = type_ops[e->type];
+
+    if (t->log_slice != NULL) {
+        return t->log_slice(w, key, e, walk);
+    }
+    walk->is_done = true;
+    return t->log(w, key, e);
+}
+
 int type_log(struct change_writer *w, struct slice key, const struct entry *e)
 {
     return type_ops[e->type]->log(w, key, e);

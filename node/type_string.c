@@ -6,8 +6,10 @@
  */
 #include "node/type_string.h"
 
+#include "base/err.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "base/rcu.h"
 #include "node/blocks.h"
 #include "node/keyspace.h"
 #include "node/section.h"
@@ -29,6 +31,7 @@ static struct tree_ref tree_of(const struct entry *e)
 void string_of_entry(const struct entry *e, struct string_value *out)
 {
     out->entry = e;
+    out->root = NULL;
     switch ((enum encoding)e->encoding) {
     case ENC_BYTES:
         out->len = e->payload_len;
@@ -38,6 +41,7 @@ void string_of_entry(const struct entry *e, struct string_value *out)
         break;
     case ENC_TREE:
         out->len = tree_of(e).len;
+        out->root = tree_of(e).root;
         break;
     case ENC_PACKED:
     case ENC_LARGE:
@@ -52,6 +56,7 @@ enum found string_read(struct cmd *c, struct key key, struct string_value *out)
     if (e == NULL) {
         out->len = 0;
         out->entry = NULL;
+        out->root = NULL;
         return ABSENT;
     }
     if (UNLIKELY(e->type != TYPE_STRING)) {
@@ -64,12 +69,12 @@ enum found string_read(struct cmd *c, struct key key, struct string_value *out)
 struct slice string_chunk(const struct string_value *v, size_t at)
 {
     assert(at < v->len);
-    assert(v->entry != NULL);
-    if (v->entry->encoding == ENC_TREE) {
-        struct tree_ref t = tree_of(v->entry);
+    if (v->root != NULL) {
+        struct tree_ref t = {v->root, v->len};
 
         return blocks_chunk(&t, at);
     }
+    assert(v->entry != NULL);
     const char *p = v->entry->encoding == ENC_INT ? v->digits : entry_payload(v->entry).ptr;
 
     return (struct slice){p + at, v->len - at};
@@ -100,7 +105,7 @@ bool string_flat(const struct string_value *v, struct buf *buf, struct slice *ou
 
 bool string_integer(const struct string_value *v, int64_t *out)
 {
-    if (v->len == 0 || v->entry->encoding == ENC_TREE) {
+    if (v->len == 0 || v->root != NULL) {
         return false;
     }
     if (v->entry->encoding == ENC_INT) {
@@ -124,6 +129,28 @@ void string_reply(struct reply *r, const struct string_value *v)
         reply_bulk_piece(r, piece);
     }
     reply_bulk_end(r);
+}
+
+void string_hold(struct string_value *v)
+{
+    assert(v->root != NULL);
+    blocks_get(v->root);
+    v->entry = NULL;
+}
+
+void string_let_go(struct string_value *v)
+{
+    size_t budget = SIZE_MAX;
+
+    /* In slices if it was the last to hold it; the count alone needs no grace period, since this reader
+     * is the only one that it was for. */
+    if (rcu_reserve(1) == OK) {
+        rcu_retire_object(v->root, 0, blocks_free);
+    } else {
+        (void)blocks_free(v->root, &budget);
+    }
+    v->root = NULL;
+    v->len = 0;
 }
 
 /* ---- Writing ---- */
@@ -188,16 +215,8 @@ static void put_small(struct cmd *c, struct key key, struct slice value, struct 
     section_put(c->section, key, e);
 }
 
-COLD static void put_long(struct cmd *c, struct key key, struct slice value, int64_t expire_at_ms)
+static void put_whole_tree(struct cmd *c, struct key key, struct tree_ref t, int64_t expire_at_ms)
 {
-    struct tree_ref none = {NULL, 0};
-    struct tree_ref t;
-    size_t replaced_bytes;
-
-    if (blocks_put(&none, 0, value, &t, &replaced_bytes) != 0) {
-        section_fail(c->section, SECTION_NOMEM);
-        return;
-    }
     struct entry *e = create_tree(c, key.name, &t, expire_at_ms);
 
     /* The section counts the root for the log when it ends. */
@@ -212,6 +231,55 @@ COLD static void put_long(struct cmd *c, struct key key, struct slice value, int
     put_tree(c, key, e, &t);
 }
 
+int string_make(struct string_making *m, struct slice bytes)
+{
+    struct tree_ref old = {m->root, m->len};
+    struct tree_ref t;
+    size_t replaced_bytes;
+
+    if (blocks_put(&old, old.len, bytes, &t, &replaced_bytes) != OK) {
+        return ERR_NOMEM;
+    }
+    blocks_settle(t.root);
+    if (old.root != NULL) {
+        free_root(old.root);
+    }
+    *m = (struct string_making){t.root, t.len};
+    return OK;
+}
+
+void string_making_fini(struct string_making *m)
+{
+    if (m->root != NULL) {
+        /* Nobody has seen it, but a hundred megabytes are not freed at once. */
+        struct string_value v = {.root = m->root};
+
+        string_let_go(&v);
+        *m = (struct string_making){NULL, 0};
+    }
+}
+
+void string_put_made(struct cmd *c, struct key key, struct string_making *m, int64_t expire_at_ms)
+{
+    struct tree_ref t = {m->root, m->len};
+
+    assert(m->len > STRING_SLICE);
+    *m = (struct string_making){NULL, 0};
+    put_whole_tree(c, key, t, expire_at_ms);
+}
+
+COLD static void put_long(struct cmd *c, struct key key, struct slice value, int64_t expire_at_ms)
+{
+    struct tree_ref none = {NULL, 0};
+    struct tree_ref t;
+    size_t replaced_bytes;
+
+    if (blocks_put(&none, 0, value, &t, &replaced_bytes) != 0) {
+        section_fail(c->section, SECTION_NOMEM);
+        return;
+    }
+    put_whole_tree(c, key, t, expire_at_ms);
+}
 static void put_number(struct cmd *c, struct key key, struct slice text, int64_t value,
                        int64_t expire_at_ms)
 {

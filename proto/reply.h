@@ -15,10 +15,11 @@
 #include "base/slice.h"
 
 enum reply_flag {
-    REPLY_DIFFERS = 1, /* RESP2 says it otherwise */
-    REPLY_MARKED = 2,  /* holds marks */
-    REPLY_ERROR = 4,   /* the reply is an error: counted in INFO */
-    REPLY_ALWAYS = 8   /* set by a door that wants to see every reply (CLIENT REPLY) */
+    REPLY_DIFFERS = 1,      /* RESP2 says it otherwise */
+    REPLY_MARKED = 2,       /* holds marks */
+    REPLY_ERROR = 4,        /* the reply is an error: counted in INFO */
+    REPLY_ALWAYS = 8,       /* set by a door that wants to see every reply (CLIENT REPLY) */
+    REPLY_DIFFERS_MORE = 16 /* … of more values than one */
 };
 
 #define REPLY_MARK              '\x01'
@@ -66,6 +67,9 @@ static inline void reply_restart(struct reply *r, size_t from)
     r->out.len = from;
     r->flags = r->watched & REPLY_ALWAYS;
 }
+
+/* About so many bytes will follow, in slices: room for them now, so that the reply does not grow by copying. */
+void reply_expect(struct reply *r, size_t bytes);
 
 void reply_ok(struct reply *r);
 void reply_simple(struct reply *r, struct slice text); /* +text */

@@ -188,12 +188,12 @@ static void play_keys(struct play *p, int k)
 
     switch (rand_below(&p->r, 4)) {
     case 0:
-        keyspace_rename(&p->b.write, p->key[k], p->key[other]);
+        CU_ASSERT(keyspace_rename(&p->b.write, p->key[k], p->key[other]));
         p->next[other] = p->next[k];
         p->next[k].n = 0;
         break;
     case 1:
-        keyspace_copy(&p->b.write, p->key[k], p->key[other]);
+        CU_ASSERT(keyspace_copy(&p->b.write, p->key[k], p->key[other]));
         p->next[other] = p->next[k];
         break;
     case 2:
