@@ -7,7 +7,7 @@
 
 #include <assert.h>
 
-enum { PAGE = 64 };
+enum { PAGE = 64, SAMPLE = 24 };
 
 static uint64_t hash_of(const struct entry *field)
 {
@@ -177,6 +177,19 @@ struct entry *hash_large_first_due(const struct hash_large *l, int64_t now_ms)
 size_t hash_large_count(const struct hash_large *l, int64_t now_ms)
 {
     return l->stats.count - hash_large_due(l, now_ms);
+}
+
+struct entry *hash_large_random(const struct hash_large *l, struct rand *r)
+{
+    struct entry *sample[SAMPLE];
+    struct entry *e = table_random(&l->table, r);
+
+    if (e == NULL) { /* sparse: neighbours from a random place */
+        size_t n = table_sample(&l->table, r, sample, SAMPLE);
+
+        e = n == 0 ? NULL : sample[rand_below(r, n)];
+    }
+    return e;
 }
 
 void hash_large_field(const struct entry *e, struct hash_field *out)

@@ -2,7 +2,7 @@
  *
  * A field is a struct entry (key: its name, payload: its value). Fields that expire stand in a heap as
  * well, so that those whose time has come are counted and removed without a walk; such an entry's clock
- * word holds its place there.
+ * word holds its place there. A large set is one whose fields have no values (node/type_set.c).
  *
  * Locks  node/large.h's.
  * Undo   a removed field keeps its word in the table, invisible, until the section has ended.
@@ -54,6 +54,8 @@ struct hash_large *hash_large_copy(struct hash_large *from, int64_t now_ms);
 size_t hash_large_count(const struct hash_large *l, int64_t now_ms);
 size_t hash_large_due(const struct hash_large *l, int64_t now_ms);
 bool hash_large_all_due(const struct hash_large *l, int64_t now_ms);
+/* Expired or not, each about as likely; NULL: there is none. */
+struct entry *hash_large_random(const struct hash_large *l, struct rand *r);
 void hash_large_field(const struct entry *e, struct hash_field *out);
 
 /* Writing, by a section that holds it (large_hold()). ERR_NOMEM: the section has failed. Whatever the field was, it becomes this. */

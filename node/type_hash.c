@@ -10,7 +10,7 @@
 #include "node/keyspace.h"
 #include "node/type.h"
 
-enum { SCAN_STEP = 1024, SAMPLE = 24, SAMPLE_TRIES = 8 };
+enum { SCAN_STEP = 1024, SAMPLE_TRIES = 8 };
 
 /* ---- Reading ---- */
 
@@ -130,17 +130,10 @@ static void pick_field(const struct hash_field *f, void *arg)
 
 bool hash_random(const struct hash *h, struct rand *r, struct hash_field *out)
 {
-    struct entry *sample[SAMPLE];
     struct pick p = {r, 0, out};
 
     for (int i = 0; h->large != NULL && i < SAMPLE_TRIES; i++) {
-        struct entry *e = table_random(&h->large->table, r);
-
-        if (e == NULL) { /* sparse: neighbours from a random place */
-            size_t n = table_sample(&h->large->table, r, sample, SAMPLE);
-
-            e = n == 0 ? NULL : sample[rand_below(r, n)];
-        }
+        const struct entry *e = hash_large_random(h->large, r);
 
         if (e != NULL && !entry_is_expired(e, h->now_ms)) {
             hash_large_field(e, out);

@@ -443,6 +443,9 @@ static bool op_fine(const Godwit__Op *op)
         return delete_fine(op->delete_);
     case GODWIT__OP__KIND_FLUSH:
         return known(&op->flush->base) && op->key.len == 0;
+    case GODWIT__OP__KIND_PUT_MEMBERS:
+    case GODWIT__OP__KIND_DELETE_MEMBERS:
+        return change_set_fine(op);
     case GODWIT__OP__KIND__NOT_SET:
     case _GODWIT__OP__KIND__CASE_IS_INT_SIZE:
         break;

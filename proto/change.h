@@ -103,6 +103,16 @@ MUST_CHECK int change_expire_fields_begin(struct change_writer *w, struct slice 
 MUST_CHECK int change_expire_fields_name(struct change_writer *w, struct slice name);
 void change_expire_fields_end(struct change_writer *w);
 
+/* The same on the members of a set; deleting also of a sorted set. */
+MUST_CHECK int change_put_members_begin(struct change_writer *w, struct slice key, bool replace,
+                                        int64_t expire_at_ms);
+MUST_CHECK int change_member(struct change_writer *w, struct slice member);
+void change_put_members_end(struct change_writer *w);
+
+MUST_CHECK int change_delete_members_begin(struct change_writer *w, struct slice key);
+MUST_CHECK int change_delete_members_member(struct change_writer *w, struct slice member);
+void change_delete_members_end(struct change_writer *w);
+
 void change_drop_open(struct change_writer *w);
 
 /* `bytes` is a Change's first byte: gives it its place, when the append has found it. */

@@ -11,6 +11,7 @@
 #include "node/node.h"
 #include "node/type.h"
 #include "node/type_hash.h"
+#include "node/type_set.h"
 #include "node/type_string.h"
 #include "proto/change.h"
 #include "replication/changelog.h"
@@ -67,6 +68,23 @@ static void add_field(const struct hash_field *f, void *arg)
     *(uint64_t *)arg += mix(mix((uint64_t)f->expire_at_ms * 31 + 7, f->name), f->value);
 }
 
+static void add_member(struct slice member, void *arg)
+{
+    *(uint64_t *)arg += mix(3, member);
+}
+
+static uint64_t mix_set(struct cmd *c, const struct entry *e)
+{
+    uint64_t members = 0;
+    struct set set;
+
+    if (set_open(c, key_of(entry_key(e)), &set) == FOUND) {
+        set_each(&set, add_member, &members);
+        set_close(&set);
+    }
+    return members * 0x9e3779b97f4a7c15;
+}
+
 static void add_key(const struct entry *e, void *arg)
 {
     struct summary *s = arg;
@@ -80,7 +98,9 @@ static void add_key(const struct entry *e, void *arg)
         struct hash hash;
         uint64_t fields = 0;
 
-        if (hash_open(&c, key_of(entry_key(e)), &hash) == FOUND) {
+        if (e->type == TYPE_SET) {
+            h ^= mix_set(&c, e);
+        } else if (hash_open(&c, key_of(entry_key(e)), &hash) == FOUND) {
             hash_each(&hash, add_field, &fields);
             hash_close(&hash);
         }
@@ -212,6 +232,16 @@ static const char *const lines[] = {
     "HGETEX %k PX %t FIELDS 1 %f",
     "HSETEX %k PX %t FIELDS 1 %f %v",
     "HPEXPIREAT %k 1 FIELDS 1 %f",
+    "SADD %k %f %v %f",
+    "SADD %k %o %o %o",
+    "SADD %k %f",
+    "SREM %k %f %f %o",
+    "SPOP %k",
+    "SPOP %k 3",
+    "SMOVE %k %k %f",
+    "SUNIONSTORE %k %k %k",
+    "SINTERSTORE %k %k",
+    "SDIFFSTORE %k %k %k",
 };
 
 static void fill(char kind, char *out, size_t cap)

@@ -4,6 +4,7 @@
 #include "node/dump.h"
 #include "node/keyspace.h"
 #include "node/type_hash.h"
+#include "node/type_set.h"
 #include "node/type_string.h"
 
 #include "base/err.h"
@@ -15,18 +16,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ARGS_MAX = 16, BIG = 80 << 10, TRIES = 400, FIELDS_OF_LARGE = 200 };
+enum { ARGS_MAX = 16, BIG = 80 << 10, TRIES = 400, FIELDS_OF_LARGE = 200, MEMBERS_OF_LARGE = 150 };
 
 static struct bench b;
 static struct buf payload; /* of RESTORE, wherever a line says PAYLOAD */
 
-static const char *const names[] = {"short", "number", "long", "packed", "large", "new"};
+static const char *const names[] = {"short", "number", "long",    "packed", "large",
+                                    "ints",  "words",  "members", "new"};
 
 enum { NAMES = sizeof(names) / sizeof(names[0]) };
 
 static const struct cmd_def *row_of(const char *name)
 {
-    static struct cmd_def *const families[] = {generic_cmds, expiry_cmds, scan_cmds, restore_cmds};
+    static struct cmd_def *const families[] = {generic_cmds, expiry_cmds, scan_cmds,
+                                               restore_cmds, set_cmds,    set_many_cmds};
 
     for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
         for (const struct cmd_def *d = families[i]; d->name != NULL; d++) {
@@ -95,6 +98,22 @@ static struct buf picture(void)
     return out;
 }
 
+static void refill_sets(void)
+{
+    char member[32];
+
+    for (int i = 0; i < MEMBERS_OF_LARGE; i++) {
+        struct slice s = {member, (size_t)snprintf(member, sizeof(member), "m%d", i)};
+
+        (void)set_add(&b.write, key_of(SLICE("members")), &s, 1);
+        if (i < 20) {
+            (void)set_add(&b.write, key_of(SLICE("words")), &s, 1);
+            s = (struct slice){s.ptr + 1, s.len - 1};
+            (void)set_add(&b.write, key_of(SLICE("ints")), &s, 1);
+        }
+    }
+}
+
 static void refill(void)
 {
     static char big[BIG];
@@ -118,6 +137,7 @@ static void refill(void)
         snprintf(field, sizeof(field), "f%d", i);
         (void)hash_put(&b.write, key_of(SLICE("large")), slice_of(field), slice_of(field), 0);
     }
+    refill_sets();
     CU_ASSERT_EQUAL_FATAL(bench_commit(&b), SECTION_COMMITTED);
 }
 
@@ -209,9 +229,56 @@ static void every_command_survives_every_fault(void)
     bench_fini(&b);
 }
 
+static void sets_survive_every_fault(void)
+{
+    static const char *const lines[] = {
+        "DUMP ints",
+        "DUMP members",
+        "COPY ints new",
+        "COPY members new",
+        "RENAME members words",
+        "SADD ints 5 600 700000",
+        "SADD ints x",
+        "SADD words a",
+        "SADD words a b m1",
+        "SADD members a b m1",
+        "SADD new 1 2",
+        "SREM ints 1 2",
+        "SREM words m1",
+        "SREM members m1 m2",
+        "SPOP ints",
+        "SPOP members 40",
+        "SPOP members 140",
+        "SPOP words 5",
+        "SPOP words 500",
+        "SMOVE members words m100",
+        "SMOVE ints members 3",
+        "SRANDMEMBER members 20",
+        "SRANDMEMBER ints -20",
+        "SMEMBERS members",
+        "SSCAN members 0",
+        "SINTER ints words",
+        "SUNION ints words",
+        "SDIFF words ints",
+        "SINTERCARD 1 members",
+        "SUNIONSTORE new members words ints",
+        "SINTERSTORE new members words",
+        "SDIFFSTORE members members ints words",
+        "SDIFFSTORE words words ints",
+        "SINTERSTORE members ints words",
+    };
+
+    bench_init(&b);
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        (void)survives(lines[i]);
+    }
+    bench_fini(&b);
+}
+
 static void restore_survives_every_fault(void)
 {
-    static const char *const values[] = {"short", "number", "long", "packed", "large"};
+    static const char *const values[] = {"short", "number", "long",  "packed",
+                                         "large", "ints",   "words", "members"};
 
     bench_init(&b);
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
@@ -225,4 +292,5 @@ static void restore_survives_every_fault(void)
 }
 
 const struct unit_test test_cmd_generic[] = {UNIT(every_command_survives_every_fault),
+                                             UNIT(sets_survive_every_fault),
                                              UNIT(restore_survives_every_fault), UNIT_END};
