@@ -302,7 +302,8 @@ static bool is_paused(struct conn *c, const struct request *q)
         return false;
     }
     /* CLIENT passes, or nobody could end the pause. */
-    return (q->def->flags & CMD_WRITE) != 0 || (set->pause_all && (q->def->flags & CMD_DOOR) == 0);
+    return (q->def->flags & (CMD_WRITE | CMD_CACHES)) != 0 ||
+           (set->pause_all && (q->def->flags & CMD_DOOR) == 0);
 }
 
 enum gathered { GATHERED_NONE, GATHERED_BATCH, GATHERED_HERE };

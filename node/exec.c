@@ -559,7 +559,7 @@ static enum outcome run_any(struct call *k)
     const struct cmd_def *def = k->cmd.def;
     enum outcome o;
 
-    if ((def->flags & CMD_WRITE) != 0) {
+    if ((def->flags & (CMD_WRITE | CMD_CACHES)) != 0) {
         return run_write(k);
     }
     /* One that goes on has read its keys in its first turn. */

@@ -10,6 +10,7 @@ void families_register(void)
     cmd_register("hash", hash_expiry_cmds);
     cmd_register("set", set_cmds);
     cmd_register("set", set_many_cmds);
+    cmd_register("hyperloglog", hll_cmds);
     cmd_register("string", string_cmds);
     cmd_register("server", server_cmds);
     cmd_register("server", config_cmds);

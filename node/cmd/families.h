@@ -12,6 +12,7 @@ extern struct cmd_def hash_cmds[];
 extern struct cmd_def hash_expiry_cmds[];
 extern struct cmd_def set_cmds[];
 extern struct cmd_def set_many_cmds[];
+extern struct cmd_def hll_cmds[];
 extern struct cmd_def string_cmds[];
 extern struct cmd_def server_cmds[];
 extern struct cmd_def config_cmds[];

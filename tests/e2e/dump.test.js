@@ -47,6 +47,8 @@ function values(random) {
     ['SADD', 'e:binary', random.bytes(20), '\x00', '\xff'],
     ['SADD', 'e:numbers', ...Array.from({ length: 600 }, (_, i) => `${i * 77}`)],
     ['SADD', 'e:words', ...Array.from({ length: 3000 }, (_, i) => `w${i}`)],
+    ['PFADD', 'p:sparse', 'a', 'b', 'c'],
+    ['PFADD', 'p:dense', ...Array.from({ length: 3000 }, (_, i) => `e${i}`)],
   );
   for (const count of [100, 512, 513, 3000]) {
     const pairs = Array.from({ length: count }, (_, i) => [`field${i}`, `${i * 7919}`]).flat();

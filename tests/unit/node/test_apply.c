@@ -242,6 +242,11 @@ static const char *const lines[] = {
     "SUNIONSTORE %k %k %k",
     "SINTERSTORE %k %k",
     "SDIFFSTORE %k %k %k",
+    "PFADD %k %v %f %o",
+    "PFADD %k %f",
+    "PFCOUNT %k",
+    "PFMERGE %k %k %k",
+    "PFDEBUG TODENSE %k",
 };
 
 static void fill(char kind, char *out, size_t cap)
