@@ -378,10 +378,10 @@ static int changed(struct section *s, struct hash_large *l, struct entry *old, s
     return section_has_failed(s) ? ERR_NOMEM : OK;
 }
 
-int hash_large_put(struct section *s, struct hash_large *l, const struct hash_field *f)
+/* In place of old, or NULL. */
+static int put(struct section *s, struct hash_large *l, const struct hash_field *f, uint64_t hash,
+               struct entry *old)
 {
-    uint64_t hash = hash_key(f->name);
-    struct entry *old = table_find(&l->table, f->name, hash);
     struct entry *now = field_create(f);
 
     if (now == NULL || (expires(now) && heap_reserve(&l->heap) != OK) ||
@@ -404,6 +404,19 @@ fail:
     entry_free(now);
     section_fail(s, SECTION_NOMEM);
     return ERR_NOMEM;
+}
+
+int hash_large_put(struct section *s, struct hash_large *l, const struct hash_field *f)
+{
+    uint64_t hash = hash_key(f->name);
+
+    return put(s, l, f, hash, table_find(&l->table, f->name, hash));
+}
+
+int hash_large_add(struct section *s, struct hash_large *l, const struct hash_field *f,
+                   uint64_t hash)
+{
+    return put(s, l, f, hash, NULL);
 }
 
 int hash_large_remove(struct section *s, struct hash_large *l, struct entry *field)

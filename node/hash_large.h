@@ -60,6 +60,9 @@ void hash_large_field(const struct entry *e, struct hash_field *out);
 
 /* Writing, by a section that holds it (large_hold()). ERR_NOMEM: the section has failed. Whatever the field was, it becomes this. */
 MUST_CHECK int hash_large_put(struct section *s, struct hash_large *l, const struct hash_field *f);
+/* The same for one that is not there, whose hash is known. */
+MUST_CHECK int hash_large_add(struct section *s, struct hash_large *l, const struct hash_field *f,
+                              uint64_t hash);
 /* The field is there, expired or not. */
 MUST_CHECK int hash_large_remove(struct section *s, struct hash_large *l, struct entry *field);
 /* The earliest due field at now_ms, or NULL. */

@@ -276,10 +276,12 @@ static void store_packed(struct cmd *c, struct key key, const struct entry *old,
     section_put(c->section, key, e);
 }
 
-static bool put_large(struct cmd *c, struct hash_large *l, struct slice member)
+/* A member that is not there. */
+static bool put_large(struct cmd *c, struct hash_large *l, struct slice member, uint64_t hash)
 {
-    return hash_large_put(c->section, l, &(struct hash_field){.name = member, .value = {"", 0}}) ==
-           OK;
+    struct hash_field f = {.name = member, .value = {"", 0}};
+
+    return hash_large_add(c->section, l, &f, hash) == OK;
 }
 
 /* A new entry of a large set, which never becomes packed again. */
@@ -304,7 +306,7 @@ static void store_large(struct cmd *c, struct key key, const struct entry *old,
                                   ? (struct slice){room.text, buf_put_i64(room.text, p->ints[i])}
                                   : p->strings[i];
 
-        if (!put_large(c, l, member)) {
+        if (!put_large(c, l, member, hash_key(member))) {
             return;
         }
     }
@@ -323,10 +325,12 @@ static size_t add_large(struct cmd *c, struct key key, const struct entry *e,
     bool open = false;
 
     for (size_t i = 0; i < n; i++) {
-        if (table_find(&l->table, members[i], hash_key(members[i])) != NULL) {
+        uint64_t hash = hash_key(members[i]);
+
+        if (table_find(&l->table, members[i], hash) != NULL) {
             continue;
         }
-        if (large_hold(c->section, key, &l->large) != OK || !put_large(c, l, members[i]) ||
+        if (large_hold(c->section, key, &l->large) != OK || !put_large(c, l, members[i], hash) ||
             !log_added(c, key, &open, members[i])) {
             break;
         }
@@ -540,7 +544,7 @@ void set_replace(struct cmd *c, struct key key, const struct slice *members, siz
     struct hash_large *l = hash_large_create(c->section);
 
     for (size_t i = 0; l != NULL && i < n; i++) {
-        if (!put_large(c, l, members[i])) {
+        if (!put_large(c, l, members[i], hash_key(members[i]))) {
             return;
         }
     }

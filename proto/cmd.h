@@ -37,7 +37,7 @@ enum cmd_flag {
     CMD_UNORDERED = 1 << 19, /* Redis tip nondeterministic_output_order */
     CMD_INTERNAL = 1 << 20,  /* left out of COMMAND and the manual */
     CMD_TOUCHES = 1 << 21, /* counts as a look at the key for eviction even with CLIENT NO-TOUCH */
-    CMD_CACHES = 1 << 22 /* reads, and may keep what it found out with the key: runs in a section */
+    CMD_CACHES = 1 << 26 /* reads, and may keep what it found out with the key: runs in a section */
 };
 
 /* Where a command's keys are among its arguments (Redis' key specifications). */
