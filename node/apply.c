@@ -9,11 +9,14 @@
 #include "node/section.h"
 #include "node/type_hash.h"
 #include "node/type_list.h"
+#include "node/type_set.h"
 #include "node/type_string.h"
 #include "proto/change.h"
 
 #include <proto/change.pb-c.h>
 #include <sched.h>
+
+enum { MEMBERS_STEP = 64 };
 
 static struct slice bytes_of(const ProtobufCBinaryData *b)
 {
@@ -142,6 +145,42 @@ static void apply_insert(struct cmd *c, struct key key, const Godwit__InsertElem
     }
 }
 
+static void apply_put_members(struct cmd *c, struct key key, const Godwit__PutMembers *p)
+{
+    bool replace = p->has_replace && p->replace;
+    const struct entry *e = keyspace_peek(c, key);
+
+    /* Of another type only when a change is applied again: what follows in it made it so. */
+    if (e != NULL && (replace || e->type != TYPE_SET)) {
+        (void)keyspace_delete(c, key);
+    }
+    for (size_t i = 0; i < p->n_members;) {
+        struct slice some[MEMBERS_STEP];
+        size_t n = 0;
+
+        for (; n < MEMBERS_STEP && i < p->n_members; n++) {
+            some[n] = bytes_of(&p->members[i++]);
+        }
+        (void)set_add(c, key, some, n);
+    }
+    if (replace && p->has_expire_at_ms && p->expire_at_ms != 0) {
+        keyspace_expire_at(c, key, p->expire_at_ms);
+    }
+}
+
+static void apply_delete_members(struct cmd *c, struct key key, const Godwit__DeleteMembers *d)
+{
+    for (size_t i = 0; i < d->n_members; i++) {
+        const struct entry *e = keyspace_peek(c, key);
+        struct slice member = bytes_of(&d->members[i]);
+
+        if (e == NULL || e->type != TYPE_SET) {
+            return; /* as above */
+        }
+        (void)set_remove(c, key, &member, 1);
+    }
+}
+
 static void apply_op(struct cmd *c, const Godwit__Op *op)
 {
     struct key key = key_of(bytes_of(&op->key));
@@ -162,6 +201,12 @@ static void apply_op(struct cmd *c, const Godwit__Op *op)
         break;
     case GODWIT__OP__KIND_EXPIRE_FIELDS:
         apply_expire_fields(c, key, op->expire_fields);
+        break;
+    case GODWIT__OP__KIND_PUT_MEMBERS:
+        apply_put_members(c, key, op->put_members);
+        break;
+    case GODWIT__OP__KIND_DELETE_MEMBERS:
+        apply_delete_members(c, key, op->delete_members);
         break;
     case GODWIT__OP__KIND_EXPIRE_AT:
         if (section_find(c->section, key) != NULL) {

@@ -6,9 +6,11 @@
 #include "base/parse.h"
 #include "base/rand.h"
 #include "node/keyspace.h"
+#include "node/section.h"
 #include "node/type.h"
 #include "node/type_hash.h"
 #include "node/type_list.h"
+#include "node/type_set.h"
 #include "node/type_string.h"
 
 #include <endian.h>
@@ -23,6 +25,9 @@ enum {
     /* The format's numbers for what a payload holds. */
     FORM_STRING = 0,
     FORM_LIST = 1,
+    FORM_SET = 2,
+    FORM_SET_INTSET = 11,
+    FORM_SET_LISTPACK = 20,
     FORM_HASH = 4,
     FORM_HASH_ZIPMAP = 9,
     FORM_LIST_ZIPLIST = 10,
@@ -258,6 +263,59 @@ static int read_list_nodes(struct rdb_reader *r, struct dump_value *v)
     return err;
 }
 
+/* A member is a field without a value. */
+static int add_member(struct dump_value *v, struct slice member)
+{
+    return add_field(v, (struct hash_field){.name = member, .value = {"", 0}});
+}
+
+static int read_set(struct rdb_reader *r, struct dump_value *v)
+{
+    struct slice member;
+    uint64_t n;
+    int err = rdb_read_len(r, &n);
+
+    while (err == OK && v->count < n) {
+        err = rdb_read_string(r, &member);
+        err = err == OK ? add_member(v, member) : err;
+    }
+    return err;
+}
+
+static int read_set_listpack(struct rdb_reader *r, struct dump_value *v)
+{
+    struct rdb_pack p;
+    struct slice s;
+    int err = rdb_read_string(r, &s);
+
+    if (err == OK) {
+        err = rdb_pack_begin(&p, RDB_LISTPACK, s, r->memory);
+    }
+    while (err == OK && !rdb_pack_is_done(&p)) {
+        err = rdb_pack_next(&p, &s);
+        err = err == OK ? add_member(v, s) : err;
+    }
+    return err == OK ? rdb_pack_end(&p) : err;
+}
+
+static int read_intset(struct rdb_reader *r, struct dump_value *v)
+{
+    struct slice blob;
+    struct slice member;
+    int err = rdb_read_string(r, &blob);
+    uint64_t n;
+    unsigned width;
+
+    if (err == OK) {
+        err = rdb_intset_begin(blob, &width, &n);
+    }
+    for (uint64_t i = 0; err == OK && i < n; i++) {
+        err = rdb_intset_at(blob, i, width, r->memory, &member);
+        err = err == OK ? add_member(v, member) : err;
+    }
+    return err;
+}
+
 /* A row a form that is read. */
 /* clang-format off */
 static const struct {
@@ -270,6 +328,9 @@ static const struct {
     {FORM_LIST_ZIPLIST,           TYPE_LIST,   read_list_ziplist},
     {FORM_LIST_ZIPLISTS,          TYPE_LIST,   read_list_ziplists},
     {FORM_LIST_NODES,             TYPE_LIST,   read_list_nodes},
+    {FORM_SET,                    TYPE_SET,    read_set},
+    {FORM_SET_INTSET,             TYPE_SET,    read_intset},
+    {FORM_SET_LISTPACK,           TYPE_SET,    read_set_listpack},
     {FORM_HASH,                   TYPE_HASH,   read_hash},
     {FORM_HASH_ZIPMAP,            TYPE_HASH,   read_zipmap},
     {FORM_HASH_ZIPLIST,           TYPE_HASH,   read_ziplist},
@@ -308,7 +369,7 @@ int dump_read(struct slice payload, struct dump_value *out)
         }
         out->type = (enum value_type)forms[i].type;
         err = forms[i].read(&r, out);
-        if (err == OK && out->type == TYPE_HASH) {
+        if (err == OK && (out->type == TYPE_HASH || out->type == TYPE_SET)) {
             err = out->count == 0 ? ERR_CORRUPT : check_names(out);
         }
         if (err == OK && out->type == TYPE_LIST && out->count == 0) {
@@ -352,6 +413,25 @@ static void store_hash(struct cmd *c, struct key key, const struct dump_value *v
     if (any && expire_at_ms != 0 && keyspace_peek(c, key) != NULL) {
         keyspace_expire_at(c, key, expire_at_ms);
     }
+}
+
+static void store_set(struct cmd *c, struct key key, const struct dump_value *v,
+                      int64_t expire_at_ms)
+{
+    struct slice *members = mem_alloc(v->count * sizeof(members[0]));
+
+    if (members == NULL) {
+        section_fail(c->section, SECTION_NOMEM);
+        return;
+    }
+    for (size_t i = 0; i < v->count; i++) {
+        members[i] = v->fields[i].name;
+    }
+    set_replace(c, key, members, v->count);
+    if (expire_at_ms != 0 && keyspace_peek(c, key) != NULL) {
+        keyspace_expire_at(c, key, expire_at_ms);
+    }
+    mem_free(members, v->count * sizeof(members[0]));
 }
 
 static void store_list(struct cmd *c, struct key key, const struct dump_value *v,
@@ -533,6 +613,46 @@ static int write_hash_slice(struct cmd *c, struct dump_writing *w)
     return to.err;
 }
 
+struct set_out {
+    struct buf *out;
+    int err;
+};
+
+static void write_member(struct slice member, void *arg)
+{
+    struct set_out *s = arg;
+
+    s->err = s->err == OK ? rdb_write_string(s->out, member) : s->err;
+}
+
+/* The intset's own form, since every release reads it; of the others the plain one, as of hashes. */
+static int write_set(struct cmd *c, struct key key, const struct entry *e, struct buf *out,
+                     uint16_t *version)
+{
+    struct set_out to = {out, OK};
+    struct set s;
+
+    (void)e, (void)version;
+    if (set_open(c, key, &s) != FOUND) {
+        return ERR_INVALID; /* changed since the caller looked; c->retry says so */
+    }
+    bool ints = set_is_ints(&s);
+
+    to.err = buf_append_char(out, ints ? FORM_SET_INTSET : FORM_SET);
+    if (ints) {
+        struct slice block = entry_payload(s.view.entry);
+
+        to.err = to.err == OK ? rdb_write_intset(out, block.ptr + SET_PACKED_HEAD, set_count(&s),
+                                                 set_packed_width(block))
+                              : to.err;
+    } else {
+        to.err = to.err == OK ? rdb_write_len(out, set_count(&s)) : to.err;
+        set_each(&s, write_member, &to);
+    }
+    set_close(&s);
+    return to.err;
+}
+
 /* A row a type; without write_slice all is written at once. */
 static const struct {
     int (*write_slice)(struct cmd *c, struct dump_writing *w);
@@ -542,6 +662,7 @@ static const struct {
 } types[VALUE_TYPES] = {
     [TYPE_STRING] = {write_string_slice, write_string, store_string},
     [TYPE_HASH] = {write_hash_slice, write_hash, store_hash},
+    [TYPE_SET] = {NULL, write_set, store_set},
     [TYPE_LIST] = {NULL, write_list, store_list},
 };
 

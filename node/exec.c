@@ -598,7 +598,7 @@ static enum outcome run_any(struct call *k)
         return run_blocked(k);
     }
 
-    if ((def->flags & (CMD_WRITE | CMD_TXN_RUN)) != 0) {
+    if ((def->flags & (CMD_WRITE | CMD_TXN_RUN | CMD_CACHES)) != 0) {
         return run_write(k);
     }
     if (UNLIKELY(k->cmd.section != NULL)) {

@@ -7,7 +7,15 @@
 
 #include <assert.h>
 
-enum { PAGE = 64, WITNESSES = 8 };
+/* COPY_: of a copy, in a turn. */
+enum {
+    PAGE = 64,
+    WITNESSES = 8,
+    SAMPLE = 24,
+    COPY_FIELDS = 1000,
+    COPY_STEP = 50,
+    COPY_BYTES = 128 << 10
+};
 
 static uint64_t hash_of(const struct entry *field)
 {
@@ -200,6 +208,19 @@ struct entry *hash_large_first_due(const struct hash_large *l, int64_t now_ms)
 size_t hash_large_count(const struct hash_large *l, int64_t now_ms)
 {
     return l->stats.count - hash_large_due(l, now_ms);
+}
+
+struct entry *hash_large_random(const struct hash_large *l, struct rand *r)
+{
+    struct entry *sample[SAMPLE];
+    struct entry *e = table_random(&l->table, r);
+
+    if (e == NULL) { /* sparse: neighbours from a random place */
+        size_t n = table_sample(&l->table, r, sample, SAMPLE);
+
+        e = n == 0 ? NULL : sample[rand_below(r, n)];
+    }
+    return e;
 }
 
 void hash_large_field(const struct entry *e, struct hash_field *out)
@@ -396,10 +417,10 @@ static int changed(struct section *s, struct hash_large *l, struct entry *old, s
     return section_has_failed(s) ? ERR_NOMEM : OK;
 }
 
-int hash_large_put(struct section *s, struct hash_large *l, const struct hash_field *f)
+/* In place of old, or NULL. */
+static int put(struct section *s, struct hash_large *l, const struct hash_field *f, uint64_t hash,
+               struct entry *old)
 {
-    uint64_t hash = hash_key(f->name);
-    struct entry *old = table_find(&l->table, f->name, hash);
     struct entry *now = field_create(f);
 
     if (now == NULL || (expires(now) && heap_reserve(&l->heap) != OK) ||
@@ -422,6 +443,19 @@ fail:
     entry_free(now);
     section_fail(s, SECTION_NOMEM);
     return ERR_NOMEM;
+}
+
+int hash_large_put(struct section *s, struct hash_large *l, const struct hash_field *f)
+{
+    uint64_t hash = hash_key(f->name);
+
+    return put(s, l, f, hash, table_find(&l->table, f->name, hash));
+}
+
+int hash_large_add(struct section *s, struct hash_large *l, const struct hash_field *f,
+                   uint64_t hash)
+{
+    return put(s, l, f, hash, NULL);
 }
 
 int hash_large_remove(struct section *s, struct hash_large *l, struct entry *field)
@@ -484,4 +518,19 @@ int hash_large_copy(struct hash_large *to, struct hash_large *from, int64_t now_
     *cursor = table_scan(&from->table, *cursor, want, copy_field, &c);
     large_settle(&to->large);
     return c.err;
+}
+
+int hash_large_copy_slice(struct entry *to, const struct entry *from, struct type_walk *walk)
+{
+    struct hash_large *l = hash_large_of(to);
+    int err = OK;
+
+    walk->is_done = l == NULL;
+    for (size_t n = 0, full = type_large_bytes(to) + 2 * COPY_BYTES;
+         err == OK && n < COPY_FIELDS && !walk->is_done && type_large_bytes(to) < full;
+         n += COPY_STEP) {
+        err = hash_large_copy(l, hash_large_of(from), walk->now_ms, &walk->at, COPY_STEP);
+        walk->is_done = walk->at == 0;
+    }
+    return err;
 }

@@ -2,7 +2,7 @@
  *
  * A field is a struct entry (key: its name, payload: its value). Fields that expire stand in a heap as
  * well, so that those whose time has come are counted and removed without a walk; such an entry's clock
- * word holds its place there.
+ * word holds its place there. A large set is one whose fields have no values (node/type_set.c).
  *
  * Locks  node/large.h's.
  * Undo   a removed field keeps its word in the table, invisible, until the section has ended.
@@ -57,6 +57,10 @@ struct hash_large *hash_large_blank(void);
 MUST_CHECK int hash_large_copy(struct hash_large *to, struct hash_large *from, int64_t now_ms,
                                uint64_t *cursor, size_t want);
 
+/* A struct type_ops' copy_slice, of types whose large form this is. */
+MUST_CHECK int hash_large_copy_slice(struct entry *to, const struct entry *from,
+                                     struct type_walk *walk);
+
 /* Reading: under the lock, or in a section. */
 size_t hash_large_count(const struct hash_large *l, int64_t now_ms);
 size_t hash_large_due(const struct hash_large *l, int64_t now_ms);
@@ -65,10 +69,15 @@ int64_t hash_large_alive_until(const struct hash_large *l, int64_t now_ms);
 /* By whoever holds no lock: takes it only when it must. */
 enum type_life hash_large_life(struct hash_large *l, int64_t now_ms);
 bool hash_large_all_due(const struct hash_large *l, int64_t now_ms);
+/* Expired or not, each about as likely; NULL: there is none. */
+struct entry *hash_large_random(const struct hash_large *l, struct rand *r);
 void hash_large_field(const struct entry *e, struct hash_field *out);
 
 /* Writing, by a section that holds it (large_hold()). ERR_NOMEM: the section has failed. Whatever the field was, it becomes this. */
 MUST_CHECK int hash_large_put(struct section *s, struct hash_large *l, const struct hash_field *f);
+/* The same for one that is not there, whose hash is known. */
+MUST_CHECK int hash_large_add(struct section *s, struct hash_large *l, const struct hash_field *f,
+                              uint64_t hash);
 /* The field is there, expired or not. */
 MUST_CHECK int hash_large_remove(struct section *s, struct hash_large *l, struct entry *field);
 /* The earliest due field at now_ms, or NULL. */

@@ -114,7 +114,7 @@ const struct entry *keyspace_peek(struct cmd *c, struct key key)
     if (c->section == NULL) {
         return find_unlocked(c, &key);
     }
-    if ((c->def->flags & CMD_WRITE) != 0 || c->in_txn) {
+    if ((c->def->flags & (CMD_WRITE | CMD_CACHES)) != 0 || c->in_txn) {
         return section_find(c->section, key);
     }
     const struct entry *e = section_look(c->section, key);

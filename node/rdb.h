@@ -61,6 +61,14 @@ MUST_CHECK int rdb_pack_next(struct rdb_pack *p, struct slice *out);
 /* At the end: whether there were as many as the header promised. */
 MUST_CHECK int rdb_pack_end(const struct rdb_pack *p);
 
+/* Integers as a set of them is kept: ascending, little-endian, `width` bytes each. */
+MUST_CHECK int rdb_intset_begin(struct slice blob, unsigned *width, uint64_t *count);
+/* The text of one, index < count. */
+MUST_CHECK int rdb_intset_at(struct slice blob, uint64_t index, unsigned width,
+                             struct rdb_memory *m, struct slice *out);
+/* `ints` in the machine's order, which is little-endian. */
+MUST_CHECK int rdb_write_intset(struct buf *out, const char *ints, size_t count, unsigned width);
+
 MUST_CHECK int rdb_write_len(struct buf *out, uint64_t n);
 /* As a number if it is one, compressed if that is shorter. */
 MUST_CHECK int rdb_write_string(struct buf *out, struct slice s);

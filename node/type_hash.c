@@ -17,7 +17,6 @@ enum {
     SLICE_STEP = 50,
     SLICE_BYTES = 128 << 10,
     SCAN_STEP = 1024,
-    SAMPLE = 24,
     SAMPLE_TRIES = 8
 };
 
@@ -149,17 +148,10 @@ static void pick_field(const struct hash_field *f, void *arg)
 
 bool hash_random(const struct hash *h, struct rand *r, struct hash_field *out)
 {
-    struct entry *sample[SAMPLE];
     struct pick p = {r, 0, out};
 
     for (int i = 0; h->large != NULL && i < SAMPLE_TRIES; i++) {
-        struct entry *e = table_random(&h->large->table, r);
-
-        if (e == NULL) { /* sparse: neighbours from a random place */
-            size_t n = table_sample(&h->large->table, r, sample, SAMPLE);
-
-            e = n == 0 ? NULL : sample[rand_below(r, n)];
-        }
+        const struct entry *e = hash_large_random(h->large, r);
 
         if (e != NULL && !entry_is_expired(e, h->now_ms)) {
             hash_large_field(e, out);
@@ -286,21 +278,6 @@ static int log_whole(struct change_writer *w, struct slice key, const struct ent
     return err;
 }
 
-static int copy_slice(struct entry *to, const struct entry *from, struct type_walk *walk)
-{
-    struct hash_large *l = hash_large_of(to);
-    int err = OK;
-
-    walk->is_done = l == NULL;
-    for (size_t n = 0, full = type_large_bytes(to) + 2 * SLICE_BYTES;
-         err == OK && n < SLICE_FIELDS && !walk->is_done && type_large_bytes(to) < full;
-         n += SLICE_STEP) {
-        err = hash_large_copy(l, hash_large_of(from), walk->now_ms, &walk->at, SLICE_STEP);
-        walk->is_done = walk->at == 0;
-    }
-    return err;
-}
-
 const struct type_ops type_hash_ops = {
     .name = "hash",
     .encoding = encoding,
@@ -310,6 +287,6 @@ const struct type_ops type_hash_ops = {
     .copy = copy,
     .life = life,
     .log = log_whole,
-    .copy_slice = copy_slice,
+    .copy_slice = hash_large_copy_slice,
     .log_slice = log_slice,
 };

@@ -116,6 +116,15 @@ MUST_CHECK int change_set_element(struct change_writer *w, struct slice key, uin
                                   struct slice value, uint32_t number);
 MUST_CHECK int change_insert_element(struct change_writer *w, struct slice key, uint64_t index,
                                      struct slice value, uint32_t number);
+/* The same on the members of a set; deleting also of a sorted set. */
+MUST_CHECK int change_put_members_begin(struct change_writer *w, struct slice key, bool replace,
+                                        int64_t expire_at_ms);
+MUST_CHECK int change_member(struct change_writer *w, struct slice member);
+void change_put_members_end(struct change_writer *w);
+
+MUST_CHECK int change_delete_members_begin(struct change_writer *w, struct slice key);
+MUST_CHECK int change_delete_members_member(struct change_writer *w, struct slice member);
+void change_delete_members_end(struct change_writer *w);
 
 void change_drop_open(struct change_writer *w);
 

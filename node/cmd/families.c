@@ -10,6 +10,9 @@ void families_register(void)
     cmd_register("hash", hash_expiry_cmds);
     cmd_register("list", list_cmds);
     cmd_register("generic", sort_cmds);
+    cmd_register("set", set_cmds);
+    cmd_register("set", set_many_cmds);
+    cmd_register("hyperloglog", hll_cmds);
     cmd_register("string", string_cmds);
     cmd_register("transactions", txn_cmds);
     cmd_register("server", server_cmds);

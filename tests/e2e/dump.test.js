@@ -43,6 +43,16 @@ function values(random) {
     ['RPUSH', 'l:mixed', '1', '-1', '4095', '-4097', '8388607', '1e3', 'abc', random.bytes(70)],
     ['RPUSH', 'l:wide', Buffer.alloc(5000, 'x'), 'y', random.bytes(20000), Buffer.alloc(300, 'z')],
     ['LPUSH', 'l:long', ...Array.from({ length: 3000 }, (_, i) => `${i * 7919}:${i % 7}`)],
+    ['SADD', 'e:one', 'm'],
+    ['SADD', 'e:int16', '1', '-32768', '32767'],
+    ['SADD', 'e:int32', '1', '-32769', '2147483647'],
+    ['SADD', 'e:int64', '1', '-9223372036854775808', '2147483648'],
+    ['SADD', 'e:mixed', '1', 'x', '', Buffer.alloc(65, 'w'), '01'],
+    ['SADD', 'e:binary', random.bytes(20), '\x00', '\xff'],
+    ['SADD', 'e:numbers', ...Array.from({ length: 600 }, (_, i) => `${i * 77}`)],
+    ['SADD', 'e:words', ...Array.from({ length: 3000 }, (_, i) => `w${i}`)],
+    ['PFADD', 'p:sparse', 'a', 'b', 'c'],
+    ['PFADD', 'p:dense', ...Array.from({ length: 3000 }, (_, i) => `e${i}`)],
   );
   for (const count of [100, 512, 513, 3000]) {
     const pairs = Array.from({ length: count }, (_, i) => [`field${i}`, `${i * 7919}`]).flat();
@@ -55,6 +65,9 @@ async function content(client, key) {
   const type = await client.cmd('TYPE', key);
   if (type === 'list') {
     return show(await client.call('LRANGE', key, 0, -1));
+  }
+  if (type === 'set') {
+    return (await client.call('SMEMBERS', key)).a.map(show).sort();
   }
   const reply = await client.call(type === 'hash' ? 'HGETALL' : 'GET', key);
   const pairs = reply.a ? reply.a.map(show) : null;
@@ -120,10 +133,32 @@ test('DUMP writes version 10, so that 7.0 reads it', godwitOnly, async (t) => {
     ['s', 'SET', 's', 'v'],
     ['h', 'HSET', 'h', 'f', 'v'],
     ['l', 'RPUSH', 'l', 'v'],
+    ['e', 'SADD', 'e', 'm'],
+    ['i', 'SADD', 'i', '1'],
   ]) {
     await godwit.cmd(...command);
     const { b } = await godwit.call('DUMP', key);
     assert.equal(b.readUInt16LE(b.length - 10), 10);
+  }
+});
+
+// 7.2 keeps small sets as listpacks and dumps them so; 7.0, the peer, has none.
+test('RESTORE reads a set that 7.2 has written', godwitOnly, async (t) => {
+  const godwit = await (await startServer(t)).client(t);
+  const elements = Buffer.from([0x81, 0x61, 2, 7, 1, 0x82, 0x62, 0x63, 3]); // a, 7, bc
+  const pack = (body, count) => {
+    const list = Buffer.concat([Buffer.alloc(6), body, Buffer.from([0xff])]);
+    list.writeUInt32LE(list.length, 0);
+    list.writeUInt16LE(count, 4);
+    const value = Buffer.concat([Buffer.from([20, list.length]), list, Buffer.from([11, 0])]);
+    return Buffer.concat([value, crc64(value)]);
+  };
+
+  assert.equal(await godwit.cmd('RESTORE', 'e', 0, pack(elements, 3)), 'OK');
+  assert.deepEqual((await godwit.cmd('SMEMBERS', 'e')).map(String).sort(), ['7', 'a', 'bc']);
+  const twice = Buffer.concat([elements, elements.subarray(0, 3)]);
+  for (const bad of [pack(elements, 4), pack(twice, 4), pack(Buffer.alloc(0), 0)]) {
+    assert.match(show(await godwit.call('RESTORE', 'x', 0, bad)), /^-ERR Bad data format/);
   }
 });
 
@@ -138,7 +173,9 @@ test('RESTORE refuses payloads whose inside lies', godwitOnly, async (t) => {
   await godwit.cmd('HSET', 'h', ...Array.from({ length: 200 }, (_, i) => `x${i}`));
   await godwit.cmd('SET', 's', Buffer.alloc(1000, 'ab'));
   await godwit.cmd('RPUSH', 'l', ...Array.from({ length: 200 }, (_, i) => `x${i}`));
-  for (const key of ['h', 's', 'l']) {
+  await godwit.cmd('SADD', 'e', ...Array.from({ length: 200 }, (_, i) => `x${i}`));
+  await godwit.cmd('SADD', 'i', ...Array.from({ length: 20 }, (_, i) => i * 3));
+  for (const key of ['h', 's', 'l', 'e', 'i']) {
     const { b } = await godwit.call('DUMP', key);
     for (let i = 0; i < 300; i++) {
       const damaged = Buffer.from(b);

@@ -48,6 +48,25 @@ static void write_names(struct change_writer *w, struct slice key, const Godwit_
     }
 }
 
+static void write_members(struct change_writer *w, struct slice key, const Godwit__Op *op)
+{
+    if (op->kind_case == GODWIT__OP__KIND_PUT_MEMBERS) {
+        const Godwit__PutMembers *m = op->put_members;
+
+        must(change_put_members_begin(w, key, m->replace, m->expire_at_ms) == OK);
+        for (size_t i = 0; i < m->n_members; i++) {
+            must(change_member(w, slice_from(m->members[i])) == OK);
+        }
+        change_put_members_end(w);
+    } else {
+        must(change_delete_members_begin(w, key) == OK);
+        for (size_t i = 0; i < op->delete_members->n_members; i++) {
+            must(change_delete_members_member(w, slice_from(op->delete_members->members[i])) == OK);
+        }
+        change_delete_members_end(w);
+    }
+}
+
 static void write_list(struct change_writer *w, struct slice key, const Godwit__Op *op)
 {
     if (op->kind_case == GODWIT__OP__KIND_PUSH_VALUES) {
@@ -96,6 +115,10 @@ static void write_op(struct change_writer *w, const Godwit__Op *op)
     case GODWIT__OP__KIND_EXPIRE_FIELDS:
         write_names(w, key, op);
         break;
+    case GODWIT__OP__KIND_PUT_MEMBERS:
+    case GODWIT__OP__KIND_DELETE_MEMBERS:
+        write_members(w, key, op);
+        break;
     case GODWIT__OP__KIND_EXPIRE_AT:
         must(change_expire_at(w, key, op->expire_at->at_ms) == OK);
         break;
@@ -132,6 +155,12 @@ static void make_minimal(Godwit__Change *c)
             m->has_expire_at_ms = m->expire_at_ms != 0;
         } else if (op->kind_case == GODWIT__OP__KIND_PUT_STRING) {
             op->put_string->has_expire_at_ms = op->put_string->expire_at_ms != 0;
+        } else if (op->kind_case == GODWIT__OP__KIND_PUT_MEMBERS) {
+            Godwit__PutMembers *m = op->put_members;
+
+            m->has_replace = m->replace = m->replace != 0;
+            m->expire_at_ms = m->replace ? m->expire_at_ms : 0;
+            m->has_expire_at_ms = m->expire_at_ms != 0;
         } else if (op->kind_case == GODWIT__OP__KIND_PUT_FIELDS) {
             Godwit__PutFields *m = op->put_fields;
 

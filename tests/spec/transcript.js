@@ -94,6 +94,7 @@ function parseList(s, end) {
 function parseValue(s) {
   skipSpace(s);
   const unordered = take(s, 'unordered\\s+') !== null;
+  const isSet = take(s, 'set\\s+(?=\\[)') !== null;
   const string = take(s, '"((?:[^"\\\\]|\\\\.)*)"');
   if (string) {
     return { kind: 'bulk', bytes: unescape(string[1]) };
@@ -104,7 +105,7 @@ function parseValue(s) {
   }
   if (s.text[s.at] === '[') {
     s.at++;
-    return { kind: 'array', items: parseList(s, ']'), unordered };
+    return { kind: isSet ? 'set' : 'array', items: parseList(s, ']'), unordered };
   }
   if (s.text[s.at] === '{') {
     s.at++;
@@ -155,6 +156,8 @@ export function sameReply(wanted, reply) {
       return reply.t === '$' && reply.b.equals(wanted.bytes);
     case 'array':
       return reply.t === '*' && sameList(wanted.items, reply.a, wanted.unordered);
+    case 'set':
+      return (reply.t === '~' || reply.t === '*') && sameList(wanted.items, reply.a, true);
     case 'map':
       return (
         (reply.t === '%' || reply.t === '*') &&

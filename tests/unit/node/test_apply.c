@@ -12,6 +12,7 @@
 #include "node/type.h"
 #include "node/type_hash.h"
 #include "node/type_list.h"
+#include "node/type_set.h"
 #include "node/type_string.h"
 #include "proto/change.h"
 #include "replication/changelog.h"
@@ -85,6 +86,23 @@ static uint64_t mix_list(uint64_t h, struct cmd *c, struct key key)
     return h;
 }
 
+static void add_member(struct slice member, void *arg)
+{
+    *(uint64_t *)arg += mix(3, member);
+}
+
+static uint64_t mix_set(struct cmd *c, const struct entry *e)
+{
+    uint64_t members = 0;
+    struct set set;
+
+    if (set_open(c, key_of(entry_key(e)), &set) == FOUND) {
+        set_each(&set, add_member, &members);
+        set_close(&set);
+    }
+    return members * 0x9e3779b97f4a7c15;
+}
+
 static void add_key(const struct entry *e, void *arg)
 {
     struct summary *s = arg;
@@ -100,7 +118,9 @@ static void add_key(const struct entry *e, void *arg)
         struct hash hash;
         uint64_t fields = 0;
 
-        if (hash_open(&c, key_of(entry_key(e)), &hash) == FOUND) {
+        if (e->type == TYPE_SET) {
+            h ^= mix_set(&c, e);
+        } else if (hash_open(&c, key_of(entry_key(e)), &hash) == FOUND) {
             hash_each(&hash, add_field, &fields);
             hash_close(&hash);
         }
@@ -249,6 +269,21 @@ static const char *const lines[] = {
     "LTRIM %k 1 -2",
     "LTRIM %k 0 60",
     "SORT %k ALPHA LIMIT 0 50 STORE %k",
+    "SADD %k %f %v %f",
+    "SADD %k %o %o %o",
+    "SADD %k %f",
+    "SREM %k %f %f %o",
+    "SPOP %k",
+    "SPOP %k 3",
+    "SMOVE %k %k %f",
+    "SUNIONSTORE %k %k %k",
+    "SINTERSTORE %k %k",
+    "SDIFFSTORE %k %k %k",
+    "PFADD %k %v %f %o",
+    "PFADD %k %f",
+    "PFCOUNT %k",
+    "PFMERGE %k %k %k",
+    "PFDEBUG TODENSE %k",
 };
 
 static void fill(char kind, char *out, size_t cap)

@@ -24,6 +24,8 @@ static Godwit__PutRange put_ranges[OPS_MAX];
 static Godwit__PutFields put_fields[OPS_MAX];
 static Godwit__DeleteFields delete_fields[OPS_MAX];
 static Godwit__ExpireFields expire_fields[OPS_MAX];
+static Godwit__PutMembers put_members[OPS_MAX];
+static Godwit__DeleteMembers delete_members[OPS_MAX];
 static Godwit__ExpireAt expire_ats[OPS_MAX];
 static Godwit__Delete deletes[OPS_MAX];
 static Godwit__Flush flushes[OPS_MAX];
@@ -167,6 +169,53 @@ static void add_expire_fields(struct change_writer *w, int i, struct slice key)
     }
 }
 
+static void add_put_members(struct change_writer *w, int i, struct slice key)
+{
+    size_t n = rand_below(&chance, FIELDS_MAX + 1);
+    bool replace = rand_below(&chance, 2) == 0;
+    int64_t at = replace ? some_time() : 0;
+
+    godwit__put_members__init(&put_members[i]);
+    put_members[i].has_replace = put_members[i].replace = replace;
+    put_members[i].has_expire_at_ms = at != 0;
+    put_members[i].expire_at_ms = at;
+    put_members[i].n_members = n;
+    put_members[i].members = names[i];
+    ops[i].kind_case = GODWIT__OP__KIND_PUT_MEMBERS;
+    ops[i].put_members = &put_members[i];
+    also(change_put_members_begin(w, key, replace, at));
+    for (size_t j = 0; j < n && failed == OK; j++) {
+        struct slice member = some_bytes();
+
+        names[i][j] = data_of(member);
+        also(change_member(w, member));
+    }
+    if (failed == OK) {
+        change_put_members_end(w);
+    }
+}
+
+static void add_delete_members(struct change_writer *w, int i, struct slice key)
+{
+    size_t n = rand_below(&chance, FIELDS_MAX + 1);
+
+    godwit__delete_members__init(&delete_members[i]);
+    delete_members[i].n_members = n;
+    delete_members[i].members = names[i];
+    ops[i].kind_case = GODWIT__OP__KIND_DELETE_MEMBERS;
+    ops[i].delete_members = &delete_members[i];
+    also(change_delete_members_begin(w, key));
+    for (size_t j = 0; j < n && failed == OK; j++) {
+        struct slice member = some_bytes();
+
+        names[i][j] = data_of(member);
+        also(change_delete_members_member(w, member));
+    }
+    if (failed == OK) {
+        change_delete_members_end(w);
+    }
+}
+
 static void add_short(struct change_writer *w, int i, struct slice key, uint64_t kind)
 {
     int64_t at = some_time();
@@ -294,7 +343,7 @@ static void add_list(struct change_writer *w, int i, struct slice key, uint64_t 
 static void add_op(struct change_writer *w, int i)
 {
     struct slice key = some_bytes();
-    uint64_t kind = rand_below(&chance, 12);
+    uint64_t kind = rand_below(&chance, 14);
 
     godwit__op__init(&ops[i]);
     op_ptrs[i] = &ops[i];
@@ -314,6 +363,12 @@ static void add_op(struct change_writer *w, int i)
         break;
     case 4:
         add_expire_fields(w, i, key);
+        break;
+    case 12:
+        add_put_members(w, i, key);
+        break;
+    case 13:
+        add_delete_members(w, i, key);
         break;
     case 5:
     case 6:
