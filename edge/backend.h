@@ -20,6 +20,9 @@
 #include "proto/reply.h"
 
 struct worker;
+struct block;
+struct block_ready;
+struct multi;
 struct database;
 struct section;
 struct session;
@@ -36,6 +39,8 @@ struct request {
     const struct cmd_def *def; /* arity was checked */
     struct slice *argv;
     uint32_t argc;
+    const struct multi
+        *multi;       /* of EXEC and DISCARD: what was queued (edge/multi.h); NULL without MULTI */
     struct key key;   /* private to the backend: the first key, hashed ahead */
     const void *hint; /* private to the backend: what the prefetch pass found */
 };
@@ -60,8 +65,10 @@ struct cmd {
     struct reply *reply;
     struct session *session; /* NULL for the server's own doing */
     struct database *db;
-    struct section *section; /* of a write, or of a read that has to hold its locks; else NULL */
-    struct key key;          /* argv's first key, if the row names one */
+    struct section *section;   /* of a write, or of a read that has to hold its locks; else NULL */
+    struct key key;            /* argv's first key, if the row names one */
+    const struct multi *multi; /* of EXEC and DISCARD */
+    bool in_txn;               /* one of several in a section: it must not wait for other clients */
     const void *hint;
     int64_t now_ms; /* the node's clock when the command began */
     int64_t
@@ -74,6 +81,9 @@ struct cmd {
                           * its section (if any) as it left it */
     int64_t again_at_ms; /* or at this moment of the worker's clock; INT64_MAX: when unblocked */
     enum cmd_unblocked unblocked; /* set by CLIENT UNBLOCK before it is called again */
+    struct block *blocked;        /* it waits for data (node/block.h) */
+    struct block_ready
+        *ready; /* private to the backend, owned: whom it has to serve when it is done */
     void (*go_on)(struct cmd *c); /* set with `again`: called then, instead of the row's handler */
     void *progress;               /* owned by such a handler between calls; NULL at the first */
     void (*progress_free)(void *progress);
@@ -126,6 +136,8 @@ struct backend {
     bool (*may_send)(struct backend *b, struct session *s, uint64_t position);
     /* The session ends: free what was kept for it. NULL if nothing ever is. */
     void (*session_close)(struct backend *b, struct session *s);
+    /* RESET: the session goes on, and nothing is watched any more. NULL if nothing ever is. */
+    void (*session_reset)(struct backend *b, struct session *s);
     /* CLIENT UNBLOCK: ends a command that waits for other clients, by a timeout's reply or an error.
      * False if none waits; NULL if none ever does. */
     bool (*unblock)(struct backend *b, struct session *s, bool with_error);

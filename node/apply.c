@@ -1,6 +1,7 @@
 #include "node/apply.h"
 
 #include "base/err.h"
+#include "node/block.h"
 #include "node/database.h"
 #include "node/exec.h"
 #include "node/keyspace.h"
@@ -132,7 +133,10 @@ static int apply_ops(struct exec *x, struct database *db, const Godwit__Change *
     for (size_t i = 0; i < change->n_ops; i++) {
         apply_op(&c, change->ops[i]);
     }
-    switch (section_commit(s, &seq)) {
+    enum section_end end = section_commit(s, &seq);
+
+    block_poke(section_take_ready(s));
+    switch (end) {
     case SECTION_COMMITTED:
         return OK;
     case SECTION_AGAIN:

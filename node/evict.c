@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/worker.h"
 #include "edge/backend.h"
+#include "node/block.h"
 #include "node/database.h"
 #include "node/entry.h"
 #include "node/exec.h"
@@ -269,7 +270,10 @@ static bool evict_one(struct exec *x, struct database *db, const struct entry *e
         section_remove(s, key);
         database_count(&database_usage(db)->evicted, 1);
     }
-    return section_commit(s, &seq) == SECTION_COMMITTED;
+    bool done = section_commit(s, &seq) == SECTION_COMMITTED;
+
+    block_poke(section_take_ready(s));
+    return done;
 }
 
 bool evict_make_room(struct exec *x, struct database *db)

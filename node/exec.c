@@ -7,12 +7,15 @@
 #include "base/mem.h"
 #include "base/worker.h"
 #include "edge/session.h"
+#include "node/block.h"
 #include "node/database.h"
 #include "node/evict.h"
 #include "node/keyspace.h"
 #include "node/node.h"
 #include "node/section.h"
+#include "node/txn.h"
 #include "node/wait.h"
+#include "node/watched.h"
 #include "replication/changelog.h"
 
 #include <assert.h>
@@ -112,6 +115,14 @@ static void command_drop(struct exec *x, struct cmd *c)
     struct section *s = c->section;
 
     progress_drop(c);
+    if (c->blocked != NULL) {
+        block_cancel(c->blocked);
+        c->blocked = NULL;
+    }
+    if (c->ready != NULL) {
+        block_poke(c->ready); /* whoever it would have served */
+        c->ready = NULL;
+    }
     c->section = NULL;
     if (s != NULL) {
         section_abort(s);
@@ -155,8 +166,7 @@ static uint64_t bit(const struct key *k)
     return (uint64_t)1 << k->partition;
 }
 
-/* The partitions of all the command's keys. */
-static uint64_t mask_of(const struct request *r)
+uint64_t exec_mask(const struct request *r)
 {
     uint32_t some[256];
     uint64_t mask = 0;
@@ -187,8 +197,7 @@ static uint64_t mask_of(const struct request *r)
     return mask;
 }
 
-/* Hashes the first key of each and brings bucket, then entry, near. */
-static void look_ahead(struct database *db, struct request *r, uint32_t n)
+void exec_look_ahead(struct database *db, struct request *r, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
         const struct cmd_def *def = r[i].def;
@@ -222,9 +231,31 @@ struct call {
     struct batch *batch;
     struct request *request;
     struct cmd cmd;
-    size_t from; /* of the reply */
-    int tries;   /* of a section whose keys expired under it */
+    size_t from;      /* of the reply */
+    int tries;        /* of a section whose keys expired under it */
+    bool was_blocked; /* it waited for data before this run */
 };
+
+/* Of a transaction: of all that was queued, and of what its session watches. */
+static uint64_t mask_of(const struct call *k)
+{
+    return k->request->multi != NULL ? txn_mask(k->session, k->request->multi)
+                                     : exec_mask(k->request);
+}
+
+/* A command that had begun to wait does not, after all; one that waited before keeps its place. */
+static void unqueue(struct call *k)
+{
+    if (UNLIKELY(k->cmd.blocked != NULL) && !k->was_blocked) {
+        block_cancel(k->cmd.blocked);
+        k->cmd.blocked = NULL;
+    }
+}
+
+static uint32_t flags_of(const struct call *k)
+{
+    return k->request->multi != NULL ? txn_flags(k->request->multi) : k->cmd.def->flags;
+}
 
 static void refuse(struct call *k, enum wire_err err)
 {
@@ -254,6 +285,7 @@ static void restart(struct call *k)
     k->cmd.go_on = NULL;
     k->cmd.at = 0;
     k->cmd.sum = 0;
+    unqueue(k);
     k->cmd.alive_until_ms = 0;
     k->cmd.again = k->cmd.retry = false;
     k->cmd.wants_locks = k->cmd.drops_locks = false;
@@ -274,6 +306,8 @@ static enum outcome stand_in_line(struct call *k, enum parked p)
     refuse(k, WIRE_NOMEM);
     return RAN;
 }
+
+static enum outcome run_blocked(struct call *k);
 
 /* A handler that has more to do goes on in a later turn, or at the moment that it named. */
 static enum outcome keep_going(struct call *k)
@@ -299,17 +333,30 @@ static enum outcome keep_going(struct call *k)
     return PUT_OFF;
 }
 
+/* A command that waits for data goes on waiting, unless its end came while it looked. */
+static enum outcome keep_waiting(struct call *k)
+{
+    struct block *b = k->cmd.blocked;
+
+    if (k->was_blocked && !block_give_back(b)) {
+        k->cmd.again = false;
+        return run_blocked(k);
+    }
+    k->cmd.again_at_ms = block_deadline_ms(b);
+    return keep_going(k);
+}
+
 /* A write's section. */
 static enum outcome begin_write(struct call *k)
 {
     struct section *s = k->x->section;
-    uint64_t mask = mask_of(k->request);
-    bool grows = (k->cmd.def->flags & CMD_GROWS) != 0;
-    bool make = grows || (mask & (mask - 1)) != 0;
+    uint64_t mask = mask_of(k);
+    bool grows = (flags_of(k) & CMD_GROWS) != 0;
+    bool make = grows || ((flags_of(k) & CMD_WRITE) != 0 && (mask & (mask - 1)) != 0);
     enum outcome o = GO_ON;
 
     if (grows && UNLIKELY(evict_is_over(k->cmd.db)) && !evict_make_room(k->x, k->cmd.db)) {
-        refuse(k, WIRE_OOM);
+        refuse(k, k->request->multi != NULL ? WIRE_EXEC_OOM : WIRE_OOM);
         return RAN;
     }
     while (o == GO_ON) {
@@ -352,8 +399,11 @@ static enum section_end end_write(struct call *k)
     if (LIKELY(end == SECTION_COMMITTED) && seq > k->batch->position) {
         k->batch->position = seq;
     } else if (end == SECTION_FAILED) {
+        k->cmd.again = false;
+        unqueue(k);
         refuse(k, failure_text(s));
     }
+    k->cmd.ready = section_take_ready(s);
     section_take_back(k->x, s);
     return end;
 }
@@ -370,12 +420,13 @@ static enum outcome run_write(struct call *k)
             }
         }
         run_handler(&k->cmd);
-        if (UNLIKELY(k->cmd.again) && !k->cmd.reply->failed &&
+        if (UNLIKELY(k->cmd.again) && k->cmd.blocked == NULL && !k->cmd.reply->failed &&
             !section_has_failed(k->cmd.section)) {
             return keep_going(k);
         }
         if (LIKELY(end_write(k) != SECTION_AGAIN)) {
-            return RAN;
+            /* It waits for data: outside a section. */
+            return UNLIKELY(k->cmd.again) && k->cmd.blocked != NULL ? keep_waiting(k) : RAN;
         }
         restart(k);
     }
@@ -433,7 +484,7 @@ static bool outlived(const struct cmd *c)
 static enum outcome begin_read(struct call *k)
 {
     struct section *s = k->x->section;
-    uint64_t mask = mask_of(k->request);
+    uint64_t mask = mask_of(k);
     enum outcome o = GO_ON;
 
     while (o == GO_ON) {
@@ -468,7 +519,8 @@ static enum outcome run_read_locked(struct call *k)
     }
     for (;;) {
         run_handler(&k->cmd);
-        if (k->cmd.again && !k->cmd.drops_locks && !k->cmd.reply->failed) {
+        if (k->cmd.again && !k->cmd.drops_locks && !k->cmd.reply->failed &&
+            k->cmd.blocked == NULL) {
             return keep_going(k);
         }
         if (one || !outlived(&k->cmd)) {
@@ -478,19 +530,24 @@ static enum outcome run_read_locked(struct call *k)
     }
     struct section *s = k->cmd.section;
 
-    if (k->cmd.again && !k->cmd.drops_locks) {
+    if (k->cmd.again && !k->cmd.drops_locks && k->cmd.blocked == NULL) {
         progress_drop(&k->cmd); /* its reply has failed: the connection ends */
         k->cmd.again = false;
+    }
+    if (UNLIKELY(section_has_failed(s))) {
+        k->cmd.again = false;
+        unqueue(k);
+        refuse(k, failure_text(s));
     }
     k->cmd.section = NULL;
     section_abort(s);
     section_take_back(k->x, s);
-    return RAN;
+    return UNLIKELY(k->cmd.again) && k->cmd.blocked != NULL ? keep_waiting(k) : RAN;
 }
 
 static enum outcome run_read_many(struct call *k)
 {
-    struct versions v = {.mask = mask_of(k->request)};
+    struct versions v = {.mask = mask_of(k)};
     bool wants_locks = false;
 
     for (int i = 0; i < READ_TRIES && !wants_locks; i++) {
@@ -536,7 +593,11 @@ static enum outcome run_any(struct call *k)
     const struct cmd_def *def = k->cmd.def;
     enum outcome o;
 
-    if ((def->flags & CMD_WRITE) != 0) {
+    if (UNLIKELY(k->cmd.blocked != NULL) && !k->was_blocked) {
+        return run_blocked(k);
+    }
+
+    if ((def->flags & (CMD_WRITE | CMD_TXN_RUN)) != 0) {
         return run_write(k);
     }
     if (UNLIKELY(k->cmd.section != NULL)) {
@@ -554,6 +615,57 @@ static enum outcome run_any(struct call *k)
     return o == RAN && UNLIKELY(k->cmd.again) ? keep_going(k) : o;
 }
 
+/* Parked for a lock on the way: begun again with what it has. */
+static enum outcome keep_blocked(struct call *k, enum outcome o)
+{
+    struct waiting *w = k->session->backend_state;
+
+    if (o == PUT_OFF && !w->has_cmd) {
+        w->cmd = k->cmd;
+        w->from = k->from;
+        w->tries = k->tries;
+        w->has_cmd = true;
+    }
+    return o;
+}
+
+/* A command that waits for data was called. */
+static enum outcome run_blocked(struct call *k)
+{
+    struct block *b = k->cmd.blocked;
+    enum outcome o;
+
+    switch (block_wake(b, &k->cmd)) {
+    case BLOCK_STILL:
+        k->cmd.again_at_ms = block_deadline_ms(b);
+        return keep_going(k);
+    case BLOCK_TAKEN: {
+        uint64_t position = block_answer(b, k->cmd.reply);
+
+        k->batch->position = position > k->batch->position ? position : k->batch->position;
+        break;
+    }
+    case BLOCK_ENDED:
+        k->cmd.section = NULL;
+        k->cmd.def->run(&k->cmd);
+        break;
+    case BLOCK_RETRIES:
+        k->was_blocked = true;
+        k->cmd.again = false;
+        k->cmd.again_at_ms = 0;
+        o = keep_blocked(k, run_any(k));
+        k->was_blocked = false;
+        if (o == PUT_OFF || k->cmd.blocked == NULL) {
+            return o;
+        }
+        break;
+    }
+    k->cmd.again = false;
+    k->cmd.blocked = NULL;
+    block_end(b);
+    return RAN;
+}
+
 static void begin_call(struct call *k)
 {
     struct request *r = k->request;
@@ -567,6 +679,7 @@ static void begin_call(struct call *k)
         .session = k->session,
         .db = k->session->db,
         .key = r->key,
+        .multi = r->multi,
         .now_ms = clock_now_ms(),
     };
 }
@@ -580,8 +693,8 @@ static void note_position(struct call *k)
     if (LIKELY(k->session->level == ACK_LEADER)) {
         return;
     }
-    uint64_t mask = k->cmd.def->keys.kind == CMD_KEYS_NONE ? UINT64_MAX >> (64 - PARTITIONS)
-                                                           : mask_of(k->request);
+    uint64_t mask =
+        k->cmd.def->keys.kind == CMD_KEYS_NONE ? UINT64_MAX >> (64 - PARTITIONS) : mask_of(k);
 
     for (uint64_t m = mask; m != 0; m &= m - 1) {
         const struct partition *p = database_partition(k->session->db, (unsigned)__builtin_ctzl(m));
@@ -591,17 +704,17 @@ static void note_position(struct call *k)
     }
 }
 
-static void tally(struct exec *x, struct call *k, uint64_t cycles)
+void exec_tally(struct exec *x, const struct cmd *c, uint64_t cycles)
 {
-    struct exec_counts *n = &x->counts[k->cmd.def->id];
+    struct exec_counts *n = &x->counts[c->def->id];
 
     database_count(&n->calls, 1);
     database_count(&n->cycles, cycles);
-    if (UNLIKELY((k->cmd.reply->flags & REPLY_ERROR) != 0)) {
+    if (UNLIKELY((c->reply->flags & REPLY_ERROR) != 0)) {
         database_count(&n->failed, 1);
     }
     if (UNLIKELY(cycles >= node_slow_cycles())) {
-        node_note_slow(k->session, &k->cmd, cycles);
+        node_note_slow(c->session, c, cycles);
     }
 }
 
@@ -619,7 +732,7 @@ enum backend_progress exec_run(struct exec *x, struct session *s, struct batch *
         if (b->next == ahead) {
             uint32_t n = b->count - ahead < GROUP ? b->count - ahead : GROUP;
 
-            look_ahead(s->db, &b->requests[ahead], n);
+            exec_look_ahead(s->db, &b->requests[ahead], n);
             ahead += n;
         }
         k.request = &b->requests[b->next];
@@ -633,8 +746,17 @@ enum backend_progress exec_run(struct exec *x, struct session *s, struct batch *
             begin_call(&k);
             k.from = reply_begin(b->reply);
         }
-        if (run_any(&k) == PUT_OFF) {
+        /* One that is done may have others to serve, which it may have to wait for. */
+        if (k.cmd.ready == NULL && run_any(&k) == PUT_OFF) {
             w = s->backend_state;
+            w->cycles = __rdtsc() - begun;
+            return BACKEND_LATER;
+        }
+        if (UNLIKELY(k.cmd.ready != NULL) && block_serve(x, s, &k.cmd.ready) == BLOCK_PUT_OFF) {
+            w = s->backend_state;
+            w->cmd = k.cmd;
+            w->from = k.from;
+            w->has_cmd = true;
             w->cycles = __rdtsc() - begun;
             return BACKEND_LATER;
         }
@@ -642,7 +764,10 @@ enum backend_progress exec_run(struct exec *x, struct session *s, struct batch *
         note_position(&k);
         uint64_t now = __rdtsc();
 
-        tally(x, &k, now - begun);
+        exec_tally(x, &k.cmd, now - begun);
+        if (UNLIKELY((k.cmd.def->flags & CMD_TXN_END) != 0) && txn_has_ended(&k.cmd)) {
+            watched_clear(s);
+        }
         begun = now;
         b->next++;
     }

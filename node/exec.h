@@ -71,6 +71,12 @@ struct cmd_stats exec_stats(struct node *n, uint16_t cmd_id);
 void exec_stats_reset(struct node *n);
 /* Calls of all commands. */
 uint64_t exec_stats_total(struct node *n);
+/* The partitions of all its keys. */
+uint64_t exec_mask(const struct request *r);
+/* Hashes the first key of each and brings bucket, then entry, near. */
+void exec_look_ahead(struct database *db, struct request *r, uint32_t n);
+/* A command is done: counted, and noted if it was slow. */
+void exec_tally(struct exec *x, const struct cmd *c, uint64_t cycles);
 /* Commands answered with an error that a door made (unknown, arity, auth) or exec refused. */
 void exec_count_rejected(struct exec *x, const struct cmd_def *def);
 

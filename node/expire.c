@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/worker.h"
+#include "node/block.h"
 #include "node/database.h"
 #include "node/keyspace.h"
 #include "node/node.h"
@@ -70,6 +71,7 @@ static void remove_due(struct janitor *j, struct partition *p, struct due *d)
         }
     }
     (void)section_commit(s, &seq);
+    block_poke(section_take_ready(s));
 }
 
 static struct database *next_database(struct janitor *j)

@@ -23,6 +23,7 @@
 enum { PARTITIONS = 64 }; /* a constant of the cluster, kept with the data */
 
 struct database;
+struct keyed_table;
 
 /* In line for a lock. */
 struct partition_waiter {
@@ -47,6 +48,9 @@ struct LOCKABLE partition {
     struct table_stats stats; /* guarded by lock; relaxed look-ins for DBSIZE */
     int64_t data_bytes;       /* guarded by lock: entries and values, by size class */
     uint32_t expire_cursor;   /* the janitor's */
+    /* Owned; guarded by lock; NULL until the first. */
+    struct keyed_table *watched; /* node/watched.h */
+    struct keyed_table *blocked; /* node/block.h */
 };
 
 /* Tries for a few microseconds at most. */

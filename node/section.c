@@ -7,6 +7,7 @@
 #include "node/database.h"
 #include "node/entry.h"
 #include "node/evict.h"
+#include "node/keyed.h"
 #include "node/type.h"
 
 #include <assert.h>
@@ -55,6 +56,7 @@ void section_destroy(struct section *s)
     mem_free(s->retires.v, s->retires.cap * sizeof(struct deferred));
     mem_free(s->aborts.v, s->aborts.cap * sizeof(struct deferred));
     mem_free(s->ends.v, s->ends.cap * sizeof(struct deferred));
+    mem_free(s->touched.v, s->touched.cap * sizeof(struct key));
     mem_free(s->index, s->index_cap * sizeof(s->index[0]));
     change_writer_fini(&s->change);
     buf_fini(&s->change_bytes);
@@ -95,21 +97,12 @@ void section_suspend(struct section *s)
     s->is_suspended = true;
 }
 
-UNCHECKED_LOCKS int section_begin(struct section *s, struct database *db, uint64_t mask, bool make,
-                                  struct partition **held)
+UNCHECKED_LOCKS static int lock_all(struct section *s, bool make, struct partition **held)
 {
-    s->db = db;
-    s->changed = s->in_place = 0;
-    s->deadline_ms = INT64_MAX;
-    s->failure = SECTION_OK;
-    s->flushed = s->applies = false;
-    buf_clear(&s->change_bytes);
-    if (change_begin(&s->change, &s->change_bytes, db->id) != OK) {
-        return ERR_NOMEM;
-    }
-    for (uint64_t m = mask; m != 0; m &= m - 1) {
+    for (uint64_t m = s->mask; m != 0; m &= m - 1) {
         unsigned i = (unsigned)__builtin_ctzl(m);
-        struct partition *p = make ? database_partition_make(db, i) : database_partition(db, i);
+        struct partition *p =
+            make ? database_partition_make(s->db, i) : database_partition(s->db, i);
 
         if (p == NULL) {
             if (make) {
@@ -125,8 +118,43 @@ UNCHECKED_LOCKS int section_begin(struct section *s, struct database *db, uint64
         }
         s->locked |= (uint64_t)1 << i;
     }
-    s->now_ms = clock_now_ms();
     return OK;
+}
+
+static bool is_any_made_since(const struct section *s)
+{
+    for (uint64_t m = s->mask & ~s->locked; m != 0; m &= m - 1) {
+        if (database_partition(s->db, (unsigned)__builtin_ctzl(m)) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+UNCHECKED_LOCKS int section_begin(struct section *s, struct database *db, uint64_t mask, bool make,
+                                  struct partition **held)
+{
+    assert(s->ready == NULL); /* who ended the one before has served them */
+    s->db = db;
+    s->changed = s->in_place = 0;
+    s->deadline_ms = INT64_MAX;
+    s->failure = SECTION_OK;
+    s->flushed = s->applies = false;
+    buf_clear(&s->change_bytes);
+    if (change_begin(&s->change, &s->change_bytes, db->id) != OK) {
+        return ERR_NOMEM;
+    }
+    s->mask = mask;
+    int err = lock_all(s, make, held);
+
+    /* One that was absent when it was passed over may have been made before the last was locked, by a
+     * section of several keys, of which this one must not see a half. Each pass meets one more. */
+    while (err == OK && UNLIKELY(is_any_made_since(s))) {
+        section_unlock_all(s);
+        err = lock_all(s, make, held);
+    }
+    s->now_ms = clock_now_ms();
+    return err;
 }
 
 /* ---- The overlay ---- */
@@ -189,10 +217,12 @@ static struct item *item_find(struct section *s, const struct key *key)
 
 static struct entry *in_table(struct section *s, const struct key *key)
 {
-    struct partition *p = database_partition(s->db, key->partition);
-
-    assert(p == NULL || (s->locked & (uint64_t)1 << key->partition) != 0); /* S1 */
-    return p == NULL || s->flushed ? NULL : table_find(&p->table, key->name, key->hash);
+    assert((s->mask & (uint64_t)1 << key->partition) != 0); /* S1 */
+    /* What was absent when the section began stays so for it. */
+    if ((s->locked & (uint64_t)1 << key->partition) == 0 || s->flushed) {
+        return NULL;
+    }
+    return table_find(&database_partition(s->db, key->partition)->table, key->name, key->hash);
 }
 
 /* NULL: no memory, and the section has failed. */
@@ -347,6 +377,15 @@ void section_charge(struct section *s, struct key key, int64_t bytes)
 void section_in_place(struct section *s, struct key key)
 {
     s->in_place |= (uint64_t)1 << key.partition;
+    const struct partition *p = database_partition(s->db, key.partition);
+
+    if (keyed_is_any(p->watched) || keyed_is_any(p->blocked)) {
+        struct key *touched = pile_add(s, &s->touched, sizeof(*touched));
+
+        if (touched != NULL) {
+            *touched = key;
+        }
+    }
 }
 
 void section_flush(struct section *s)
@@ -372,6 +411,35 @@ void section_expect(struct section *s, size_t bytes)
     if (buf_reserve(&s->change_bytes, bytes) != OK) {
         section_fail(s, SECTION_NOMEM);
     }
+}
+
+bool section_is_flushed(const struct section *s)
+{
+    return s->flushed;
+}
+
+const struct entry *section_next_new(const struct section *s, uint32_t *at)
+{
+    while (*at < s->items.count) {
+        const struct item *it = PILE(s->items, struct item, (*at)++);
+
+        if (it->old == NULL && it->now != NULL) {
+            return it->now;
+        }
+    }
+    return NULL;
+}
+
+int64_t section_added(const struct section *s)
+{
+    int64_t n = 0;
+
+    for (uint32_t i = 0; i < s->items.count; i++) {
+        const struct item *it = PILE(s->items, struct item, i);
+
+        n += (it->now != NULL) - (it->old != NULL);
+    }
+    return n;
 }
 
 struct change_writer *section_change(struct section *s)

@@ -4,10 +4,13 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "node/block.h"
 #include "node/blocks.h"
 #include "node/database.h"
 #include "node/entry.h"
+#include "node/keyed.h"
 #include "node/type.h"
+#include "node/watched.h"
 
 #include <assert.h>
 #include <sched.h>
@@ -36,6 +39,7 @@ static void finish(struct section *s)
     pile_reset(&s->retires, sizeof(struct deferred));
     pile_reset(&s->aborts, sizeof(struct deferred));
     pile_reset(&s->ends, sizeof(struct deferred));
+    pile_reset(&s->touched, sizeof(struct key));
     if (s->index != NULL) {
         mem_free(s->index, s->index_cap * sizeof(s->index[0]));
         s->index = NULL;
@@ -50,8 +54,17 @@ static void finish(struct section *s)
     }
 }
 
+struct block_ready *section_take_ready(struct section *s)
+{
+    struct block_ready *ready = s->ready;
+
+    s->ready = NULL;
+    return ready;
+}
+
 void section_abort(struct section *s)
 {
+    block_ready_free(section_take_ready(s));
     for (uint32_t i = s->aborts.count; i-- > 0;) {
         struct deferred *d = PILE(s->aborts, struct deferred, i);
 
@@ -85,6 +98,36 @@ static void table_of(struct section *s, unsigned partition, struct table **t,
 
     *t = s->flushed ? &s->fresh[partition].table : &p->table;
     *st = s->flushed ? &s->fresh[partition].stats : &p->stats;
+}
+
+static bool note_ready(struct section *s, struct block_ready ***at, struct key key)
+{
+    bool failed = false;
+    struct block_ready *r = block_ready_at(s->db, key, &failed);
+
+    if (r != NULL) {
+        **at = r;
+        *at = &r->next;
+    }
+    return !failed;
+}
+
+/* Whom the section will have to serve. Before the append, since it may fail; nobody comes to wait meanwhile,
+ * since the partitions are locked. */
+static int note_all_ready(struct section *s)
+{
+    struct block_ready **at = &s->ready;
+    bool good = true;
+
+    for (uint32_t i = 0; good && i < s->items.count; i++) {
+        const struct item *it = PILE(s->items, struct item, i);
+
+        good = it->now == it->old || note_ready(s, &at, it->key);
+    }
+    for (uint32_t i = 0; good && i < s->touched.count; i++) {
+        good = note_ready(s, &at, *PILE(s->touched, struct key, i));
+    }
+    return good ? OK : ERR_NOMEM;
 }
 
 /* S2. A word for each new key, and room to retire whatever goes. */
@@ -267,6 +310,16 @@ static void publish_steps(struct section *s, struct item *it, struct table *t,
     }
 }
 
+/* Tells who WATCHes the key (W1). */
+static inline void touch(const struct section *s, struct key key, bool was, bool is)
+{
+    struct partition *p = database_partition(s->db, key.partition);
+
+    if (keyed_is_any(p->watched)) {
+        watched_touch(p, key, was, is);
+    }
+}
+
 /* One item becomes visible, and the accounts with it. */
 static void publish_item(struct section *s, struct item *it)
 {
@@ -277,6 +330,7 @@ static void publish_item(struct section *s, struct item *it)
     if (it->now == it->old) {
         return;
     }
+    touch(s, it->key, it->old != NULL, it->now != NULL);
     table_of(s, it->key.partition, &t, &st);
     if (BROKEN(4)) {
         publish_steps(s, it, t, st);
@@ -302,11 +356,15 @@ static void publish_flush(struct section *s)
         int64_t gone = p->data_bytes;
         int64_t stays = 0;
 
+        if (keyed_is_any(p->watched)) {
+            watched_touch_all(p);
+        }
         for (uint32_t i = 0; i < s->items.count; i++) {
             struct item *it = PILE(s->items, struct item, i);
 
             if (it->key.partition == p->index && it->now != NULL) {
                 table_publish(&f->table, &f->stats, it->now, it->key.hash);
+                touch(s, it->key, false, true);
                 stays += (int64_t)type_bytes(it->now);
             }
         }
@@ -333,6 +391,9 @@ static void publish(struct section *s, uint64_t seq)
         for (uint32_t i = 0; i < s->items.count; i++) {
             publish_item(s, PILE(s->items, struct item, i));
         }
+    }
+    for (uint32_t i = 0; i < s->touched.count; i++) {
+        touch(s, *PILE(s->touched, struct key, i), true, true);
     }
     for (uint64_t m = s->changed; m != 0; m &= m - 1) {
         partition_version_end(partition_at(s, m));
@@ -410,8 +471,9 @@ enum section_end section_commit(struct section *s, uint64_t *seq)
         section_fail(s, SECTION_TOO_LARGE);
         return fail(s, NULL, SECTION_FAILED);
     }
-    if (prepare(s) != OK || ((s->change_bytes.len > CHANGELOG_SPILL || s->change.refs_count > 0) &&
-                             (blob = spill(s)) == NULL)) {
+    if (prepare(s) != OK || note_all_ready(s) != OK ||
+        ((s->change_bytes.len > CHANGELOG_SPILL || s->change.refs_count > 0) &&
+         (blob = spill(s)) == NULL)) {
         section_fail(s, SECTION_NOMEM);
         return fail(s, NULL, SECTION_FAILED);
     }

@@ -61,6 +61,7 @@ struct section {
     struct changelog_credit credit;
     uint64_t locked;     /* partitions */
     uint64_t changed;    /* partitions */
+    uint64_t mask;       /* partitions that it may look into: locked, or absent when it began */
     uint64_t in_place;   /* partitions in which a collection was changed in place */
     int64_t now_ms;      /* what expiry is judged by: one moment for the whole section, see S5 */
     int64_t deadline_ms; /* the earliest expiry among the keys it found alive */
@@ -71,7 +72,8 @@ struct section {
     struct fresh *fresh; /* owned: tables of what was written after a flush, by partition */
     struct buf change_bytes;
     struct change_writer change;
-    struct pile items, discards, retires, aborts, ends;
+    struct pile items, discards, retires, aborts, ends, touched;
+    struct block_ready *ready; /* owned: changed keys that commands wait at */
     uint32_t *index; /* owned: open addressing, item number + 1; NULL while items are few */
     uint32_t index_cap;
 };

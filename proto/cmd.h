@@ -36,7 +36,10 @@ enum cmd_flag {
     CMD_RANDOM = 1 << 18,    /* Redis tip nondeterministic_output */
     CMD_UNORDERED = 1 << 19, /* Redis tip nondeterministic_output_order */
     CMD_INTERNAL = 1 << 20,  /* left out of COMMAND and the manual */
-    CMD_TOUCHES = 1 << 21 /* counts as a look at the key for eviction even with CLIENT NO-TOUCH */
+    CMD_TOUCHES = 1 << 21, /* counts as a look at the key for eviction even with CLIENT NO-TOUCH */
+    CMD_TXN = 1 << 22,     /* about transactions: never queued by MULTI, alone in its batch */
+    CMD_TXN_END = 1 << 23, /* after it nothing is watched; the queue, if any, is dropped */
+    CMD_TXN_RUN = 1 << 24  /* carries out the queue: runs in a section */
 };
 
 /* Where a command's keys are among its arguments (Redis' key specifications). */

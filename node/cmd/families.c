@@ -9,6 +9,7 @@ void families_register(void)
     cmd_register("hash", hash_cmds);
     cmd_register("hash", hash_expiry_cmds);
     cmd_register("string", string_cmds);
+    cmd_register("transactions", txn_cmds);
     cmd_register("server", server_cmds);
     cmd_register("server", config_cmds);
     cmd_register("server", memory_cmds);

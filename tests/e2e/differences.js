@@ -227,6 +227,24 @@ export const DIFFERENCES = [
   },
 ];
 
+// What one of the two refuses and the other does not must not stand in a transaction: EXEC would carry out
+// the one and drop the other. Such commands become a PING there.
+export function safeInTransactions(commands) {
+  let isOpen = false;
+  return commands.map((command) => {
+    const name = upper(command, 0);
+    isOpen = name === 'MULTI' || (isOpen && !['EXEC', 'DISCARD', 'RESET'].includes(name));
+    const isRefused =
+      (name === 'UNLINK' && command.length === 1) ||
+      // Its answer may come later, which no part of a section can.
+      name === 'AUTH' ||
+      (name === 'HELLO' && upper(command, 2) === 'AUTH') ||
+      // A round through all workers cannot be part of a section.
+      sub('CLIENT', 'LIST', 'KILL', 'PAUSE', 'UNPAUSE', 'UNBLOCK')(command);
+    return isOpen && isRefused ? ['PING'] : command;
+  });
+}
+
 // Null if the replies agree, else why they do not.
 export function disagreement(command, a, b) {
   const row = DIFFERENCES.find((r) => r.about(command));
