@@ -557,12 +557,14 @@ static int write_string_slice(struct cmd *c, struct dump_writing *w)
     if (w->at == 0) {
         string_of_entry(w->entry, &w->string);
         if (w->string.len <= RDB_COMPRESS_MAX) {
-            w->string.root = NULL;
             w->written = true;
             return write_string(c, w->key, w->entry, &w->out, &w->version);
         }
-        string_hold(&w->string);
-        w->needs_lock = false;
+        if (!c->in_txn) { /* whose section keeps the lock */
+            string_hold(&w->string);
+            w->holds = true;
+            w->needs_lock = false;
+        }
         err = buf_append_char(&w->out, FORM_STRING);
         err = err == OK ? rdb_write_len(&w->out, w->string.len) : err;
     }
@@ -754,7 +756,7 @@ void dump_writing_destroy(void *writing)
 {
     struct dump_writing *w = writing;
 
-    if (w->string.root != NULL) {
+    if (w->holds) {
         string_let_go(&w->string);
     }
     buf_fini(&w->out);

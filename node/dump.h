@@ -40,7 +40,8 @@ struct dump_writing {
     /* private */
     const struct entry *entry;
     struct key key;
-    struct string_value string; /* held */
+    struct string_value string;
+    bool holds; /* it */
     struct hash hash;
     uint64_t at;       /* of the string, or a hash's cursor */
     uint64_t earliest; /* of the hash's fields */

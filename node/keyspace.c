@@ -26,7 +26,10 @@ struct key cmd_key(const struct cmd *c, uint32_t index)
 {
     struct slice name = c->argv[index];
 
-    return c->key.name.ptr == name.ptr && c->key.name.ptr != NULL ? c->key : key_of(name);
+    /* Behind an empty argument the next may begin at the same byte. */
+    return c->key.name.ptr == name.ptr && c->key.name.len == name.len && name.ptr != NULL
+               ? c->key
+               : key_of(name);
 }
 
 bool keyspace_clocked(const struct database *db)

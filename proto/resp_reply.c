@@ -398,7 +398,7 @@ static bool settle_head(struct reply *r, size_t from)
         char *at = r->out.ptr + from;
 
         if (head.len != in.at) {
-            memmove(at + head.len, at + in.at, r->out.len - from - in.at);
+            buf_move(at + head.len, at + in.at, r->out.len - from - in.at);
         }
         memcpy(at, head.ptr, head.len);
         r->out.len += head.len - in.at;

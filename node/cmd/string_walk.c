@@ -43,7 +43,7 @@ void *string_walk_begin(struct cmd *c, void *state, size_t bytes, const struct s
     c->progress = w;
     c->progress_free = walk_free;
     c->go_on = w->go_on;
-    if ((c->def->flags & CMD_WRITE) == 0) {
+    if ((c->def->flags & CMD_WRITE) == 0 && !c->in_txn) {
         string_hold(&w->v);
         w->holds = true;
         c->drops_locks = true;

@@ -12,7 +12,7 @@
  *    }
  *
  * A read of a short string never leaves the stack. That of a long one is moved to the heap, and holds the
- * value instead of its lock. In a write the section keeps the lock, and the value is not held.
+ * value instead of its lock. In a write and in a transaction the section keeps the lock, and the value is not held.
  */
 #ifndef NODE_CMD_STRING_WALK_H
 #define NODE_CMD_STRING_WALK_H
