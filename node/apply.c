@@ -7,6 +7,7 @@
 #include "node/section.h"
 #include "node/type_hash.h"
 #include "node/type_string.h"
+#include "node/type_zset.h"
 #include "proto/change.h"
 
 #include <proto/change.pb-c.h>
@@ -58,6 +59,39 @@ static void apply_expire_fields(struct cmd *c, struct key key, const Godwit__Exp
     }
 }
 
+static void apply_put_scores(struct cmd *c, struct key key, const Godwit__PutScores *p)
+{
+    struct zset_item items[64];
+    size_t n = 0;
+
+    if (p->has_replace && p->replace) {
+        (void)keyspace_delete(c, key);
+    }
+    for (size_t i = 0; i < p->n_scores; i++) {
+        items[n++] = (struct zset_item){bytes_of(&p->scores[i]->member), p->scores[i]->score};
+        if (n == sizeof(items) / sizeof(items[0]) || i + 1 == p->n_scores) {
+            (void)zset_add(c, key, items, n, 0);
+            n = 0;
+        }
+    }
+    if (p->has_replace && p->replace && p->has_expire_at_ms && p->expire_at_ms != 0 &&
+        p->n_scores > 0) {
+        keyspace_expire_at(c, key, p->expire_at_ms);
+    }
+}
+
+static void apply_remove_members(struct cmd *c, struct key key, const Godwit__RemoveMembers *r)
+{
+    const struct entry *e = section_find(c->section, key);
+
+    for (size_t i = 0; e != NULL && e->type == TYPE_ZSET && i < r->n_members; i++) {
+        struct slice member = bytes_of(&r->members[i]);
+
+        (void)zset_remove(c, key, &member, 1);
+        e = section_find(c->section, key);
+    }
+}
+
 static void apply_op(struct cmd *c, const Godwit__Op *op)
 {
     struct key key = key_of(bytes_of(&op->key));
@@ -89,6 +123,12 @@ static void apply_op(struct cmd *c, const Godwit__Op *op)
         break;
     case GODWIT__OP__KIND_FLUSH:
         keyspace_flush(c);
+        break;
+    case GODWIT__OP__KIND_PUT_SCORES:
+        apply_put_scores(c, key, op->put_scores);
+        break;
+    case GODWIT__OP__KIND_REMOVE_MEMBERS:
+        apply_remove_members(c, key, op->remove_members);
         break;
     case GODWIT__OP__KIND__NOT_SET:
     case _GODWIT__OP__KIND__CASE_IS_INT_SIZE:

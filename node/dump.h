@@ -22,7 +22,7 @@ enum { DUMP_VERSION = 10, DUMP_VERSION_FIELDS_EXPIRE = 12, DUMP_VERSION_MAX = 12
 struct dump_value {
     enum value_type type;
     struct slice string;
-    struct hash_field *fields; /* owned */
+    struct hash_field *fields; /* owned; of a sorted set, its members */
     size_t count, cap;         /* of fields */
     struct rdb_memory memory;
 };

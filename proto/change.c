@@ -443,6 +443,9 @@ static bool op_fine(const Godwit__Op *op)
         return delete_fine(op->delete_);
     case GODWIT__OP__KIND_FLUSH:
         return known(&op->flush->base) && op->key.len == 0;
+    case GODWIT__OP__KIND_REMOVE_MEMBERS:
+    case GODWIT__OP__KIND_PUT_SCORES:
+        return change_zset_fine(op);
     case GODWIT__OP__KIND__NOT_SET:
     case _GODWIT__OP__KIND__CASE_IS_INT_SIZE:
         break;

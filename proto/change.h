@@ -103,6 +103,15 @@ MUST_CHECK int change_expire_fields_begin(struct change_writer *w, struct slice 
 MUST_CHECK int change_expire_fields_name(struct change_writer *w, struct slice name);
 void change_expire_fields_end(struct change_writer *w);
 
+/* Sorted sets (change_zset.c); members are also removed from sets. No score is NaN. */
+MUST_CHECK int change_put_scores_begin(struct change_writer *w, struct slice key, bool replace,
+                                       int64_t expire_at_ms);
+MUST_CHECK int change_score(struct change_writer *w, struct slice member, double score);
+void change_put_scores_end(struct change_writer *w);
+MUST_CHECK int change_remove_members_begin(struct change_writer *w, struct slice key);
+MUST_CHECK int change_remove_member(struct change_writer *w, struct slice member);
+void change_remove_members_end(struct change_writer *w);
+
 void change_drop_open(struct change_writer *w);
 
 /* `bytes` is a Change's first byte: gives it its place, when the append has found it. */

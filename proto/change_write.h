@@ -83,4 +83,8 @@ void change_op_close(struct change_writer *w);
 /* One more `bytes` of the open operation (tag: LEN(number)). */
 MUST_CHECK int change_add_bytes(struct change_writer *w, char tag, struct slice bytes);
 
+/* For change_check(): whether an operation on a sorted set holds what it may. */
+struct Godwit__Op;
+bool change_zset_fine(const struct Godwit__Op *op);
+
 #endif
