@@ -200,7 +200,11 @@ static void cmd_zadd(struct cmd *c)
 
 static void cmd_zincrby(struct cmd *c)
 {
-    add_pairs(c, &(struct add){.increments = true, .pairs = 2});
+    struct add a = {.increments = true};
+
+    if (add_options(c, &a)) { /* Redis takes ZADD's options here too */
+        add_pairs(c, &a);
+    }
 }
 
 /* ---- ZREM, and what reads single members ---- */
