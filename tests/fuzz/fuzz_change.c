@@ -48,6 +48,25 @@ static void write_names(struct change_writer *w, struct slice key, const Godwit_
     }
 }
 
+static void write_put_scores(struct change_writer *w, struct slice key, const Godwit__PutScores *m)
+{
+    must(change_put_scores_begin(w, key, m->replace, m->expire_at_ms) == OK);
+    for (size_t i = 0; i < m->n_scores; i++) {
+        must(change_score(w, slice_from(m->scores[i]->member), m->scores[i]->score) == OK);
+    }
+    change_put_scores_end(w);
+}
+
+static void write_remove_members(struct change_writer *w, struct slice key,
+                                 const Godwit__RemoveMembers *m)
+{
+    must(change_remove_members_begin(w, key) == OK);
+    for (size_t i = 0; i < m->n_members; i++) {
+        must(change_remove_member(w, slice_from(m->members[i])) == OK);
+    }
+    change_remove_members_end(w);
+}
+
 static void write_op(struct change_writer *w, const Godwit__Op *op)
 {
     struct slice key = slice_from(op->key);
@@ -77,6 +96,12 @@ static void write_op(struct change_writer *w, const Godwit__Op *op)
     case GODWIT__OP__KIND_FLUSH:
         must(change_flush(w) == OK);
         break;
+    case GODWIT__OP__KIND_PUT_SCORES:
+        write_put_scores(w, key, op->put_scores);
+        break;
+    case GODWIT__OP__KIND_REMOVE_MEMBERS:
+        write_remove_members(w, key, op->remove_members);
+        break;
     case GODWIT__OP__KIND__NOT_SET:
     case _GODWIT__OP__KIND__CASE_IS_INT_SIZE:
         abort();
@@ -91,6 +116,12 @@ static void make_minimal(Godwit__Change *c)
 
         if (op->kind_case == GODWIT__OP__KIND_PUT_STRING) {
             op->put_string->has_expire_at_ms = op->put_string->expire_at_ms != 0;
+        } else if (op->kind_case == GODWIT__OP__KIND_PUT_SCORES) {
+            Godwit__PutScores *m = op->put_scores;
+
+            m->has_replace = m->replace = m->replace != 0;
+            m->expire_at_ms = m->replace ? m->expire_at_ms : 0;
+            m->has_expire_at_ms = m->expire_at_ms != 0;
         } else if (op->kind_case == GODWIT__OP__KIND_PUT_FIELDS) {
             Godwit__PutFields *m = op->put_fields;
 

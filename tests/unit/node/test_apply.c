@@ -12,6 +12,7 @@
 #include "node/type.h"
 #include "node/type_hash.h"
 #include "node/type_string.h"
+#include "node/type_zset.h"
 #include "proto/change.h"
 #include "replication/changelog.h"
 #include "tests/lib/unit.h"
@@ -67,16 +68,42 @@ static void add_field(const struct hash_field *f, void *arg)
     *(uint64_t *)arg += mix(mix((uint64_t)f->expire_at_ms * 31 + 7, f->name), f->value);
 }
 
+static void add_member(const struct zset_item *i, void *arg)
+{
+    uint64_t bits;
+
+    memcpy(&bits, &i->score, sizeof(bits));
+    *(uint64_t *)arg += mix(bits * 31 + 7, i->member);
+}
+
+static uint64_t mix_zset(uint64_t h, struct cmd *c, const struct entry *e)
+{
+    uint64_t members = 0;
+    uint64_t cursor = 0;
+    struct zset z;
+
+    if (zset_open(c, key_of(entry_key(e)), &z) == FOUND) {
+        do {
+            cursor = zset_scan(&z, cursor, 1000, add_member, &members);
+        } while (cursor != 0);
+        zset_close(&z);
+    }
+    return h ^ members * 0x9e3779b97f4a7c15;
+}
+
 static void add_key(const struct entry *e, void *arg)
 {
     struct summary *s = arg;
     uint64_t h = mix((uint64_t)entry_expire_at_ms(e) * 31 + e->type, entry_key(e));
 
+    static const struct cmd_def def = {.name = "SUM", .flags = CMD_READ};
+    struct cmd c = {.def = &def, .db = s->db};
+
     if (e->type == TYPE_STRING) {
         h = mix_string(h, e);
+    } else if (e->type == TYPE_ZSET) {
+        h = mix_zset(h, &c, e);
     } else {
-        static const struct cmd_def def = {.name = "SUM", .flags = CMD_READ};
-        struct cmd c = {.def = &def, .db = s->db};
         struct hash hash;
         uint64_t fields = 0;
 
@@ -212,6 +239,26 @@ static const char *const lines[] = {
     "HGETEX %k PX %t FIELDS 1 %f",
     "HSETEX %k PX %t FIELDS 1 %f %v",
     "HPEXPIREAT %k 1 FIELDS 1 %f",
+    "ZADD %z %n %f %n %f %n %f",
+    "ZADD %z %n %f",
+    "ZADD %z GT CH %n %f",
+    "ZADD %k %n %f",
+    "ZINCRBY %z 1.5 %f",
+    "ZREM %z %f %f",
+    "ZPOPMIN %z 2",
+    "ZMPOP 2 %z %z MAX",
+    "ZREMRANGEBYRANK %z 3 4",
+    "ZREMRANGEBYSCORE %z 5 20",
+    "ZRANGESTORE %z %z 0 100 BYSCORE",
+    "ZUNIONSTORE %z 2 %z %z WEIGHTS 1 0.5",
+    "ZINTERSTORE %z 2 %z %z",
+    "ZDIFFSTORE %z 2 %z %z",
+    "GEOADD %z 13.5 38.25 %f",
+    "GEOSEARCHSTORE %z %z FROMLONLAT 13 38 BYRADIUS 100 km",
+    "COPY %z %z REPLACE",
+    "RENAME %z %z",
+    "PEXPIRE %z %t",
+    "PERSIST %z",
 };
 
 static void fill(char kind, char *out, size_t cap)
@@ -222,6 +269,12 @@ static void fill(char kind, char *out, size_t cap)
     switch (kind) {
     case 'k':
         (void)snprintf(out, cap, "key%u", below(12));
+        break;
+    case 'z':
+        (void)snprintf(out, cap, "zset%u", below(4));
+        break;
+    case 'n':
+        (void)snprintf(out, cap, "%g", (double)below(400) / 4);
         break;
     case 'f':
         (void)snprintf(out, cap, "field%u", below(below(4) == 0 ? 300 : 20));
