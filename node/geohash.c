@@ -193,7 +193,7 @@ static struct cell moved(struct cell c, int lat, int lon)
 /* In the order of the search. */
 static const struct {
     int8_t lat, lon;
-} around[GEO_CELLS_MAX] = {{0, 0},  {1, 0},  {-1, 0}, {0, 1}, {0, -1},
+} around[GEO_CELLS_MAX] = {{0, 0}, {1, 0},  {-1, 0}, {0, 1},  {0, -1},
                            {1, 1}, {1, -1}, {-1, 1}, {-1, -1}};
 
 static bool is_too_near(struct cell c, const struct area *bounds)
@@ -216,9 +216,10 @@ static bool is_useless(int i, const struct area *cell, const struct area *bounds
 size_t geo_ranges(const struct geo_shape *s, struct geo_range out[GEO_CELLS_MAX])
 {
     struct area bounds = bounds_of(s);
-    double metres = s->unit * (s->is_box ? sqrt((s->width / 2) * (s->width / 2) +
-                                                (s->height / 2) * (s->height / 2))
-                                         : s->radius);
+    double metres =
+        s->unit * (s->is_box
+                       ? sqrt((s->width / 2) * (s->width / 2) + (s->height / 2) * (s->height / 2))
+                       : s->radius);
     unsigned step = estimate_step(metres, s->centre.lat);
     struct cell cell = cell_at(s->centre, GEO_LAT_MAX, step);
     uint64_t last = UINT64_MAX;

@@ -1,18 +1,12 @@
 #include "node/rank_tree.h"
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "node/entry.h"
+#include "node/rank_tree_node.h"
 
 #include <assert.h>
-
-enum {
-    LEAF_SPARSE = RANK_LEAF_MAX / 4,
-    INNER_SPARSE = RANK_INNER_MAX / 4,
-    /* Merged nodes keep room, so that the next insertion does not divide them again. */
-    LEAF_MERGED = RANK_LEAF_MAX * 7 / 8,
-    INNER_MERGED = RANK_INNER_MAX * 7 / 8
-};
 
 void rank_tree_init(struct rank_tree *t)
 {
@@ -42,12 +36,6 @@ static struct rank_leaf *leaf_create(struct rank_tree *t)
     return l;
 }
 
-static void leaf_free(struct rank_tree *t, struct rank_leaf *l)
-{
-    mem_free(l, sizeof(*l));
-    t->leaves--;
-}
-
 static struct rank_inner *inner_create(struct rank_tree *t)
 {
     struct rank_inner *n = mem_alloc(sizeof(*n));
@@ -61,34 +49,43 @@ static struct rank_inner *inner_create(struct rank_tree *t)
     return n;
 }
 
-static void inner_free(struct rank_tree *t, struct rank_inner *n)
+void rank_leaf_free(struct rank_tree *t, struct rank_leaf *l)
+{
+    mem_free(l, sizeof(*l));
+    t->leaves--;
+}
+
+void rank_inner_free(struct rank_tree *t, struct rank_inner *n)
 {
     list_remove(&n->stale);
     mem_free(n, sizeof(*n));
     t->inners--;
 }
 
-static void mark_stale(struct rank_tree *t, struct rank_inner *n)
+void rank_inner_delete(struct rank_inner *n, unsigned at)
 {
-    if (list_is_empty(&n->stale)) {
-        list_push(&t->stale, &n->stale);
-    }
+    unsigned after = n->count - at - 1u;
+
+    buf_move(&n->score[at], &n->score[at + 1], after * sizeof(n->score[0]));
+    buf_move(&n->member[at], &n->member[at + 1], after * sizeof(n->member[0]));
+    buf_move(&n->child[at], &n->child[at + 1], after * sizeof(n->child[0]));
+    buf_move(&n->below[at], &n->below[at + 1], after * sizeof(n->below[0]));
+    n->count--;
 }
 
-static struct rank_inner **parent_of(void *node, unsigned level)
+void rank_inner_give(struct rank_inner *from, unsigned at, struct rank_inner *to, unsigned level)
 {
-    return level == 0 ? &((struct rank_leaf *)node)->parent : &((struct rank_inner *)node)->parent;
-}
+    unsigned n = from->count - at;
 
-static unsigned index_in(const struct rank_inner *parent, const void *child)
-{
-    unsigned i = 0;
-
-    while (parent->child[i] != child) {
-        i++;
-        assert(i < parent->count);
+    memcpy(&to->score[to->count], &from->score[at], n * sizeof(to->score[0]));
+    memcpy(&to->member[to->count], &from->member[at], n * sizeof(to->member[0]));
+    memcpy(&to->child[to->count], &from->child[at], n * sizeof(to->child[0]));
+    memcpy(&to->below[to->count], &from->below[at], n * sizeof(to->below[0]));
+    for (unsigned i = 0; i < n; i++) {
+        *parent_of(from->child[at + i], level) = to;
     }
-    return i;
+    to->count = (uint16_t)(to->count + n);
+    from->count = (uint16_t)at;
 }
 
 bool rank_tree_free(struct rank_tree *t, size_t *budget)
@@ -189,16 +186,6 @@ static inline unsigned child_for(const struct rank_inner *n, double score, struc
 static inline unsigned leaf_place(const struct rank_leaf *l, double score, struct slice name)
 {
     return place_of(l->score, (const struct entry *const *)l->member, l->count, score, name, false);
-}
-
-static uint32_t sum_below(const struct rank_inner *n, unsigned children)
-{
-    uint32_t sum = 0;
-
-    for (unsigned i = 0; i < children; i++) {
-        sum += n->below[i];
-    }
-    return sum;
 }
 
 uint32_t rank_tree_rank(const struct rank_tree *t, double score, const struct entry *member)
@@ -328,10 +315,10 @@ struct spare {
 static int spare_fail(struct rank_tree *t, struct spare *s)
 {
     if (s->leaf != NULL) {
-        leaf_free(t, s->leaf);
+        rank_leaf_free(t, s->leaf);
     }
     while (s->count > 0) {
-        inner_free(t, s->inner[--s->count]);
+        rank_inner_free(t, s->inner[--s->count]);
     }
     return ERR_NOMEM;
 }
@@ -369,43 +356,15 @@ static void inner_insert(struct rank_inner *n, unsigned at, void *child, uint32_
 {
     unsigned after = n->count - at;
 
-    memmove(&n->score[at + 1], &n->score[at], after * sizeof(n->score[0]));
-    memmove(&n->member[at + 1], &n->member[at], after * sizeof(n->member[0]));
-    memmove(&n->child[at + 1], &n->child[at], after * sizeof(n->child[0]));
-    memmove(&n->below[at + 1], &n->below[at], after * sizeof(n->below[0]));
+    buf_move(&n->score[at + 1], &n->score[at], after * sizeof(n->score[0]));
+    buf_move(&n->member[at + 1], &n->member[at], after * sizeof(n->member[0]));
+    buf_move(&n->child[at + 1], &n->child[at], after * sizeof(n->child[0]));
+    buf_move(&n->below[at + 1], &n->below[at], after * sizeof(n->below[0]));
     n->score[at] = score;
     n->member[at] = member;
     n->child[at] = child;
     n->below[at] = below;
     n->count++;
-}
-
-/* The child's region becomes its left neighbour's, or, of the first, the next one's. */
-static void inner_delete(struct rank_inner *n, unsigned at)
-{
-    unsigned after = n->count - at - 1u;
-
-    memmove(&n->score[at], &n->score[at + 1], after * sizeof(n->score[0]));
-    memmove(&n->member[at], &n->member[at + 1], after * sizeof(n->member[0]));
-    memmove(&n->child[at], &n->child[at + 1], after * sizeof(n->child[0]));
-    memmove(&n->below[at], &n->below[at + 1], after * sizeof(n->below[0]));
-    n->count--;
-}
-
-/* Children from[at..] go behind those of to; `level` is that of the children. */
-static void inner_give(struct rank_inner *from, unsigned at, struct rank_inner *to, unsigned level)
-{
-    unsigned n = from->count - at;
-
-    memcpy(&to->score[to->count], &from->score[at], n * sizeof(to->score[0]));
-    memcpy(&to->member[to->count], &from->member[at], n * sizeof(to->member[0]));
-    memcpy(&to->child[to->count], &from->child[at], n * sizeof(to->child[0]));
-    memcpy(&to->below[to->count], &from->below[at], n * sizeof(to->below[0]));
-    for (unsigned i = 0; i < n; i++) {
-        *parent_of(from->child[at + i], level) = to;
-    }
-    to->count = (uint16_t)(to->count + n);
-    from->count = (uint16_t)at;
 }
 
 /* A new sibling to the right of `node` (at `level`), with its separator and how many it took from node. */
@@ -437,7 +396,7 @@ static struct newcomer inner_split(struct rank_tree *t, struct spare *s, struct 
     struct rank_inner *right = s->inner[s->used++];
     unsigned keep = at == n->count ? n->count - 1u : n->count / 2u;
 
-    inner_give(n, keep, right, level - 1);
+    rank_inner_give(n, keep, right, level - 1);
     if (!list_is_empty(&n->stale)) {
         mark_stale(t, right);
     }
@@ -537,8 +496,8 @@ static void leaf_insert(struct rank_leaf *l, unsigned at, double score, struct e
 {
     unsigned after = l->count - at;
 
-    memmove(&l->score[at + 1], &l->score[at], after * sizeof(l->score[0]));
-    memmove(&l->member[at + 1], &l->member[at], after * sizeof(l->member[0]));
+    buf_move(&l->score[at + 1], &l->score[at], after * sizeof(l->score[0]));
+    buf_move(&l->member[at + 1], &l->member[at], after * sizeof(l->member[0]));
     l->score[at] = score;
     l->member[at] = member;
     l->count++;
@@ -591,14 +550,14 @@ void rank_tree_remove(struct rank_tree *t, double score, struct entry *member)
     assert(at < l->count && l->member[at] == member);
     unsigned after = l->count - at - 1u;
 
-    memmove(&l->score[at], &l->score[at + 1], after * sizeof(l->score[0]));
-    memmove(&l->member[at], &l->member[at + 1], after * sizeof(l->member[0]));
+    buf_move(&l->score[at], &l->score[at + 1], after * sizeof(l->score[0]));
+    buf_move(&l->member[at], &l->member[at + 1], after * sizeof(l->member[0]));
     l->count--;
     count_up(t, l, -1);
     if (stale != NULL) {
         mark_stale(t, stale);
     }
-    if (l->count < LEAF_SPARSE && !l->is_sparse) {
+    if (l->count < RANK_LEAF_SPARSE && !l->is_sparse) {
         l->is_sparse = true;
         l->next_sparse = t->sparse;
         t->sparse = l;
@@ -620,7 +579,8 @@ static bool move_within(struct rank_tree *t, double from, double to, struct entr
         mark_stale(t, stale);
     }
     place -= place > at;
-    if (place == at) { /* it stays between its neighbours, or is an end that may pass the region's */
+    if (place ==
+        at) { /* it stays between its neighbours, or is an end that may pass the region's */
         if ((at == 0 && to < from && l->prev != NULL) ||
             (at == l->count - 1u && to > from && l->next != NULL)) {
             return false;
@@ -632,11 +592,11 @@ static bool move_within(struct rank_tree *t, double from, double to, struct entr
         return false;
     }
     if (place > at) {
-        memmove(&l->score[at], &l->score[at + 1], (place - at) * sizeof(l->score[0]));
-        memmove(&l->member[at], &l->member[at + 1], (place - at) * sizeof(l->member[0]));
+        buf_move(&l->score[at], &l->score[at + 1], (place - at) * sizeof(l->score[0]));
+        buf_move(&l->member[at], &l->member[at + 1], (place - at) * sizeof(l->member[0]));
     } else {
-        memmove(&l->score[place + 1], &l->score[place], (at - place) * sizeof(l->score[0]));
-        memmove(&l->member[place + 1], &l->member[place], (at - place) * sizeof(l->member[0]));
+        buf_move(&l->score[place + 1], &l->score[place], (at - place) * sizeof(l->score[0]));
+        buf_move(&l->member[place + 1], &l->member[place], (at - place) * sizeof(l->member[0]));
     }
     l->score[place] = to;
     l->member[place] = member;
@@ -659,236 +619,4 @@ void rank_tree_move_back(struct rank_tree *t, double from, double to, struct ent
 {
     rank_tree_remove(t, from, member);
     rank_tree_restore(t, to, member);
-}
-
-/* ---- Settling: merging, and separators that name who is there ---- */
-
-static void unlink_leaf(struct rank_tree *t, struct rank_leaf *l)
-{
-    *(l->prev != NULL ? &l->prev->next : &t->first) = l->next;
-    *(l->next != NULL ? &l->next->prev : &t->last) = l->prev;
-}
-
-/* What the leaf holds goes to a sibling, before or behind what that has. */
-static void leaf_pour(struct rank_leaf *from, struct rank_leaf *to, bool before)
-{
-    unsigned n = from->count;
-
-    if (before) {
-        memmove(to->score + n, to->score, to->count * sizeof(to->score[0]));
-        memmove(to->member + n, to->member, to->count * sizeof(to->member[0]));
-    }
-    memcpy(to->score + (before ? 0 : to->count), from->score, n * sizeof(to->score[0]));
-    memcpy(to->member + (before ? 0 : to->count), from->member, n * sizeof(to->member[0]));
-    to->count = (uint16_t)(to->count + n);
-}
-
-/* Child `at` of n went into the next one, whose region now begins where child at's did. */
-static void drop_into_next(struct rank_inner *n, unsigned at)
-{
-    double score = n->score[at];
-    const struct entry *member = n->member[at];
-    uint32_t below = n->below[at];
-
-    inner_delete(n, at);
-    n->score[at] = score;
-    n->member[at] = member;
-    n->below[at] += below;
-}
-
-/* Merges an inner node that became sparse with a sibling; returns its parent, where a child went, or
- * NULL: nothing more to do. */
-static struct rank_inner *merge_inner(struct rank_tree *t, struct rank_inner *n, unsigned level)
-{
-    struct rank_inner *up = n->parent;
-
-    if (up == NULL || n->count >= INNER_SPARSE) {
-        return NULL;
-    }
-    unsigned at = index_in(up, n);
-
-    if (n->count == 0) {
-        inner_delete(up, at);
-        inner_free(t, n);
-        return up;
-    }
-    struct rank_inner *left = at > 0 ? up->child[at - 1] : n;
-    struct rank_inner *right = at > 0 ? n : at + 1u < up->count ? up->child[at + 1] : NULL;
-    unsigned right_at = at > 0 ? at : at + 1u;
-
-    if (right == NULL || left->count + right->count > INNER_MERGED) {
-        return NULL;
-    }
-    right->score[0] = up->score[right_at];
-    right->member[0] = up->member[right_at];
-    up->below[right_at - 1] += up->below[right_at];
-    inner_give(right, 0, left, level - 1);
-    mark_stale(t, left); /* of the right one's, or of the parent's, some may have been */
-    inner_delete(up, right_at);
-    inner_free(t, right);
-    return up;
-}
-
-/* A child of n went: so may n, and those above it. */
-static void child_went(struct rank_tree *t, struct rank_inner *n)
-{
-    unsigned level = 1;
-
-    for (; n != NULL; level++) {
-        n = merge_inner(t, n, level);
-    }
-    while (t->height > 0 && ((struct rank_inner *)t->root)->count <= 1) {
-        struct rank_inner *root = t->root;
-
-        assert(root->count == 1);
-        t->root = root->child[0];
-        t->height--;
-        *parent_of(t->root, t->height) = NULL;
-        inner_free(t, root);
-    }
-}
-
-static void merge_leaf(struct rank_tree *t, struct rank_leaf *l)
-{
-    struct rank_inner *up = l->parent;
-
-    if (up == NULL || l->count >= LEAF_SPARSE) {
-        return;
-    }
-    unsigned at = index_in(up, l);
-    struct rank_leaf *left = at > 0 ? up->child[at - 1] : NULL;
-    struct rank_leaf *right = at + 1u < up->count ? up->child[at + 1] : NULL;
-
-    if (left != NULL && left->count + l->count <= LEAF_MERGED) {
-        leaf_pour(l, left, false);
-        up->below[at - 1] += up->below[at];
-        inner_delete(up, at);
-    } else if (right != NULL && right->count + l->count <= LEAF_MERGED) {
-        leaf_pour(l, right, true);
-        drop_into_next(up, at);
-    } else if (l->count == 0) { /* beside full ones, or alone under its node */
-        inner_delete(up, at);
-    } else {
-        return;
-    }
-    unlink_leaf(t, l);
-    leaf_free(t, l);
-    child_went(t, up);
-}
-
-static unsigned level_of(const struct rank_tree *t, const struct rank_inner *n)
-{
-    unsigned level = t->height;
-
-    for (; n->parent != NULL; n = n->parent) {
-        level--;
-    }
-    return level;
-}
-
-static void renew_separators(const struct rank_tree *t, struct rank_inner *n)
-{
-    unsigned level = level_of(t, n);
-
-    for (unsigned i = 1; i < n->count; i++) {
-        const void *node = n->child[i];
-
-        for (unsigned k = level - 1; k > 0; k--) {
-            node = ((const struct rank_inner *)node)->child[0];
-        }
-        const struct rank_leaf *l = node;
-
-        assert(l->count > 0);
-        n->score[i] = l->score[0];
-        n->member[i] = l->member[0];
-    }
-}
-
-void rank_tree_settle(struct rank_tree *t)
-{
-    struct list *at;
-
-    while (t->sparse != NULL) {
-        struct rank_leaf *l = t->sparse;
-
-        t->sparse = l->next_sparse;
-        l->is_sparse = false;
-        merge_leaf(t, l);
-    }
-    while ((at = list_pop(&t->stale)) != NULL) {
-        renew_separators(t, LIST_ITEM(at, struct rank_inner, stale));
-    }
-}
-
-/* ---- For tests ---- */
-
-static bool leaf_is_sound(const struct rank_tree *t, const struct rank_leaf *l, bool is_settled)
-{
-    for (unsigned i = 1; i < l->count; i++) {
-        if (l->score[i - 1] > l->score[i] ||
-            (l->score[i - 1] == l->score[i] &&
-             slice_order(entry_key(l->member[i - 1]), entry_key(l->member[i])) >= 0)) {
-            return false;
-        }
-    }
-    return !is_settled || l->count > 0 || t->height == 0;
-}
-
-static bool key_is_before(double a, const struct entry *m, double b, const struct entry *n)
-{
-    return a < b || (a == b && slice_order(entry_key(m), entry_key(n)) < 0);
-}
-
-/* Counts, parents, and what the separators say of the leaves on either side. */
-static bool inner_is_sound(const struct rank_inner *n, unsigned level)
-{
-    for (unsigned i = 0; i < n->count; i++) {
-        const void *node = n->child[i];
-        uint32_t below = level == 1
-                             ? ((const struct rank_leaf *)node)->count
-                             : sum_below(node, ((const struct rank_inner *)node)->count);
-
-        if (below != n->below[i] || *parent_of(n->child[i], level - 1) != n) {
-            return false;
-        }
-        for (unsigned k = level - 1; k > 0; k--) {
-            node = ((const struct rank_inner *)node)->child[0];
-        }
-        const struct rank_leaf *l = node;
-
-        if (i > 0 && l->count > 0 &&
-            key_is_before(l->score[0], l->member[0], n->score[i], n->member[i])) {
-            return false;
-        }
-        if (i > 0 && l->prev != NULL && l->prev->count > 0 &&
-            !key_is_before(l->prev->score[l->prev->count - 1u],
-                           l->prev->member[l->prev->count - 1u], n->score[i], n->member[i])) {
-            return false;
-        }
-    }
-    return n->count > 0;
-}
-
-bool rank_tree_is_sound(const struct rank_tree *t, bool is_settled)
-{
-    const void *level_first = t->root;
-    uint32_t members = 0;
-    uint32_t leaves = 0;
-
-    for (const struct rank_leaf *l = t->first; l != NULL; l = l->next) {
-        members += l->count;
-        leaves++;
-        if (!leaf_is_sound(t, l, is_settled) || (l->next == NULL ? t->last : l->next->prev) != l) {
-            return false;
-        }
-        for (const struct rank_inner *n = l->parent; n != NULL; n = n->parent) {
-            if (!inner_is_sound(n, level_of(t, n))) {
-                return false;
-            }
-        }
-    }
-    for (unsigned k = t->height; k > 0; k--) {
-        level_first = ((const struct rank_inner *)level_first)->child[0];
-    }
-    return members == t->count && leaves == t->leaves && level_first == t->first;
 }

@@ -39,12 +39,13 @@ struct rank_leaf {
 
 struct rank_inner {
     struct rank_inner *parent;
-    struct list stale; /* of those that name removed members; a node of its own when not among them */
+    struct list
+        stale; /* of those that name removed members; a node of its own when not among them */
     uint16_t count;
-    double score[RANK_INNER_MAX];          /* separators: [0] is not used */
+    double score[RANK_INNER_MAX]; /* separators: [0] is not used */
     const struct entry *member[RANK_INNER_MAX];
-    void *child[RANK_INNER_MAX];           /* rank_leaf, or rank_inner further up */
-    uint32_t below[RANK_INNER_MAX];        /* members under each child */
+    void *child[RANK_INNER_MAX];    /* rank_leaf, or rank_inner further up */
+    uint32_t below[RANK_INNER_MAX]; /* members under each child */
 };
 
 struct rank_tree {
@@ -96,8 +97,8 @@ void rank_spot_prev(struct rank_spot *s);
 
 /* Where a range begins or ends. */
 struct rank_bound {
-    bool by_member;      /* else by score; meaningful when all scores are the same */
-    bool after;          /* what equals it stands before the bound */
+    bool by_member; /* else by score; meaningful when all scores are the same */
+    bool after;     /* what equals it stands before the bound */
     double score;
     struct slice member;
 };

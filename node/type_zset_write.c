@@ -58,8 +58,8 @@ static struct change_writer *writer(const struct edit *e)
 static void log_score(struct edit *e, struct slice member, double score)
 {
     if (!e->is_open) {
-        e->is_open = type_logged(e->c->section,
-                                 change_put_scores_begin(writer(e), e->key.name, false, 0));
+        e->is_open =
+            type_logged(e->c->section, change_put_scores_begin(writer(e), e->key.name, false, 0));
     }
     if (e->is_open) {
         (void)type_logged(e->c->section, change_score(writer(e), member, score));
@@ -69,8 +69,8 @@ static void log_score(struct edit *e, struct slice member, double score)
 static void log_removal(struct edit *e, struct slice member)
 {
     if (!e->is_open) {
-        e->is_open = type_logged(e->c->section,
-                                 change_remove_members_begin(writer(e), e->key.name));
+        e->is_open =
+            type_logged(e->c->section, change_remove_members_begin(writer(e), e->key.name));
     }
     if (e->is_open) {
         (void)type_logged(e->c->section, change_remove_member(writer(e), member));
@@ -171,8 +171,8 @@ static enum verdict add_large(struct edit *e, const struct zset_item *i, unsigne
 {
     struct section *s = e->c->section;
     struct entry *member = zset_large_find(e->large, i->member);
-    enum verdict v = judge(member != NULL, member == NULL ? 0 : zset_member_score(member), i->score,
-                           flags);
+    enum verdict v =
+        judge(member != NULL, member == NULL ? 0 : zset_member_score(member), i->score, flags);
     int err = OK;
 
     if (v == ADDED) {
@@ -195,8 +195,8 @@ static enum verdict add_packed(struct edit *e, const struct zset_item *i, unsign
     if (v != ADDED && v != UPDATED) {
         return v;
     }
-    if (!fits_packed(packed_count(e->block) + (v == ADDED),
-                     zset_packed_edited_bytes(e->block, &z), v == ADDED ? i->member.len : 0)) {
+    if (!fits_packed(packed_count(e->block) + (v == ADDED), zset_packed_edited_bytes(e->block, &z),
+                     v == ADDED ? i->member.len : 0)) {
         make_large(e);
         return has_failed(e) ? REFUSED : add_large(e, i, flags);
     }
@@ -219,8 +219,8 @@ struct zset_added zset_add(struct cmd *c, struct key key, const struct zset_item
         make_large(&e);
     }
     for (size_t i = 0; i < n && !has_failed(&e); i++) {
-        enum verdict v = e.large != NULL ? add_large(&e, &items[i], flags)
-                                         : add_packed(&e, &items[i], flags);
+        enum verdict v =
+            e.large != NULL ? add_large(&e, &items[i], flags) : add_packed(&e, &items[i], flags);
 
         sum.added += v == ADDED;
         sum.updated += v == UPDATED;

@@ -213,8 +213,7 @@ int zset_large_move(struct section *s, struct zset_large *l, struct entry *membe
     struct large_undo u = {.old = member, .now = member};
 
     memcpy(&u.arg, &from, sizeof(from));
-    if (large_reserve(&l->large, 1) != OK ||
-        rank_tree_move(&l->tree, from, score, member) != OK) {
+    if (large_reserve(&l->large, 1) != OK || rank_tree_move(&l->tree, from, score, member) != OK) {
         return fail(s);
     }
     set_score(member, score);

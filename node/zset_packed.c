@@ -158,8 +158,8 @@ bool zset_packed_edit(struct slice block, struct slice member, double score, str
             out->cut_at = (size_t)(at - block.ptr);
             out->cut_len = (size_t)(next - at);
             out->cut_count = 1;
-        } else if (!placed && (i.score > score || (i.score == score &&
-                                                   slice_order(i.member, member) > 0))) {
+        } else if (!placed &&
+                   (i.score > score || (i.score == score && slice_order(i.member, member) > 0))) {
             placed = true;
             out->put_at = (size_t)(at - block.ptr);
         }

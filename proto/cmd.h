@@ -42,10 +42,10 @@ enum cmd_flag {
 /* Where a command's keys are among its arguments (Redis' key specifications). */
 enum cmd_keys_kind {
     CMD_KEYS_NONE,
-    CMD_KEYS_RANGE,  /* first, last (negative: from the end), step */
-    CMD_KEYS_COUNT,  /* argv[first] says how many; they follow it, step apart */
+    CMD_KEYS_RANGE,    /* first, last (negative: from the end), step */
+    CMD_KEYS_COUNT,    /* argv[first] says how many; they follow it, step apart */
     CMD_KEYS_TO_COUNT, /* argv[first] is one; argv[first + 1] says how many follow that, step apart */
-    CMD_KEYS_MOVABLE /* as RANGE, and more that only get_keys finds */
+    CMD_KEYS_MOVABLE   /* as RANGE, and more that only get_keys finds */
 };
 
 struct cmd_keys {

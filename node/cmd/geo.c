@@ -244,7 +244,7 @@ struct search {
     bool with_distance, with_hash, with_place;
     bool any;
     enum order order;
-    int64_t count; /* 0: all */
+    int64_t count;  /* 0: all */
     uint32_t store; /* where its key stands; 0: none */
     bool stores_distance;
     /* the key, while its options are read */
@@ -525,8 +525,8 @@ static void store_hits(struct cmd *c, const struct search *s)
     for (size_t i = 0; i < s->n; i++) {
         const struct hit *h = &s->hits[i];
 
-        items[i] = (struct zset_item){h->member, s->stores_distance ? h->distance / s->shape.unit
-                                                                    : h->score};
+        items[i] = (struct zset_item){h->member,
+                                      s->stores_distance ? h->distance / s->shape.unit : h->score};
     }
     if (s->n > 1) {
         qsort(items, s->n, sizeof(items[0]), zset_item_order);

@@ -125,8 +125,7 @@ static bool add_options(struct cmd *c, struct add *a)
 }
 
 /* What the increment in *score comes to. False when an error was answered. */
-static bool increment(struct cmd *c, const struct add *a, const struct zset *z,
-                      struct zset_item *i)
+static bool increment(struct cmd *c, const struct add *a, const struct zset *z, struct zset_item *i)
 {
     double old;
 

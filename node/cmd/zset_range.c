@@ -99,8 +99,7 @@ static bool is_crossed(const struct zset_range *r)
     if (r->by == ZSET_BY_SCORE) {
         return r->low.score > r->high.score;
     }
-    return r->none ||
-           (!r->no_low && !r->no_high && slice_order(r->low.member, r->high.member) > 0);
+    return r->none || (!r->no_low && !r->no_high && slice_order(r->low.member, r->high.member) > 0);
 }
 
 struct zset_span zset_range_in(const struct zset_range *r, const struct zset *z)

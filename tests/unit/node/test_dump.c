@@ -93,13 +93,13 @@ static const struct {
     {"05 02 01 61 000000000000f83f 01 62 0000000000000000", "a=1.5,b=0,"},
     {"0c 10 10000000 0d000000 0200 00 0161 03 f6 ff", "a=5,"},
     {"11 0c 0c000000 0200 8161 02 05 01 ff", "a=5,"},
-    {"03 01 01 61 fd", NULL},                         /* a score that is no number */
-    {"03 01 01 61 02 7878", NULL},                    /* likewise */
-    {"03 01 01 61 09 31", NULL},                      /* digits that are not there */
-    {"05 01 01 61 000000000000f87f", NULL},           /* a score that is no number */
-    {"05 00", NULL},                                  /* a sorted set of nothing */
+    {"03 01 01 61 fd", NULL},                                      /* a score that is no number */
+    {"03 01 01 61 02 7878", NULL},                                 /* likewise */
+    {"03 01 01 61 09 31", NULL},                                   /* digits that are not there */
+    {"05 01 01 61 000000000000f87f", NULL},                        /* a score that is no number */
+    {"05 00", NULL},                                               /* a sorted set of nothing */
     {"05 02 01 61 0000000000000000 01 61 0000000000000000", NULL}, /* a member twice */
-    {"11 0c 0c000000 0200 8161 02 8162 02 ff", NULL}, /* a score that is no number */
+    {"11 0c 0c000000 0200 8161 02 8162 02 ff", NULL},              /* a score that is no number */
     {"", NULL},
     {"01 01 01 61", NULL},                        /* a list, which is not built yet */
     {"ff 00", NULL},                              /* nothing */

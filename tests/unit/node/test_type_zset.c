@@ -113,8 +113,8 @@ static bool is_same(struct cmd *c, struct key key, const struct model *m)
     if (zset_open(c, key, &z) != FOUND) {
         return n == 0;
     }
-    bool same = zset_count(&z) == n && walks_same(&z, items, n, false) &&
-                walks_same(&z, items, n, true);
+    bool same =
+        zset_count(&z) == n && walks_same(&z, items, n, false) && walks_same(&z, items, n, true);
 
     for (size_t i = 0; same && i < n; i += 7) {
         struct rank_bound at = {.score = items[i].score};
@@ -226,14 +226,14 @@ static void play_add(struct play *p, int which)
 
     for (size_t i = 0; i < n; i++) {
         int k = some_name(p, which);
-        double score = rand_below(&p->r, 4) == 0 && m->there[k] ? m->score[k] + 0.0625
-                                                                : some_score(p);
+        double score =
+            rand_below(&p->r, 4) == 0 && m->there[k] ? m->score[k] + 0.0625 : some_score(p);
 
         items[i] = (struct zset_item){name_of(k, names[i]), score};
-        if (m->there[k] ? (flag & ZSET_NX) != 0 ||
-                              ((flag & ZSET_GT) != 0 && score <= m->score[k]) ||
-                              ((flag & ZSET_LT) != 0 && score >= m->score[k])
-                        : (flag & ZSET_XX) != 0) {
+        if (m->there[k]
+                ? (flag & ZSET_NX) != 0 || ((flag & ZSET_GT) != 0 && score <= m->score[k]) ||
+                      ((flag & ZSET_LT) != 0 && score >= m->score[k])
+                : (flag & ZSET_XX) != 0) {
             want.refused++;
             continue;
         }
@@ -243,9 +243,9 @@ static void play_add(struct play *p, int which)
     }
     struct zset_added said = zset_add(&p->b.write, p->key[which], items, n, flag);
 
-    CU_ASSERT(section_has_failed(p->b.section) ||
-              (said.added == want.added && said.updated == want.updated &&
-               said.refused == want.refused));
+    CU_ASSERT(
+        section_has_failed(p->b.section) ||
+        (said.added == want.added && said.updated == want.updated && said.refused == want.refused));
 }
 
 static void play_remove(struct play *p, int which)
@@ -461,9 +461,25 @@ static void thresholds_decide_the_form(void)
 /* Every kind of score reads back as it was, but for the sign of zero. */
 static void packed_scores_read_back(void)
 {
-    static const double scores[] = {0,    1,     -1,   63,           -64,         64,  8191,
-                                    -1e9, 1e10,  0.5,  -0.25,        0.1,         1e300, INFINITY,
-                                    -INFINITY, 3.14159, 17179869183.0, 17179869184.0, -17179869185.0};
+    static const double scores[] = {0,
+                                    1,
+                                    -1,
+                                    63,
+                                    -64,
+                                    64,
+                                    8191,
+                                    -1e9,
+                                    1e10,
+                                    0.5,
+                                    -0.25,
+                                    0.1,
+                                    1e300,
+                                    INFINITY,
+                                    -INFINITY,
+                                    3.14159,
+                                    17179869183.0,
+                                    17179869184.0,
+                                    -17179869185.0};
 
     for (size_t i = 0; i < sizeof(scores) / sizeof(scores[0]); i++) {
         char bytes[64];
