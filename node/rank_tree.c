@@ -444,7 +444,9 @@ static struct rank_leaf *leaf_split(struct rank_tree *t, struct spare *s, struct
 {
     struct rank_leaf *right = s->leaf;
     bool appends = *at == l->count && l->next == NULL;
-    unsigned keep = appends ? l->count : l->count / 2u;
+    bool prepends = *at == 0 && l->prev == NULL;
+    /* Who comes in order fills the leaves: what is there stays together. */
+    unsigned keep = appends ? l->count : prepends ? 0 : l->count / 2u;
     unsigned n = l->count - keep;
 
     memcpy(right->score, l->score + keep, n * sizeof(l->score[0]));

@@ -218,24 +218,28 @@ static void shrinks_and_grows(void)
     free(p);
 }
 
-/* Who appends, as to a list of moments, fills its leaves. */
-static void appending_fills_leaves(void)
+/* Who comes in order, as a list of moments or a dump, fills the leaves. */
+static void coming_in_order_fills_leaves(void)
 {
-    struct play *p = malloc(sizeof(*p));
+    for (int down = 0; down < 2; down++) {
+        struct play *p = malloc(sizeof(*p));
 
-    begin(p);
-    for (int i = 0; i < NAMES; i++) {
-        CU_ASSERT_EQUAL_FATAL(rank_tree_insert(&p->t, i, p->member[i]), OK);
+        begin(p);
+        for (int i = 0; i < NAMES; i++) {
+            int k = down ? NAMES - 1 - i : i;
+
+            CU_ASSERT_EQUAL_FATAL(rank_tree_insert(&p->t, k, p->member[k]), OK);
+        }
+        CU_ASSERT_EQUAL(p->t.leaves, (NAMES + RANK_LEAF_MAX - 1) / RANK_LEAF_MAX);
+        CU_ASSERT(rank_tree_is_sound(&p->t, true));
+        finish(p);
+        free(p);
     }
-    CU_ASSERT_EQUAL(p->t.leaves, (NAMES + RANK_LEAF_MAX - 1) / RANK_LEAF_MAX);
-    CU_ASSERT(rank_tree_is_sound(&p->t, true));
-    finish(p);
-    free(p);
 }
 
 const struct unit_test test_rank_tree[] = {
     UNIT(follows_the_model),
     UNIT(shrinks_and_grows),
-    UNIT(appending_fills_leaves),
+    UNIT(coming_in_order_fills_leaves),
     UNIT_END,
 };
