@@ -213,8 +213,9 @@ struct zset_added zset_add(struct cmd *c, struct key key, const struct zset_item
     if (!edit_begin(&e, c, key)) {
         return sum;
     }
-    /* So many that it will be large whatever there is: each then costs a look-up and not a walk. */
-    if (e.large == NULL && (flags & ZSET_XX) == 0 &&
+    /* So many that it will be large, each then costs a look-up and not a walk. Of one that is there it is
+     * not known whether anything will change. */
+    if (e.old == NULL && (flags & ZSET_XX) == 0 &&
         n > 2 * conf_u64(&opt_zset_max_listpack_entries) + 16) {
         make_large(&e);
     }

@@ -574,6 +574,34 @@ static void gone_in_the_section_that_changed_it(void)
     bench_fini(&b);
 }
 
+/* However many are offered: what changes nothing leaves nothing, neither an operation nor a form. */
+static void nothing_comes_of_what_is_refused(void)
+{
+    enum { OFFERED = 600 };
+    static struct zset_item items[OFFERED];
+    static char names[OFFERED][8];
+    struct bench b;
+    struct key k = key_of(SLICE("k"));
+    uint64_t seq;
+
+    bench_init(&b);
+    fill(&b, k, 0, 100);
+    for (int i = 0; i < OFFERED; i++) {
+        items[i] = (struct zset_item){name_of(i % 100, names[i]), i % 100};
+    }
+    for (unsigned flags = 0; flags <= ZSET_LT; flags = flags == 0 ? 1 : 2 * flags) {
+        bench_begin(&b);
+        struct zset_added r = zset_add(&b.write, k, items, OFFERED, flags);
+
+        CU_ASSERT_EQUAL(r.added + r.updated, 0);
+        CU_ASSERT_EQUAL(section_commit(b.section, &seq), SECTION_COMMITTED);
+        CU_ASSERT_EQUAL(seq, 0);
+        CU_ASSERT_STRING_EQUAL(word(&b, k), "listpack");
+        CU_ASSERT_EQUAL(database_used_exact(b.db), bench_bytes(&b));
+    }
+    bench_fini(&b);
+}
+
 static void large_one_is_freed_in_slices(void)
 {
     enum { MEMBERS = 3000, BUDGET = 100 };
@@ -603,6 +631,7 @@ const struct unit_test test_type_zset[] = {
     UNIT(packed_scores_read_back),
     UNIT(survives_every_fault),
     UNIT(gone_in_the_section_that_changed_it),
+    UNIT(nothing_comes_of_what_is_refused),
     UNIT(large_one_is_freed_in_slices),
     UNIT_END,
 };
