@@ -23,7 +23,7 @@ static uint64_t zigzag(double score)
 {
     int64_t n = (int64_t)score;
 
-    return (uint64_t)n << 1 ^ (uint64_t)(n >> 63);
+    return (uint64_t)n << 1 ^ (n < 0 ? UINT64_MAX : 0);
 }
 
 double zset_packed_score(double score)
