@@ -9,6 +9,7 @@
 #include "proto/glob.h"
 #include "proto/number.h"
 
+#include <assert.h>
 #include <math.h>
 
 enum {
@@ -145,6 +146,7 @@ static void add_items(struct cmd *c, const struct add *a, struct zset_item *item
     struct zset z;
     bool found;
 
+    assert(n > 0); /* add_options() saw to it */
     for (size_t i = 0; i < n; i++) {
         if (!number_parse_score(c->argv[a->pairs + 2 * i], &items[i].score)) {
             reply_err(c->reply, WIRE_NOT_FLOAT);
