@@ -11,6 +11,7 @@
 #include "node/type_list.h"
 #include "node/type_set.h"
 #include "node/type_string.h"
+#include "node/type_zset.h"
 #include "proto/change.h"
 
 #include <proto/change.pb-c.h>
@@ -174,10 +175,36 @@ static void apply_delete_members(struct cmd *c, struct key key, const Godwit__De
         const struct entry *e = keyspace_peek(c, key);
         struct slice member = bytes_of(&d->members[i]);
 
-        if (e == NULL || e->type != TYPE_SET) {
+        if (e != NULL && e->type == TYPE_SET) {
+            (void)set_remove(c, key, &member, 1);
+        } else if (e != NULL && e->type == TYPE_ZSET) {
+            (void)zset_remove(c, key, &member, 1);
+        } else {
             return; /* as above */
         }
-        (void)set_remove(c, key, &member, 1);
+    }
+}
+
+static void apply_put_scores(struct cmd *c, struct key key, const Godwit__PutScores *p)
+{
+    struct zset_item items[64];
+    const struct entry *e = keyspace_peek(c, key);
+    size_t n = 0;
+
+    /* Of another type only when a change is applied again: what follows in it made it so. */
+    if (e != NULL && ((p->has_replace && p->replace) || e->type != TYPE_ZSET)) {
+        (void)keyspace_delete(c, key);
+    }
+    for (size_t i = 0; i < p->n_scores; i++) {
+        items[n++] = (struct zset_item){bytes_of(&p->scores[i]->member), p->scores[i]->score};
+        if (n == sizeof(items) / sizeof(items[0]) || i + 1 == p->n_scores) {
+            (void)zset_add(c, key, items, n, 0);
+            n = 0;
+        }
+    }
+    if (p->has_replace && p->replace && p->has_expire_at_ms && p->expire_at_ms != 0 &&
+        p->n_scores > 0) {
+        keyspace_expire_at(c, key, p->expire_at_ms);
     }
 }
 
@@ -207,6 +234,9 @@ static void apply_op(struct cmd *c, const Godwit__Op *op)
         break;
     case GODWIT__OP__KIND_DELETE_MEMBERS:
         apply_delete_members(c, key, op->delete_members);
+        break;
+    case GODWIT__OP__KIND_PUT_SCORES:
+        apply_put_scores(c, key, op->put_scores);
         break;
     case GODWIT__OP__KIND_EXPIRE_AT:
         if (section_find(c->section, key) != NULL) {

@@ -12,8 +12,11 @@
 #include "node/type_list.h"
 #include "node/type_set.h"
 #include "node/type_string.h"
+#include "node/type_zset.h"
+#include "proto/number.h"
 
 #include <endian.h>
+#include <math.h>
 
 enum {
     LONG_BYTES = 256 << 10, /* of a value that is written in slices */
@@ -28,6 +31,10 @@ enum {
     FORM_SET = 2,
     FORM_SET_INTSET = 11,
     FORM_SET_LISTPACK = 20,
+    FORM_ZSET_TEXT = 3, /* scores as digits */
+    FORM_ZSET = 5,
+    FORM_ZSET_ZIPLIST = 12,
+    FORM_ZSET_LISTPACK = 17,
     FORM_HASH = 4,
     FORM_HASH_ZIPMAP = 9,
     FORM_LIST_ZIPLIST = 10,
@@ -316,6 +323,114 @@ static int read_intset(struct rdb_reader *r, struct dump_value *v)
     return err;
 }
 
+/* A member of a sorted set is a field without a value, the bits of its score where an expiry would be. */
+static struct hash_field field_of(struct slice member, double score)
+{
+    struct hash_field f = {.name = member};
+
+    memcpy(&f.expire_at_ms, &score, sizeof(score));
+    return f;
+}
+
+static double score_of(const struct hash_field *f)
+{
+    double score;
+
+    memcpy(&score, &f->expire_at_ms, sizeof(score));
+    return score;
+}
+
+/* A length, then digits; three lengths mean what has none. */
+static int read_score_text(struct rdb_reader *r, double *out)
+{
+    enum { TEXT_NAN = 253, TEXT_INF = 254, TEXT_MINUS_INF = 255 };
+    struct slice text;
+    uint8_t len;
+    int err = rdb_read_byte(r, &len);
+
+    if (err != OK || len == TEXT_NAN) {
+        return err == OK ? ERR_CORRUPT : err;
+    }
+    if (len >= TEXT_INF) {
+        *out = len == TEXT_INF ? (double)INFINITY : -(double)INFINITY;
+        return OK;
+    }
+    if (len > r->rest.len) {
+        return ERR_CORRUPT;
+    }
+    text = (struct slice){r->rest.ptr, len};
+    r->rest = (struct slice){r->rest.ptr + len, r->rest.len - len};
+    return number_parse_score(text, out) ? OK : ERR_CORRUPT;
+}
+
+static int read_score_bits(struct rdb_reader *r, double *out)
+{
+    uint64_t bits = 0;
+    int err = rdb_read_u64(r, &bits);
+
+    memcpy(out, &bits, sizeof(bits));
+    return err == OK && isnan(*out) ? ERR_CORRUPT : err;
+}
+
+static int read_members(struct rdb_reader *r, struct dump_value *v,
+                        int (*read_score)(struct rdb_reader *, double *))
+{
+    uint64_t n;
+    int err = rdb_read_len(r, &n);
+
+    while (err == OK && v->count < n) {
+        struct slice member;
+        double score = 0;
+
+        err = rdb_read_string(r, &member);
+        err = err == OK ? read_score(r, &score) : err;
+        err = err == OK ? add_field(v, field_of(member, score)) : err;
+    }
+    return err;
+}
+
+static int read_zset_text(struct rdb_reader *r, struct dump_value *v)
+{
+    return read_members(r, v, read_score_text);
+}
+
+static int read_zset(struct rdb_reader *r, struct dump_value *v)
+{
+    return read_members(r, v, read_score_bits);
+}
+
+/* Members and scores in turn. */
+static int read_zset_pack(struct rdb_reader *r, struct dump_value *v, enum rdb_pack_kind kind)
+{
+    struct rdb_pack p;
+    struct slice blob;
+    int err = rdb_read_string(r, &blob);
+
+    if (err == OK) {
+        err = rdb_pack_begin(&p, kind, blob, r->memory);
+    }
+    while (err == OK && !rdb_pack_is_done(&p)) {
+        struct slice member, text;
+        double score = 0;
+
+        err = rdb_pack_next(&p, &member);
+        err = err == OK ? rdb_pack_next(&p, &text) : err;
+        err = err == OK && !number_parse_score(text, &score) ? ERR_CORRUPT : err;
+        err = err == OK ? add_field(v, field_of(member, score)) : err;
+    }
+    return err == OK ? rdb_pack_end(&p) : err;
+}
+
+static int read_zset_ziplist(struct rdb_reader *r, struct dump_value *v)
+{
+    return read_zset_pack(r, v, RDB_ZIPLIST);
+}
+
+static int read_zset_listpack(struct rdb_reader *r, struct dump_value *v)
+{
+    return read_zset_pack(r, v, RDB_LISTPACK);
+}
+
 /* A row a form that is read. */
 /* clang-format off */
 static const struct {
@@ -331,6 +446,10 @@ static const struct {
     {FORM_SET,                    TYPE_SET,    read_set},
     {FORM_SET_INTSET,             TYPE_SET,    read_intset},
     {FORM_SET_LISTPACK,           TYPE_SET,    read_set_listpack},
+    {FORM_ZSET_TEXT,              TYPE_ZSET,   read_zset_text},
+    {FORM_ZSET,                   TYPE_ZSET,   read_zset},
+    {FORM_ZSET_ZIPLIST,           TYPE_ZSET,   read_zset_ziplist},
+    {FORM_ZSET_LISTPACK,          TYPE_ZSET,   read_zset_listpack},
     {FORM_HASH,                   TYPE_HASH,   read_hash},
     {FORM_HASH_ZIPMAP,            TYPE_HASH,   read_zipmap},
     {FORM_HASH_ZIPLIST,           TYPE_HASH,   read_ziplist},
@@ -369,7 +488,8 @@ int dump_read(struct slice payload, struct dump_value *out)
         }
         out->type = (enum value_type)forms[i].type;
         err = forms[i].read(&r, out);
-        if (err == OK && (out->type == TYPE_HASH || out->type == TYPE_SET)) {
+        if (err == OK &&
+            (out->type == TYPE_HASH || out->type == TYPE_SET || out->type == TYPE_ZSET)) {
             err = out->count == 0 ? ERR_CORRUPT : check_names(out);
         }
         if (err == OK && out->type == TYPE_LIST && out->count == 0) {
@@ -432,6 +552,24 @@ static void store_set(struct cmd *c, struct key key, const struct dump_value *v,
         keyspace_expire_at(c, key, expire_at_ms);
     }
     mem_free(members, v->count * sizeof(members[0]));
+}
+
+static void store_zset(struct cmd *c, struct key key, const struct dump_value *v,
+                       int64_t expire_at_ms)
+{
+    struct zset_item items[64];
+    size_t n = 0;
+
+    for (size_t i = 0; i < v->count; i++) {
+        items[n++] = (struct zset_item){v->fields[i].name, score_of(&v->fields[i])};
+        if (n == sizeof(items) / sizeof(items[0]) || i + 1 == v->count) {
+            (void)zset_add(c, key, items, n, 0);
+            n = 0;
+        }
+    }
+    if (expire_at_ms != 0 && keyspace_peek(c, key) != NULL) {
+        keyspace_expire_at(c, key, expire_at_ms);
+    }
 }
 
 static void store_list(struct cmd *c, struct key key, const struct dump_value *v,
@@ -655,6 +793,36 @@ static int write_set(struct cmd *c, struct key key, const struct entry *e, struc
     return to.err;
 }
 
+/* From the last, as Redis does: reading it back then puts each before all others. */
+static int write_zset(struct cmd *c, struct key key, const struct entry *e, struct buf *out,
+                      uint16_t *version)
+{
+    struct zset_walk w;
+    struct zset_item i;
+    struct zset z;
+    int err;
+
+    (void)e, (void)version;
+    if (zset_open(c, key, &z) != FOUND) {
+        return ERR_INVALID; /* changed since the caller looked; c->retry says so */
+    }
+    size_t n = zset_count(&z);
+
+    err = buf_append_char(out, FORM_ZSET);
+    err = err == OK ? rdb_write_len(out, n) : err;
+    zset_walk_begin(&w, &z, n - 1, n, true);
+    while (err == OK && zset_walk_next(&w, &i)) {
+        uint64_t bits;
+
+        memcpy(&bits, &i.score, sizeof(bits));
+        bits = htole64(bits);
+        err = rdb_write_string(out, i.member);
+        err = err == OK ? buf_append(out, &bits, sizeof(bits)) : err;
+    }
+    zset_close(&z);
+    return err;
+}
+
 /* A row a type; without write_slice all is written at once. */
 static const struct {
     int (*write_slice)(struct cmd *c, struct dump_writing *w);
@@ -665,6 +833,7 @@ static const struct {
     [TYPE_STRING] = {write_string_slice, write_string, store_string},
     [TYPE_HASH] = {write_hash_slice, write_hash, store_hash},
     [TYPE_SET] = {NULL, write_set, store_set},
+    [TYPE_ZSET] = {NULL, write_zset, store_zset},
     [TYPE_LIST] = {NULL, write_list, store_list},
 };
 

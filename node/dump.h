@@ -24,7 +24,7 @@ enum { DUMP_VERSION = 10, DUMP_VERSION_FIELDS_EXPIRE = 12, DUMP_VERSION_MAX = 12
 struct dump_value {
     enum value_type type;
     struct slice string;
-    struct hash_field *fields; /* owned; a list's elements and a set's members are names */
+    struct hash_field *fields; /* owned; a list's elements and the members of sets are names */
     size_t count, cap;         /* of fields */
     struct rdb_memory memory;
 };

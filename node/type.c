@@ -9,10 +9,8 @@
 #include <assert.h>
 
 const struct type_ops *const type_ops[VALUE_TYPES] = {
-    [TYPE_STRING] = &type_string_ops,
-    [TYPE_LIST] = &type_list_ops,
-    [TYPE_SET] = &type_set_ops,
-    [TYPE_HASH] = &type_hash_ops,
+    [TYPE_STRING] = &type_string_ops, [TYPE_LIST] = &type_list_ops, [TYPE_SET] = &type_set_ops,
+    [TYPE_HASH] = &type_hash_ops,     [TYPE_ZSET] = &type_zset_ops,
 };
 
 static bool points_to_value(const struct entry *e)

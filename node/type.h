@@ -86,5 +86,6 @@ extern const struct type_ops type_string_ops;
 extern const struct type_ops type_hash_ops;
 extern const struct type_ops type_list_ops;
 extern const struct type_ops type_set_ops;
+extern const struct type_ops type_zset_ops;
 
 #endif

@@ -451,6 +451,8 @@ static bool op_fine(const Godwit__Op *op)
     case GODWIT__OP__KIND_PUT_MEMBERS:
     case GODWIT__OP__KIND_DELETE_MEMBERS:
         return change_set_fine(op);
+    case GODWIT__OP__KIND_PUT_SCORES:
+        return change_zset_fine(op);
     case GODWIT__OP__KIND__NOT_SET:
     case _GODWIT__OP__KIND__CASE_IS_INT_SIZE:
         break;

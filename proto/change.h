@@ -125,6 +125,11 @@ void change_put_members_end(struct change_writer *w);
 MUST_CHECK int change_delete_members_begin(struct change_writer *w, struct slice key);
 MUST_CHECK int change_delete_members_member(struct change_writer *w, struct slice member);
 void change_delete_members_end(struct change_writer *w);
+/* Sorted sets (change_zset.c): no score is NaN. */
+MUST_CHECK int change_put_scores_begin(struct change_writer *w, struct slice key, bool replace,
+                                       int64_t expire_at_ms);
+MUST_CHECK int change_score(struct change_writer *w, struct slice member, double score);
+void change_put_scores_end(struct change_writer *w);
 
 void change_drop_open(struct change_writer *w);
 

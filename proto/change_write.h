@@ -87,5 +87,6 @@ MUST_CHECK int change_add_bytes(struct change_writer *w, char tag, struct slice 
 struct Godwit__Op;
 bool change_list_fine(const struct Godwit__Op *op);
 bool change_set_fine(const struct Godwit__Op *op);
+bool change_zset_fine(const struct Godwit__Op *op);
 
 #endif

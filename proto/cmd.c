@@ -226,15 +226,19 @@ static int range_indexes(const struct cmd_keys *k, uint32_t argc, uint32_t *out,
 static int count_indexes(const struct cmd_keys *k, const struct slice *argv, uint32_t argc,
                          uint32_t *out, uint32_t max)
 {
+    uint32_t at = (uint32_t)k->first + (k->kind == CMD_KEYS_TO_COUNT);
     int64_t keys;
     int n = 0;
 
-    if ((uint32_t)k->first >= argc || !number_parse_int(argv[k->first], &keys) || keys < 0 ||
-        keys > (int64_t)(argc - (uint32_t)k->first - 1) / k->step) {
+    if (at >= argc || !number_parse_int(argv[at], &keys) || keys < 0 ||
+        keys > (int64_t)(argc - at - 1) / k->step) {
         return -1;
     }
+    if (k->kind == CMD_KEYS_TO_COUNT) {
+        n = take(out, max, n, (uint32_t)k->first);
+    }
     for (int64_t i = 0; i < keys; i++) {
-        n = take(out, max, n, (uint32_t)(k->first + 1 + i * k->step));
+        n = take(out, max, n, at + 1 + (uint32_t)(i * k->step));
     }
     return n;
 }
@@ -250,6 +254,7 @@ int cmd_key_indexes(const struct cmd_def *def, const struct slice *argv, uint32_
     case CMD_KEYS_RANGE:
         return range_indexes(&def->keys, argc, out, max);
     case CMD_KEYS_COUNT:
+    case CMD_KEYS_TO_COUNT:
         return count_indexes(&def->keys, argv, argc, out, max);
     case CMD_KEYS_MOVABLE:
         n = range_indexes(&def->keys, argc, out, max);

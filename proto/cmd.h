@@ -48,9 +48,10 @@ enum cmd_flag {
 /* Where a command's keys are among its arguments (Redis' key specifications). */
 enum cmd_keys_kind {
     CMD_KEYS_NONE,
-    CMD_KEYS_RANGE,  /* first, last (negative: from the end), step */
-    CMD_KEYS_COUNT,  /* argv[first] says how many; they follow it, step apart */
-    CMD_KEYS_MOVABLE /* as RANGE, and more that only get_keys finds */
+    CMD_KEYS_RANGE,    /* first, last (negative: from the end), step */
+    CMD_KEYS_COUNT,    /* argv[first] says how many; they follow it, step apart */
+    CMD_KEYS_TO_COUNT, /* argv[first] is one; argv[first + 1] says how many follow that, step apart */
+    CMD_KEYS_MOVABLE   /* as RANGE, and more that only get_keys finds */
 };
 
 struct cmd_keys {
@@ -65,6 +66,10 @@ struct cmd_keys {
 #define KEYS(first, last, step)                                                                    \
     {                                                                                              \
         CMD_KEYS_RANGE, first, last, step                                                          \
+    }
+#define KEYS_TO_COUNT(first, step)                                                                 \
+    {                                                                                              \
+        CMD_KEYS_TO_COUNT, first, 0, step                                                          \
     }
 #define KEYS_COUNT(at, step)                                                                       \
     {                                                                                              \

@@ -117,7 +117,8 @@ static void put_flags(struct reply *r, const struct cmd_def *def)
             n++;
         }
     }
-    if (def->keys.kind == CMD_KEYS_COUNT || def->keys.kind == CMD_KEYS_MOVABLE) {
+    if (def->keys.kind == CMD_KEYS_COUNT || def->keys.kind == CMD_KEYS_TO_COUNT ||
+        def->keys.kind == CMD_KEYS_MOVABLE) {
         reply_simple(r, SLICE("movablekeys"));
         n++;
     }
@@ -228,8 +229,10 @@ static void put_key_specs(struct reply *r, const struct cmd_def *def)
     } else {
         struct cmd_keys first = def->keys, rest = def->keys;
 
+        first.kind = CMD_KEYS_RANGE;
         first.last = first.first;
         rest.first = (int16_t)(rest.first + rest.step);
+        rest.kind = rest.kind == CMD_KEYS_TO_COUNT ? CMD_KEYS_COUNT : rest.kind;
         reply_set(r, 2);
         put_key_spec(r, &first, f->first);
         put_key_spec(r, &rest, f->rest);
@@ -251,14 +254,15 @@ static void put_info(struct reply *r, const struct cmd_def *def)
 {
     const char *categories[CMD_CATEGORIES_MAX];
     size_t n = cmd_categories(def, categories);
-    bool range = def->keys.kind == CMD_KEYS_RANGE || def->keys.kind == CMD_KEYS_MOVABLE;
+    bool one = def->keys.kind == CMD_KEYS_TO_COUNT; /* of its keys the one before the count */
+    bool range = one || def->keys.kind == CMD_KEYS_RANGE || def->keys.kind == CMD_KEYS_MOVABLE;
 
     reply_array(r, 10);
     put_name(r, def);
     reply_int(r, def->arity);
     put_flags(r, def);
     reply_int(r, range ? def->keys.first : 0);
-    reply_int(r, range ? def->keys.last : 0);
+    reply_int(r, one ? def->keys.first : range ? def->keys.last : 0);
     reply_int(r, range ? def->keys.step : 0);
     reply_set(r, n);
     for (size_t i = 0; i < n; i++) {

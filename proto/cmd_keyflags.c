@@ -20,6 +20,12 @@ static const struct cmd_keyflags special[] = {
     {"pexpireat", "RW update", NULL}, {"setrange", "RW update", NULL},  {"hset", "RW update", NULL},
     {"hmset", "RW update", NULL},    {"hsetnx", "RW insert", NULL},     {"hdel", "RW delete", NULL},
     {"hgetdel", "RW access delete", NULL},
+    {"zadd", "RW update", NULL},       {"zrem", "RW delete", NULL},
+    {"zremrangebyrank", "RW delete", NULL}, {"zremrangebyscore", "RW delete", NULL},
+    {"zremrangebylex", "RW delete", NULL},
+    {"zpopmin", "RW access delete", NULL}, {"zpopmax", "RW access delete", NULL},
+    {"zmpop", "RW access delete", NULL}, {"geoadd", "RW update", NULL},
+    {"zcard", "RO", NULL},
     {"bitfield", "RW access update variable_flags", NULL},
     /* whose first key is another matter than the rest */
     {"rename", "RW access delete", "OW update"},
@@ -33,6 +39,11 @@ static const struct cmd_keyflags special[] = {
     {"sadd", "RW insert", NULL},     {"srem", "RW delete", NULL},       {"spop", "RW access delete", NULL},
     {"pfadd", "RW insert", NULL},    {"pfcount", "RW access", NULL},    {"pfdebug", "RW access", NULL},
     {"pfmerge", "RW access insert", "RO access"},
+    {"zunionstore", "OW update", "RO access"},
+    {"zinterstore", "OW update", "RO access"},
+    {"zdiffstore", "OW update", "RO access"},
+    {"zrangestore", "OW update", "RO access"},
+    {"geosearchstore", "OW update", "RO access"},
 };
 static const struct cmd_keyflags reads = {NULL, "RO access", NULL};
 static const struct cmd_keyflags writes = {NULL, "RW access update", NULL};

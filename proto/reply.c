@@ -187,6 +187,12 @@ void reply_double(struct reply *r, double value)
     write_line(r, ',', (struct slice){text, len});
 }
 
+void reply_double_text(struct reply *r, struct slice digits)
+{
+    r->flags |= REPLY_DIFFERS;
+    write_line(r, ',', digits);
+}
+
 void reply_bool(struct reply *r, bool value)
 {
     note_differs(r);

@@ -79,6 +79,8 @@ void reply_null(struct reply *r);
 void reply_null_array(struct reply *r);
 void reply_double(struct reply *r,
                   double value); /* , in RESP3; a bulk in RESP2: the shortest that reads back */
+/* The same, spelled by the caller. */
+void reply_double_text(struct reply *r, struct slice digits);
 void reply_bool(struct reply *r, bool value);         /* # in RESP3; 1 or 0 in RESP2 */
 void reply_big(struct reply *r, struct slice digits); /* ( in RESP3; a bulk in RESP2 */
 void reply_verbatim(struct reply *r, const char *format3, struct slice text); /* = ; a bulk */

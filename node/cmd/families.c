@@ -21,4 +21,8 @@ void families_register(void)
     cmd_register("server", watch_cmds);
     cmd_register("server", command_cmds);
     cmd_register("bitmap", bitmap_cmds);
+    cmd_register("sorted-set", zset_cmds);
+    cmd_register("sorted-set", zset_range_cmds);
+    cmd_register("sorted-set", zset_ops_cmds);
+    cmd_register("geo", geo_cmds);
 }

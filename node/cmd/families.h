@@ -23,6 +23,10 @@ extern struct cmd_def memory_cmds[];
 extern struct cmd_def watch_cmds[];
 extern struct cmd_def command_cmds[];
 extern struct cmd_def bitmap_cmds[];
+extern struct cmd_def zset_cmds[];
+extern struct cmd_def zset_range_cmds[];
+extern struct cmd_def zset_ops_cmds[];
+extern struct cmd_def geo_cmds[];
 
 /* Hands the rows to the command table. Once, before cmd_freeze(). */
 void families_register(void);

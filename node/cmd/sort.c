@@ -10,7 +10,9 @@
 #include "node/keyspace.h"
 #include "node/type_hash.h"
 #include "node/type_list.h"
+#include "node/type_set.h"
 #include "node/type_string.h"
+#include "node/type_zset.h"
 
 #include <errno.h>
 #include <math.h>
@@ -181,12 +183,64 @@ static enum found load_list(struct sort *s, struct key key)
     return FOUND;
 }
 
+static void add_member(struct slice member, void *arg)
+{
+    sort_add(arg, member);
+}
+
+static enum found load_set(struct sort *s, struct key key)
+{
+    struct set set;
+    enum found found = set_open(s->c, key, &set);
+
+    if (found == FOUND) {
+        set_each(&set, add_member, s);
+        set_close(&set);
+    }
+    if (s->unsorted && s->has_store) {
+        s->unsorted = false; /* what is stored must not hang on a table's order */
+        s->alpha = true;
+        s->has_by = false;
+    }
+    return found;
+}
+
+static enum found load_zset(struct sort *s, struct key key)
+{
+    struct zset_walk w;
+    struct zset_item i;
+    struct zset z;
+    enum found found = zset_open(s->c, key, &z);
+
+    if (found != FOUND) {
+        return found;
+    }
+    size_t count = zset_count(&z);
+    bool back = s->unsorted && s->descending;
+    size_t from = 0;
+    size_t n = count;
+
+    if (s->unsorted) {
+        window(s, count, &from, &n);
+    }
+    if (n > 0) {
+        zset_walk_begin(&w, &z, back ? count - 1 - from : from, n, back);
+    }
+    while (n > 0 && !s->failed && zset_walk_next(&w, &i)) {
+        sort_add(s, i.member);
+    }
+    zset_close(&z);
+    return FOUND;
+}
+
 /* A row a type that can be sorted. Ordered: when it is not to be sorted, `load` heeds DESC and LIMIT. */
 static const struct {
     enum found (*load)(struct sort *s, struct key key);
     bool is_ordered;
 } sources[VALUE_TYPES] = {
     [TYPE_LIST] = {load_list, true},
+    [TYPE_SET] = {load_set, false},
+    [TYPE_ZSET] = {load_zset, true},
 };
 
 /* ---- Patterns ---- */

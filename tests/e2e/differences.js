@@ -108,6 +108,48 @@ const sub =
   (command) =>
     upper(command, 0) === name && subs.includes(upper(command, 1));
 
+// A reply with numbers in one spelling.
+function canonical(reply) {
+  if (reply.a) {
+    return `${reply.t}[${reply.a.map(canonical).join(' ')}]`;
+  }
+  const text = String(reply.t === '$' ? reply.b : reply.s);
+  const isNumber = (reply.t === '$' || reply.t === ',') && /^-?[\d.]+(e[-+]\d+)?$/.test(text);
+  return isNumber ? reply.t + Number(text) : show(reply);
+}
+
+function sameNumbers(a, b) {
+  return canonical(a) === canonical(b);
+}
+
+// Members and scores in any order, nested or flat; or members alone.
+function sameMembers(a, b) {
+  const parts = (r) => r.a.map(canonical);
+  const pairs = (r) => parts(r).map((x, i, all) => (i % 2 ? '' : `${x}=${all[i + 1]}`));
+  return (
+    sameNumbers(a, b) ||
+    (a.t === b.t && a.a && b.a && a.a.length === b.a.length &&
+      (sorted(parts(a)) === sorted(parts(b)) && (a.a.length % 2 === 1 || sorted(pairs(a)) === sorted(pairs(b)) || a.a.every((x) => x.a))))
+  );
+}
+
+// Without COUNT both find the same; with it, of equally far ones, whatever was found first.
+function searched(a, b, command) {
+  const counts = command.some((arg) => String(arg).toUpperCase() === 'COUNT');
+  if (!a.a || !b.a) {
+    return show(a) === show(b);
+  }
+  return a.a.length === b.a.length && (counts || sorted(a.a.map(canonical)) === sorted(b.a.map(canonical)));
+}
+
+function randomMembers(a, b, command) {
+  const shapes = (r) => r.a.map((e) => (e.a ? `[${e.a.map((x) => x.t)}]` : e.t)).join(' ');
+  if (!a.a || !b.a) {
+    return sameType(a, b);
+  }
+  return shapes(a) === shapes(b) && (Number(command[2]) < 1000 || command.length < 4 || sameMembers(a, b));
+}
+
 // HELLO's facts but for those that are each server's own.
 function sameFacts(a, b) {
   const facts = (r) => pairsOf(r.a).map((pair) => pair.replace(/^\$"(version|id)"=.*/, '$1'));
@@ -179,6 +221,31 @@ export const DIFFERENCES = [
     about: named('HSCAN'),
     why: 'the same, for fields and values',
     same: scanned(anyPairOrder),
+  },
+  {
+    about: named('ZRANDMEMBER'),
+    why: 'random, as HRANDFIELD',
+    same: randomMembers,
+  },
+  {
+    about: named('ZSCAN'),
+    why: "as HSCAN; 7.2 spells a score by the fewest digits",
+    same: scanned(sameMembers),
+  },
+  {
+    about: named('GEORADIUS', 'GEORADIUS_RO', 'GEORADIUSBYMEMBER', 'GEORADIUSBYMEMBER_RO', 'GEOSEARCH'),
+    why: 'places at the same distance are in no order, nor are any without ASC or DESC',
+    same: searched,
+  },
+  {
+    about: (c) => named('ZRANK', 'ZREVRANK')(c) && c.length > 3,
+    why: 'WITHSCORE came with 7.2',
+    same: (a, b) => isError(a) && says(/^ERR (syntax error|wrong number)|^WRONGTYPE/)(a, b),
+  },
+  {
+    about: (c) => /^(Z|GEO)/.test(upper(c, 0)),
+    why: '7.2 spells a double by the fewest digits that read back as it; 7.0 by 17',
+    same: sameNumbers,
   },
   {
     about: named('DUMP'),

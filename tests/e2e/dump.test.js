@@ -37,6 +37,9 @@ function values(random) {
     ],
     ['HSET', 'h:wide', 'f', Buffer.alloc(65, 'w'), 'g', Buffer.alloc(5000, 'x'), '', ''],
     ['HSET', 'h:binary', random.bytes(20), random.bytes(63), '\x00', '\xff'],
+    ['ZADD', 'z:one', '1', 'm'],
+    ['ZADD', 'z:scores', 'inf', 'a', '-inf', 'b', '0.1', 'c', '-1.5', 'd', '1e300', 'e', '4097', '12'],
+    ['ZADD', 'z:wide', '1', Buffer.alloc(65, 'w'), '2', ''],
   ];
   rows.push(
     ['RPUSH', 'l:one', ''],
@@ -57,6 +60,7 @@ function values(random) {
   for (const count of [100, 512, 513, 3000]) {
     const pairs = Array.from({ length: count }, (_, i) => [`field${i}`, `${i * 7919}`]).flat();
     rows.push(['HSET', `h:${count}`, ...pairs]);
+    rows.push(['ZADD', `z:${count}`, ...pairs.slice().reverse()]);
   }
   return rows;
 }
@@ -68,6 +72,10 @@ async function content(client, key) {
   }
   if (type === 'set') {
     return (await client.call('SMEMBERS', key)).a.map(show).sort();
+  }
+  if (type === 'zset') {
+    const members = await client.cmd('ZRANGE', key, 0, -1, 'WITHSCORES');
+    return members.flat().map((v, i) => (i % 2 ? Number(v) : v));
   }
   const reply = await client.call(type === 'hash' ? 'HGETALL' : 'GET', key);
   const pairs = reply.a ? reply.a.map(show) : null;
@@ -135,6 +143,7 @@ test('DUMP writes version 10, so that 7.0 reads it', godwitOnly, async (t) => {
     ['l', 'RPUSH', 'l', 'v'],
     ['e', 'SADD', 'e', 'm'],
     ['i', 'SADD', 'i', '1'],
+    ['z', 'ZADD', 'z', '1', 'm'],
   ]) {
     await godwit.cmd(...command);
     const { b } = await godwit.call('DUMP', key);
@@ -175,7 +184,8 @@ test('RESTORE refuses payloads whose inside lies', godwitOnly, async (t) => {
   await godwit.cmd('RPUSH', 'l', ...Array.from({ length: 200 }, (_, i) => `x${i}`));
   await godwit.cmd('SADD', 'e', ...Array.from({ length: 200 }, (_, i) => `x${i}`));
   await godwit.cmd('SADD', 'i', ...Array.from({ length: 20 }, (_, i) => i * 3));
-  for (const key of ['h', 's', 'l', 'e', 'i']) {
+  await godwit.cmd('ZADD', 'z', ...Array.from({ length: 200 }, (_, i) => `${i}`));
+  for (const key of ['h', 's', 'l', 'e', 'i', 'z']) {
     const { b } = await godwit.call('DUMP', key);
     for (let i = 0; i < 300; i++) {
       const damaged = Buffer.from(b);

@@ -67,6 +67,15 @@ static void write_members(struct change_writer *w, struct slice key, const Godwi
     }
 }
 
+static void write_put_scores(struct change_writer *w, struct slice key, const Godwit__PutScores *m)
+{
+    must(change_put_scores_begin(w, key, m->replace, m->expire_at_ms) == OK);
+    for (size_t i = 0; i < m->n_scores; i++) {
+        must(change_score(w, slice_from(m->scores[i]->member), m->scores[i]->score) == OK);
+    }
+    change_put_scores_end(w);
+}
+
 static void write_list(struct change_writer *w, struct slice key, const Godwit__Op *op)
 {
     if (op->kind_case == GODWIT__OP__KIND_PUSH_VALUES) {
@@ -134,6 +143,9 @@ static void write_op(struct change_writer *w, const Godwit__Op *op)
     case GODWIT__OP__KIND_INSERT_ELEMENT:
         write_list(w, key, op);
         break;
+    case GODWIT__OP__KIND_PUT_SCORES:
+        write_put_scores(w, key, op->put_scores);
+        break;
     case GODWIT__OP__KIND__NOT_SET:
     case _GODWIT__OP__KIND__CASE_IS_INT_SIZE:
         abort();
@@ -157,6 +169,12 @@ static void make_minimal(Godwit__Change *c)
             op->put_string->has_expire_at_ms = op->put_string->expire_at_ms != 0;
         } else if (op->kind_case == GODWIT__OP__KIND_PUT_MEMBERS) {
             Godwit__PutMembers *m = op->put_members;
+
+            m->has_replace = m->replace = m->replace != 0;
+            m->expire_at_ms = m->replace ? m->expire_at_ms : 0;
+            m->has_expire_at_ms = m->expire_at_ms != 0;
+        } else if (op->kind_case == GODWIT__OP__KIND_PUT_SCORES) {
+            Godwit__PutScores *m = op->put_scores;
 
             m->has_replace = m->replace = m->replace != 0;
             m->expire_at_ms = m->replace ? m->expire_at_ms : 0;

@@ -99,6 +99,10 @@ function parseValue(s) {
   if (string) {
     return { kind: 'bulk', bytes: unescape(string[1]) };
   }
+  const double = take(s, '-?\\d+\\.\\d+(?![\\w.])');
+  if (double) {
+    return { kind: 'double', value: Number(double[0]) };
+  }
   const number = take(s, '-?\\d+(?![\\w.])');
   if (number) {
     return { kind: 'int', text: number[0] };
@@ -150,6 +154,8 @@ export function sameReply(wanted, reply) {
       return ['$-1', '*-1', '_'].includes(reply.t);
     case 'int':
       return reply.t === ':' && reply.s === wanted.text;
+    case 'double':
+      return reply.t === ',' && Number(reply.s) === wanted.value;
     case 'word':
       return reply.t === '+' && reply.s === wanted.text;
     case 'bulk':

@@ -14,6 +14,7 @@
 #include "node/type_list.h"
 #include "node/type_set.h"
 #include "node/type_string.h"
+#include "node/type_zset.h"
 #include "proto/change.h"
 #include "replication/changelog.h"
 #include "tests/lib/unit.h"
@@ -103,6 +104,29 @@ static uint64_t mix_set(struct cmd *c, const struct entry *e)
     return members * 0x9e3779b97f4a7c15;
 }
 
+static void add_scored(const struct zset_item *i, void *arg)
+{
+    uint64_t bits;
+
+    memcpy(&bits, &i->score, sizeof(bits));
+    *(uint64_t *)arg += mix(bits * 31 + 7, i->member);
+}
+
+static uint64_t mix_zset(uint64_t h, struct cmd *c, const struct entry *e)
+{
+    uint64_t members = 0;
+    uint64_t cursor = 0;
+    struct zset z;
+
+    if (zset_open(c, key_of(entry_key(e)), &z) == FOUND) {
+        do {
+            cursor = zset_scan(&z, cursor, 1000, add_scored, &members);
+        } while (cursor != 0);
+        zset_close(&z);
+    }
+    return h ^ members * 0x9e3779b97f4a7c15;
+}
+
 static void add_key(const struct entry *e, void *arg)
 {
     struct summary *s = arg;
@@ -110,10 +134,13 @@ static void add_key(const struct entry *e, void *arg)
     struct cmd c = {.def = &def, .db = s->db};
     uint64_t h = mix((uint64_t)entry_expire_at_ms(e) * 31 + e->type, entry_key(e));
 
+
     if (e->type == TYPE_STRING) {
         h = mix_string(h, e);
     } else if (e->type == TYPE_LIST) {
         h = mix_list(h, &c, key_of(entry_key(e)));
+    } else if (e->type == TYPE_ZSET) {
+        h = mix_zset(h, &c, e);
     } else {
         struct hash hash;
         uint64_t fields = 0;
@@ -284,6 +311,26 @@ static const char *const lines[] = {
     "PFCOUNT %k",
     "PFMERGE %k %k %k",
     "PFDEBUG TODENSE %k",
+    "ZADD %z %n %f %n %f %n %f",
+    "ZADD %z %n %f",
+    "ZADD %z GT CH %n %f",
+    "ZADD %k %n %f",
+    "ZINCRBY %z 1.5 %f",
+    "ZREM %z %f %f",
+    "ZPOPMIN %z 2",
+    "ZMPOP 2 %z %z MAX",
+    "ZREMRANGEBYRANK %z 3 4",
+    "ZREMRANGEBYSCORE %z 5 20",
+    "ZRANGESTORE %z %z 0 100 BYSCORE",
+    "ZUNIONSTORE %z 2 %z %z WEIGHTS 1 0.5",
+    "ZINTERSTORE %z 2 %z %z",
+    "ZDIFFSTORE %z 2 %z %z",
+    "GEOADD %z 13.5 38.25 %f",
+    "GEOSEARCHSTORE %z %z FROMLONLAT 13 38 BYRADIUS 100 km",
+    "COPY %z %z REPLACE",
+    "RENAME %z %z",
+    "PEXPIRE %z %t",
+    "PERSIST %z",
 };
 
 static void fill(char kind, char *out, size_t cap)
@@ -294,6 +341,12 @@ static void fill(char kind, char *out, size_t cap)
     switch (kind) {
     case 'k':
         (void)snprintf(out, cap, "key%u", below(12));
+        break;
+    case 'z':
+        (void)snprintf(out, cap, "zset%u", below(4));
+        break;
+    case 'n':
+        (void)snprintf(out, cap, "%g", (double)below(400) / 4);
         break;
     case 'f':
         (void)snprintf(out, cap, "field%u", below(below(4) == 0 ? 300 : 20));

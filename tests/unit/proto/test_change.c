@@ -35,6 +35,9 @@ static Godwit__SetElement set_elements[OPS_MAX];
 static Godwit__InsertElement insert_elements[OPS_MAX];
 static Godwit__Range ranges[OPS_MAX][FIELDS_MAX];
 static Godwit__Range *range_ptrs[OPS_MAX][FIELDS_MAX];
+static Godwit__PutScores put_scores[OPS_MAX];
+static Godwit__Score scores[OPS_MAX][FIELDS_MAX];
+static Godwit__Score *score_ptrs[OPS_MAX][FIELDS_MAX];
 static Godwit__Field fields[OPS_MAX][FIELDS_MAX];
 static Godwit__Field *field_ptrs[OPS_MAX][FIELDS_MAX];
 static ProtobufCBinaryData names[OPS_MAX][FIELDS_MAX];
@@ -216,6 +219,37 @@ static void add_delete_members(struct change_writer *w, int i, struct slice key)
     }
 }
 
+static void add_put_scores(struct change_writer *w, int i, struct slice key)
+{
+    bool replace = rand_below(&chance, 2) == 0;
+    int64_t at = replace ? some_time() : 0;
+    size_t n = rand_below(&chance, FIELDS_MAX + 1);
+
+    godwit__put_scores__init(&put_scores[i]);
+    put_scores[i].has_replace = put_scores[i].replace = replace;
+    put_scores[i].has_expire_at_ms = at != 0;
+    put_scores[i].expire_at_ms = at;
+    put_scores[i].n_scores = n;
+    put_scores[i].scores = score_ptrs[i];
+    ops[i].kind_case = GODWIT__OP__KIND_PUT_SCORES;
+    ops[i].put_scores = &put_scores[i];
+    also(change_put_scores_begin(w, key, replace, at));
+    for (size_t j = 0; j < n; j++) {
+        Godwit__Score *s = score_ptrs[i][j] = &scores[i][j];
+        struct slice member = some_bytes();
+
+        godwit__score__init(s);
+        s->member = data_of(member);
+        s->score = (double)(int64_t)rand_next(&chance) / 1024;
+        if (failed == OK) {
+            also(change_score(w, member, s->score));
+        }
+    }
+    if (failed == OK) {
+        change_put_scores_end(w);
+    }
+}
+
 static void add_short(struct change_writer *w, int i, struct slice key, uint64_t kind)
 {
     int64_t at = some_time();
@@ -343,7 +377,7 @@ static void add_list(struct change_writer *w, int i, struct slice key, uint64_t 
 static void add_op(struct change_writer *w, int i)
 {
     struct slice key = some_bytes();
-    uint64_t kind = rand_below(&chance, 14);
+    uint64_t kind = rand_below(&chance, 15);
 
     godwit__op__init(&ops[i]);
     op_ptrs[i] = &ops[i];
@@ -369,6 +403,9 @@ static void add_op(struct change_writer *w, int i)
         break;
     case 13:
         add_delete_members(w, i, key);
+        break;
+    case 14:
+        add_put_scores(w, i, key);
         break;
     case 5:
     case 6:
@@ -606,6 +643,11 @@ static void refuses_what_it_does_not_know(void)
         {SLICE(HEAD "\x32\x09\x0a\x01k\x12\x04\x12\x00\x18\x01"), ERR_CORRUPT, "field in string"},
         {SLICE(HEAD "\x32\x0d\x0a\x01k\x22\x08\x1a\x06\x0a\x00\x12\x00\x20\x01"), ERR_CORRUPT,
          "field in a field"},
+        {SLICE(HEAD "\x32\x12\x0a\x01k\x6a\x0d\x1a\x0b\x0a\x00\x11\0\0\0\0\0\0\xf8\x3f"), OK,
+         "a score"},
+        {SLICE(HEAD "\x32\x12\x0a\x01k\x6a\x0d\x1a\x0b\x0a\x00\x11\0\0\0\0\0\0\xf8\x7f"),
+         ERR_CORRUPT, "a score that is no number"},
+        {SLICE(HEAD "\x32\x07\x0a\x01k\x62\x02\x10\x01"), ERR_CORRUPT, "field in a removal"},
         {SLICE(HEAD "\x38\x01"), ERR_CORRUPT, "part without parts"},
         {SLICE(HEAD "\x38\x03\x40\x02"), ERR_CORRUPT, "part 3 of 2"},
         {SLICE(HEAD "\x38\x02\x40\x02"), OK, "part 2 of 2"},
