@@ -52,6 +52,7 @@ void section_destroy(struct section *s)
     changelog_credit_return(s->log, &s->credit);
     mem_free(s->items.v, s->items.cap * sizeof(struct item));
     mem_free(s->discards.v, s->discards.cap * sizeof(struct discard));
+    mem_free(s->kept.v, s->kept.cap * sizeof(struct kept));
     mem_free(s->retires.v, s->retires.cap * sizeof(struct deferred));
     mem_free(s->aborts.v, s->aborts.cap * sizeof(struct deferred));
     mem_free(s->ends.v, s->ends.cap * sizeof(struct deferred));
@@ -329,6 +330,18 @@ void section_in_place(struct section *s, struct key key)
     s->in_place |= (uint64_t)1 << key.partition;
 }
 
+/* Before a flush: the old table must not free a value that has another owner. */
+static void keep(struct section *s, const struct item *it)
+{
+    if (it->keep_old) {
+        struct kept *k = pile_add(s, &s->kept, sizeof(*k));
+
+        if (k != NULL) {
+            *k = (struct kept){it->old, it->key.hash, it->key.partition};
+        }
+    }
+}
+
 void section_flush(struct section *s)
 {
     if (s->fresh == NULL) {
@@ -342,7 +355,9 @@ void section_flush(struct section *s)
         struct item *it = PILE(s->items, struct item, i);
 
         discard(s, it);
+        keep(s, it);
         it->old = it->now = NULL;
+        it->keep_old = it->keep_now = false;
     }
     s->flushed = true;
 }

@@ -33,6 +33,14 @@ struct discard {
     bool keep;
 };
 
+/* What the table had when the section flushed, and whose value was given to an entry of the section: the
+ * old table goes without it. */
+struct kept {
+    struct entry *entry;
+    uint64_t hash;
+    unsigned partition;
+};
+
 struct deferred {
     void *object;
     void *arg;
@@ -67,7 +75,7 @@ struct section {
     struct fresh *fresh; /* owned: tables of what was written after a flush, by partition */
     struct buf change_bytes;
     struct change_writer change;
-    struct pile items, discards, retires, aborts, ends;
+    struct pile items, discards, kept, retires, aborts, ends;
     uint32_t *index; /* owned: open addressing, item number + 1; NULL while items are few */
     uint32_t index_cap;
 };
