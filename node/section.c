@@ -169,12 +169,13 @@ static struct item *item_find(struct section *s, const struct key *key)
     return NULL;
 }
 
-static struct entry *in_table(struct section *s, const struct key *key)
+static struct entry *in_table(struct section *s, const struct key *key, table_place **place)
 {
     struct partition *p = database_partition(s->db, key->partition);
 
     assert(p == NULL || (s->locked & (uint64_t)1 << key->partition) != 0); /* S1 */
-    return p == NULL || s->flushed ? NULL : table_find(&p->table, key->name, key->hash);
+    return p == NULL || s->flushed ? NULL
+                                   : table_find_place(&p->table, key->name, key->hash, place);
 }
 
 /* NULL: no memory, and the section has failed. */
@@ -190,7 +191,7 @@ static struct item *item_for(struct section *s, const struct key *key)
         return NULL;
     }
     it->key = *key;
-    it->old = it->now = in_table(s, key);
+    it->old = it->now = in_table(s, key, &it->place);
     if (s->index != NULL || s->items.count > INDEX_FROM) {
         if (s->items.count * 2 > s->index_cap) {
             index_grow(s);
@@ -214,7 +215,8 @@ static bool is_gone(const struct entry *e, int64_t now_ms)
 struct entry *section_find(struct section *s, struct key key)
 {
     struct item *it = s->items.count == 0 ? NULL : item_find(s, &key);
-    struct entry *e = it != NULL ? it->now : in_table(s, &key);
+    table_place *place;
+    struct entry *e = it != NULL ? it->now : in_table(s, &key, &place);
 
     if (e == NULL || (e->flags & (ENTRY_EXPIRES | ENTRY_FIELDS_EXPIRE)) == 0) {
         return e;
@@ -254,7 +256,9 @@ const struct entry *section_look(struct section *s, struct key key)
 {
     struct item *it = s->items.count == 0 ? NULL : item_find(s, &key);
 
-    return it != NULL ? it->now : in_table(s, &key);
+    table_place *place;
+
+    return it != NULL ? it->now : in_table(s, &key, &place);
 }
 
 /* What the section itself made is not published: freed at its end. */
@@ -357,6 +361,7 @@ void section_flush(struct section *s)
         discard(s, it);
         keep(s, it);
         it->old = it->now = NULL;
+        it->place = NULL;
         it->keep_old = it->keep_now = false;
     }
     s->flushed = true;

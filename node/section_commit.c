@@ -277,6 +277,8 @@ static void publish_item(struct section *s, struct item *it)
         table_publish(t, st, it->now, it->key.hash);
     } else if (it->now == NULL) {
         table_remove(t, st, it->old, it->key.hash);
+    } else if (s->items.count == 1) {
+        table_replace_at(it->place, st, it->old, it->now, it->key.hash);
     } else {
         table_replace(t, st, it->old, it->now, it->key.hash);
     }

@@ -23,7 +23,9 @@ struct item {
     struct key key;
     struct entry *old; /* what the table has; NULL: nothing */
     struct entry *now; /* what the section made of it; NULL: absent */
-    bool keep_old;     /* old's value has another owner now */
+    table_place
+        *place;    /* of old; good while this is the section's only item, so nothing else moves */
+    bool keep_old; /* old's value has another owner now */
     bool keep_now;
     bool is_prepared;
 };
