@@ -53,6 +53,7 @@ void section_destroy(struct section *s)
     changelog_credit_return(s->log, &s->credit);
     mem_free(s->items.v, s->items.cap * sizeof(struct item));
     mem_free(s->discards.v, s->discards.cap * sizeof(struct discard));
+    mem_free(s->kept.v, s->kept.cap * sizeof(struct kept));
     mem_free(s->retires.v, s->retires.cap * sizeof(struct deferred));
     mem_free(s->aborts.v, s->aborts.cap * sizeof(struct deferred));
     mem_free(s->ends.v, s->ends.cap * sizeof(struct deferred));
@@ -215,14 +216,15 @@ static struct item *item_find(struct section *s, const struct key *key)
     return NULL;
 }
 
-static struct entry *in_table(struct section *s, const struct key *key)
+static struct entry *in_table(struct section *s, const struct key *key, table_place **place)
 {
     assert((s->mask & (uint64_t)1 << key->partition) != 0); /* S1 */
     /* What was absent when the section began stays so for it. */
     if ((s->locked & (uint64_t)1 << key->partition) == 0 || s->flushed) {
         return NULL;
     }
-    return table_find(&database_partition(s->db, key->partition)->table, key->name, key->hash);
+    return table_find_place(&database_partition(s->db, key->partition)->table, key->name, key->hash,
+                            place);
 }
 
 /* NULL: no memory, and the section has failed. */
@@ -238,7 +240,7 @@ static struct item *item_for(struct section *s, const struct key *key)
         return NULL;
     }
     it->key = *key;
-    it->old = it->now = in_table(s, key);
+    it->old = it->now = in_table(s, key, &it->place);
     if (s->index != NULL || s->items.count > INDEX_FROM) {
         if (s->items.count * 2 > s->index_cap) {
             index_grow(s);
@@ -263,7 +265,8 @@ static bool is_gone(const struct entry *e, int64_t now_ms)
 struct entry *section_find(struct section *s, struct key key)
 {
     struct item *it = s->items.count == 0 ? NULL : item_find(s, &key);
-    struct entry *e = it != NULL ? it->now : in_table(s, &key);
+    table_place *place;
+    struct entry *e = it != NULL ? it->now : in_table(s, &key, &place);
 
     if (e == NULL || (e->flags & (ENTRY_EXPIRES | ENTRY_FIELDS_EXPIRE)) == 0) {
         return e;
@@ -303,7 +306,9 @@ const struct entry *section_look(struct section *s, struct key key)
 {
     struct item *it = s->items.count == 0 ? NULL : item_find(s, &key);
 
-    return it != NULL ? it->now : in_table(s, &key);
+    table_place *place;
+
+    return it != NULL ? it->now : in_table(s, &key, &place);
 }
 
 /* What the section itself made is not published: freed at its end. */
@@ -388,6 +393,18 @@ void section_in_place(struct section *s, struct key key)
     }
 }
 
+/* Before a flush: the old table must not free a value that has another owner. */
+static void keep(struct section *s, const struct item *it)
+{
+    if (it->keep_old) {
+        struct kept *k = pile_add(s, &s->kept, sizeof(*k));
+
+        if (k != NULL) {
+            *k = (struct kept){it->old, it->key.hash, it->key.partition};
+        }
+    }
+}
+
 void section_flush(struct section *s)
 {
     if (s->fresh == NULL) {
@@ -401,7 +418,10 @@ void section_flush(struct section *s)
         struct item *it = PILE(s->items, struct item, i);
 
         discard(s, it);
+        keep(s, it);
         it->old = it->now = NULL;
+        it->place = NULL;
+        it->keep_old = it->keep_now = false;
     }
     s->flushed = true;
 }

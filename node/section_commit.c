@@ -36,6 +36,7 @@ static void finish(struct section *s)
     section_unlock_all(s);
     pile_reset(&s->items, sizeof(struct item));
     pile_reset(&s->discards, sizeof(struct discard));
+    pile_reset(&s->kept, sizeof(struct kept));
     pile_reset(&s->retires, sizeof(struct deferred));
     pile_reset(&s->aborts, sizeof(struct deferred));
     pile_reset(&s->ends, sizeof(struct deferred));
@@ -136,7 +137,8 @@ static int prepare(struct section *s)
     struct table *t;
     struct table_stats *st;
     uint32_t i;
-    size_t retires = s->retires.count + s->discards.count + (s->flushed ? PARTITIONS : 0);
+    size_t retires =
+        s->retires.count + s->discards.count + s->kept.count + (s->flushed ? PARTITIONS : 0);
 
     for (i = 0; i < s->items.count; i++) {
         struct item *it = PILE(s->items, struct item, i);
@@ -339,6 +341,8 @@ static void publish_item(struct section *s, struct item *it)
         table_publish(t, st, it->now, it->key.hash);
     } else if (it->now == NULL) {
         table_remove(t, st, it->old, it->key.hash);
+    } else if (s->items.count == 1) {
+        table_replace_at(it->place, st, it->old, it->now, it->key.hash);
     } else {
         table_replace(t, st, it->old, it->now, it->key.hash);
     }
@@ -350,6 +354,14 @@ static void publish_item(struct section *s, struct item *it)
 /* The old tables go as they are; what was written since the flush is in the new ones. */
 static void publish_flush(struct section *s)
 {
+    /* A reader that misses one of these finds its partition marked, and looks again. */
+    for (uint32_t i = 0; i < s->kept.count; i++) {
+        struct kept *k = PILE(s->kept, struct kept, i);
+        struct partition *p = database_partition(s->db, k->partition);
+
+        table_remove(&p->table, &p->stats, k->entry, k->hash);
+        retire_entry(k->entry, true);
+    }
     for (uint64_t m = s->locked; m != 0; m &= m - 1) {
         struct partition *p = partition_at(s, m);
         struct fresh *f = &s->fresh[p->index];

@@ -26,7 +26,9 @@ struct item {
     struct key key;
     struct entry *old; /* what the table has; NULL: nothing */
     struct entry *now; /* what the section made of it; NULL: absent */
-    bool keep_old;     /* old's value has another owner now */
+    table_place
+        *place;    /* of old; good while this is the section's only item, so nothing else moves */
+    bool keep_old; /* old's value has another owner now */
     bool keep_now;
     bool is_prepared;
 };
@@ -34,6 +36,14 @@ struct item {
 struct discard {
     struct entry *entry;
     bool keep;
+};
+
+/* What the table had when the section flushed, and whose value was given to an entry of the section: the
+ * old table goes without it. */
+struct kept {
+    struct entry *entry;
+    uint64_t hash;
+    unsigned partition;
 };
 
 struct deferred {
@@ -72,7 +82,7 @@ struct section {
     struct fresh *fresh; /* owned: tables of what was written after a flush, by partition */
     struct buf change_bytes;
     struct change_writer change;
-    struct pile items, discards, retires, aborts, ends, touched;
+    struct pile items, discards, kept, retires, aborts, ends, touched;
     struct block_ready *ready; /* owned: changed keys that commands wait at */
     uint32_t *index; /* owned: open addressing, item number + 1; NULL while items are few */
     uint32_t index_cap;

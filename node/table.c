@@ -77,7 +77,7 @@ static inline bool may_be(uintptr_t w, uintptr_t want)
     return ((w ^ want) >> TAG_SHIFT) == 0 && (w & (LINK | PENDING)) == 0 && (w & ADDRESS) != 0;
 }
 
-static struct entry *find_overflow(uintptr_t link, struct slice name, uintptr_t want)
+static word *find_overflow(uintptr_t link, struct slice name, uintptr_t want, struct entry **found)
 {
     word *o = link_words(link);
 
@@ -85,7 +85,8 @@ static struct entry *find_overflow(uintptr_t link, struct slice name, uintptr_t 
         uintptr_t w = atomic_load_explicit(&o[i], memory_order_acquire);
 
         if (may_be(w, want) && names(entry_of(w), name)) {
-            return entry_of(w);
+            *found = entry_of(w);
+            return &o[i];
         }
     }
     return NULL;
@@ -132,7 +133,9 @@ static inline uint32_t first_of(uint32_t candidates)
     return (uint32_t)__builtin_ctz(candidates) / 2;
 }
 
-HOT struct entry *table_find(const struct table *t, struct slice name, uint64_t hash)
+/* The word that holds the key's entry, which is *found; NULL: none, and *found is as it was. */
+static inline const word *find(const struct table *t, struct slice name, uint64_t hash,
+                               struct entry **found)
 {
     const struct bucket *b = bucket_find(t, hash);
     uintptr_t want = tag(hash);
@@ -146,13 +149,31 @@ HOT struct entry *table_find(const struct table *t, struct slice name, uint64_t 
         uintptr_t w = atomic_load_explicit(&b->w[first_of(left)], memory_order_acquire);
 
         if (may_be(w, want) && names(entry_of(w), name)) {
-            return entry_of(w);
+            *found = entry_of(w);
+            return &b->w[first_of(left)];
         }
     }
     /* Acquire: pairs with the release in make_room(). */
     uintptr_t last = atomic_load_explicit(&b->w[LAST], memory_order_acquire);
 
-    return (last & LINK) != 0 ? find_overflow(last, name, want) : NULL;
+    return (last & LINK) != 0 ? find_overflow(last, name, want, found) : NULL;
+}
+
+HOT struct entry *table_find(const struct table *t, struct slice name, uint64_t hash)
+{
+    struct entry *found = NULL;
+
+    (void)find(t, name, hash, &found);
+    return found;
+}
+
+struct entry *table_find_place(const struct table *t, struct slice name, uint64_t hash,
+                               table_place **place)
+{
+    struct entry *found = NULL;
+
+    *place = (word *)(uintptr_t)find(t, name, hash, &found);
+    return found;
 }
 
 void table_prefetch_bucket(const struct table *t, uint64_t hash)
@@ -421,7 +442,7 @@ void table_publish(struct table *t, struct table_stats *st, struct entry *e, uin
 {
     word *w = word_holding(t, e, hash);
 
-    /* Release: pairs with the acquire in table_find(). */
+    /* Release: pairs with the acquire in find(). */
     atomic_store_explicit(w, word_of(e, hash), memory_order_release);
     count(&st->count, 1);
     count_expiry(st, e, 1);
@@ -439,12 +460,20 @@ void table_unprepare(struct table *t, struct table_stats *st, struct entry *e, u
     clear(t, e, hash);
 }
 
+void table_replace_at(table_place *place, struct table_stats *st, struct entry *old,
+                      struct entry *new, uint64_t hash)
+{
+    assert(entry_of(atomic_load_explicit(place, memory_order_relaxed)) == old);
+    /* Release: pairs with the acquire in find(). */
+    atomic_store_explicit(place, word_of(new, hash), memory_order_release);
+    count_expiry(st, new, 1);
+    count_expiry(st, old, -1);
+}
+
 void table_replace(struct table *t, struct table_stats *st, struct entry *old, struct entry *new,
                    uint64_t hash)
 {
-    atomic_store_explicit(word_holding(t, old, hash), word_of(new, hash), memory_order_release);
-    count_expiry(st, new, 1);
-    count_expiry(st, old, -1);
+    table_replace_at(word_holding(t, old, hash), st, old, new, hash);
 }
 
 void table_remove(struct table *t, struct table_stats *st, struct entry *e, uint64_t hash)

@@ -18,7 +18,7 @@ enum { SLOTS = 8, LAST = SLOTS - 1 };
 #define ADDRESS   ((uintptr_t)0x0000fffffffffff8u)
 #define TAG_SHIFT 48
 
-typedef _Atomic uintptr_t word;
+typedef table_place word;
 
 struct bucket {
     _Alignas(64) word w[SLOTS];

@@ -309,6 +309,7 @@ export function safeInTransactions(commands) {
     isOpen = name === 'MULTI' || (isOpen && !['EXEC', 'DISCARD', 'RESET'].includes(name));
     const isRefused =
       (name === 'UNLINK' && command.length === 1) ||
+      (/^Z(REV)?RANK$/.test(name) && command.length === 4) ||
       // Its answer may come later, which no part of a section can.
       name === 'AUTH' ||
       (name === 'HELLO' && upper(command, 2) === 'AUTH') ||
