@@ -6,6 +6,7 @@
 #include "node/keyspace.h"
 #include "node/section.h"
 #include "node/type_hash.h"
+#include "node/type_stream.h"
 #include "node/type_string.h"
 #include "proto/change.h"
 
@@ -89,6 +90,19 @@ static void apply_op(struct cmd *c, const Godwit__Op *op)
         break;
     case GODWIT__OP__KIND_FLUSH:
         keyspace_flush(c);
+        break;
+    case GODWIT__OP__KIND_STREAM_APPEND:
+    case GODWIT__OP__KIND_STREAM_CREATE:
+    case GODWIT__OP__KIND_STREAM_REMOVE:
+    case GODWIT__OP__KIND_STREAM_TRIM:
+    case GODWIT__OP__KIND_STREAM_META:
+    case GODWIT__OP__KIND_STREAM_GROUP:
+    case GODWIT__OP__KIND_STREAM_DELETE_GROUP:
+    case GODWIT__OP__KIND_STREAM_CONSUMER:
+    case GODWIT__OP__KIND_STREAM_DELETE_CONSUMER:
+    case GODWIT__OP__KIND_STREAM_PENDING:
+    case GODWIT__OP__KIND_STREAM_ACKNOWLEDGE:
+        stream_apply(c, key, op);
         break;
     case GODWIT__OP__KIND__NOT_SET:
     case _GODWIT__OP__KIND__CASE_IS_INT_SIZE:

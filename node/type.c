@@ -11,6 +11,7 @@
 const struct type_ops *const type_ops[VALUE_TYPES] = {
     [TYPE_STRING] = &type_string_ops,
     [TYPE_HASH] = &type_hash_ops,
+    [TYPE_STREAM] = &type_stream_ops,
 };
 
 static bool points_to_value(const struct entry *e)

@@ -83,4 +83,8 @@ void change_op_close(struct change_writer *w);
 /* One more `bytes` of the open operation (tag: LEN(number)). */
 MUST_CHECK int change_add_bytes(struct change_writer *w, char tag, struct slice bytes);
 
+/* Whether an operation on a stream is as change.proto says. */
+struct Godwit__Op;
+bool change_stream_fine(const struct Godwit__Op *op);
+
 #endif

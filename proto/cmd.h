@@ -44,6 +44,7 @@ enum cmd_keys_kind {
     CMD_KEYS_NONE,
     CMD_KEYS_RANGE,  /* first, last (negative: from the end), step */
     CMD_KEYS_COUNT,  /* argv[first] says how many; they follow it, step apart */
+    CMD_KEYS_STREAMS, /* the first half of what follows the word STREAMS; argv[first] is the first option */
     CMD_KEYS_MOVABLE /* as RANGE, and more that only get_keys finds */
 };
 
@@ -59,6 +60,10 @@ struct cmd_keys {
 #define KEYS(first, last, step)                                                                    \
     {                                                                                              \
         CMD_KEYS_RANGE, first, last, step                                                          \
+    }
+#define KEYS_STREAMS(first)                                                                        \
+    {                                                                                              \
+        CMD_KEYS_STREAMS, first, 0, 1                                                              \
     }
 #define KEYS_COUNT(at, step)                                                                       \
     {                                                                                              \

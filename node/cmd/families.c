@@ -8,6 +8,7 @@ void families_register(void)
     cmd_register("generic", restore_cmds);
     cmd_register("hash", hash_cmds);
     cmd_register("hash", hash_expiry_cmds);
+    cmd_register("stream", stream_cmds);
     cmd_register("string", string_cmds);
     cmd_register("server", server_cmds);
     cmd_register("server", config_cmds);
