@@ -24,6 +24,7 @@ struct dump_value {
     struct slice string;
     struct hash_field *fields; /* owned */
     size_t count, cap;         /* of fields */
+    struct stream **stream;    /* owned, as what it points to, until that is stored (then NULL) */
     struct rdb_memory memory;
 };
 
