@@ -196,7 +196,8 @@ struct stream_id stream_last_id(const struct stream *st)
 bool stream_has_tombstones(const struct stream *st, struct stream_id from)
 {
     return st->length > 0 && !stream_id_is_zero(st->meta.max_deleted) &&
-           stream_id_order(from, st->meta.max_deleted) <= 0;
+           stream_id_order(from, st->meta.max_deleted) <= 0 &&
+           stream_id_order(stream_first_id(st), st->meta.max_deleted) <= 0;
 }
 
 int64_t stream_estimate_read(const struct stream *st, struct stream_id id)

@@ -41,7 +41,7 @@ static bool cut_option(struct cmd *c, struct adding *a, uint32_t *i, bool by_id)
     }
     ++*i;
     if (by_id) {
-        return stream_id_arg(c, *i, 0, &a->cut.id);
+        return stream_strict_id_arg(c, *i, &a->cut.id);
     }
     if (!stream_int_arg(c, *i, &n)) {
         return false;

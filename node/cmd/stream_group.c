@@ -265,7 +265,7 @@ static bool read_stream(struct cmd *c, const struct stream_read *r, uint32_t i,
 
     see(c, key, r->group, r->consumer, false);
     if (is_new && stream_open(c, key, &v) == FOUND) {
-        serves = stream_id_order(v.st->meta.last_id,
+        serves = stream_id_order(stream_last_id(v.st),
                                  stream_group_find(v.st, r->group)->last_id) > 0;
         stream_close(&v);
     }

@@ -103,6 +103,9 @@ function says(pattern) {
 const OF_A_MOMENT = ['radix-tree-nodes', 'seen-time', 'active-time', 'idle', 'inactive'];
 
 function stripped(reply) {
+  if (isInt(reply) && reply.s.length > 11) {
+    return 'a moment'; // of delivery, in lists without names
+  }
   if (!reply.a) {
     return reply.t === '_' ? '$-1' : `${reply.t}${reply.s ?? (reply.b ?? '').toString('latin1')}`;
   }
