@@ -22,6 +22,7 @@
 #include "edge/client.h"
 #include "edge/door_resp.h"
 #include "edge/monitor.h"
+#include "edge/multi.h"
 #include "edge/options.h"
 
 #include <arpa/inet.h>
@@ -601,6 +602,7 @@ static void free_parts(struct conn *c)
         scratch_give(c->set, c->scratch);
         c->scratch = NULL;
     }
+    multi_destroy(c->multi);
     reply_fini(&c->reply);
     resp_req_fini(&c->req);
     buf_fini(&c->in);

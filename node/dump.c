@@ -8,6 +8,7 @@
 #include "node/keyspace.h"
 #include "node/stream_dump.h"
 #include "node/type_hash.h"
+#include "node/type_list.h"
 #include "node/type_stream.h"
 #include "node/type_string.h"
 
@@ -17,11 +18,15 @@ enum {
     FOOTER_BYTES = 10,
     /* The format's numbers for what a payload holds. */
     FORM_STRING = 0,
+    FORM_LIST = 1,
     FORM_HASH = 4,
     FORM_HASH_ZIPMAP = 9,
+    FORM_LIST_ZIPLIST = 10,
     FORM_HASH_ZIPLIST = 13,
+    FORM_LIST_ZIPLISTS = 14,
     FORM_STREAM = 15,
     FORM_HASH_LISTPACK = 16,
+    FORM_LIST_NODES = 18,
     FORM_STREAM_2 = 19,
     FORM_STREAM_3 = 21,
     FORM_HASH_EXPIRING = 24,
@@ -197,6 +202,82 @@ static int read_stream_3(struct rdb_reader *r, struct dump_value *v)
     return read_stream(r, v, STREAM_DUMP_3);
 }
 
+/* An element of a list stands where a field has its name. */
+static int add_element(struct dump_value *v, struct slice element)
+{
+    return add_field(v, (struct hash_field){.name = element});
+}
+
+static int read_list(struct rdb_reader *r, struct dump_value *v)
+{
+    uint64_t n;
+    int err = rdb_read_len(r, &n);
+
+    while (err == OK && v->count < n) {
+        struct slice s;
+
+        err = rdb_read_string(r, &s);
+        err = err == OK ? add_element(v, s) : err;
+    }
+    return err;
+}
+
+static int read_list_pack(struct rdb_reader *r, struct dump_value *v, enum rdb_pack_kind kind)
+{
+    struct rdb_pack p;
+    struct slice blob;
+    int err = rdb_read_string(r, &blob);
+
+    if (err == OK) {
+        err = rdb_pack_begin(&p, kind, blob, r->memory);
+    }
+    while (err == OK && !rdb_pack_is_done(&p)) {
+        struct slice s;
+
+        err = rdb_pack_next(&p, &s);
+        err = err == OK ? add_element(v, s) : err;
+    }
+    return err == OK ? rdb_pack_end(&p) : err;
+}
+
+static int read_list_ziplist(struct rdb_reader *r, struct dump_value *v)
+{
+    return read_list_pack(r, v, RDB_ZIPLIST);
+}
+
+static int read_list_ziplists(struct rdb_reader *r, struct dump_value *v)
+{
+    uint64_t nodes;
+    int err = rdb_read_len(r, &nodes);
+
+    for (; err == OK && nodes > 0; nodes--) {
+        err = read_list_pack(r, v, RDB_ZIPLIST);
+    }
+    return err;
+}
+
+/* Each node is one element as it is, or a listpack. */
+static int read_list_nodes(struct rdb_reader *r, struct dump_value *v)
+{
+    enum { PLAIN = 1, PACKED = 2 };
+    uint64_t nodes;
+    int err = rdb_read_len(r, &nodes);
+
+    for (; err == OK && nodes > 0; nodes--) {
+        uint64_t container;
+        struct slice s;
+
+        err = rdb_read_len(r, &container);
+        if (err == OK && container == PLAIN) {
+            err = rdb_read_string(r, &s);
+            err = err == OK ? add_element(v, s) : err;
+        } else if (err == OK) {
+            err = container == PACKED ? read_list_pack(r, v, RDB_LISTPACK) : ERR_CORRUPT;
+        }
+    }
+    return err;
+}
+
 /* A row a form that is read. */
 /* clang-format off */
 static const struct {
@@ -205,6 +286,10 @@ static const struct {
     int (*read)(struct rdb_reader *r, struct dump_value *v);
 } forms[] = {
     {FORM_STRING,                 TYPE_STRING, read_string},
+    {FORM_LIST,                   TYPE_LIST,   read_list},
+    {FORM_LIST_ZIPLIST,           TYPE_LIST,   read_list_ziplist},
+    {FORM_LIST_ZIPLISTS,          TYPE_LIST,   read_list_ziplists},
+    {FORM_LIST_NODES,             TYPE_LIST,   read_list_nodes},
     {FORM_HASH,                   TYPE_HASH,   read_hash},
     {FORM_HASH_ZIPMAP,            TYPE_HASH,   read_zipmap},
     {FORM_HASH_ZIPLIST,           TYPE_HASH,   read_ziplist},
@@ -248,6 +333,9 @@ int dump_read(struct slice payload, struct dump_value *out)
         err = forms[i].read(&r, out);
         if (err == OK && out->type == TYPE_HASH) {
             err = out->count == 0 ? ERR_CORRUPT : check_names(out);
+        }
+        if (err == OK && out->type == TYPE_LIST && out->count == 0) {
+            err = ERR_CORRUPT;
         }
         return err == OK && r.rest.len != 0 ? ERR_CORRUPT : err;
     }
@@ -300,6 +388,25 @@ static void store_stream(struct cmd *c, struct key key, const struct dump_value 
 
     *v->stream = NULL;
     stream_store(c, key, st, expire_at_ms);
+}
+
+static void store_list(struct cmd *c, struct key key, const struct dump_value *v,
+                       int64_t expire_at_ms)
+{
+    struct slice some[256];
+
+    for (size_t i = 0; i < v->count;) {
+        size_t n = 0;
+
+        for (; n < 256 && i < v->count; i++) {
+            some[n++] = v->fields[i].name;
+        }
+        vlist_push(c, key, LIST_TAIL, some, n);
+    }
+    /* Absent when memory ran out on the way. */
+    if (expire_at_ms != 0 && keyspace_peek(c, key) != NULL) {
+        keyspace_expire_at(c, key, expire_at_ms);
+    }
 }
 
 /* Writing */
@@ -392,6 +499,28 @@ static int write_stream(struct cmd *c, struct key key, const struct entry *e, st
     return err;
 }
 
+static int write_list(struct cmd *c, struct key key, const struct entry *e, struct buf *out,
+                      uint16_t *version)
+{
+    struct vlist_cursor at;
+    struct vlist_view l;
+    struct slice s;
+    int err;
+
+    (void)e, (void)version;
+    if (vlist_open(c, key, &l) != FOUND) {
+        return ERR_INVALID; /* as for a hash */
+    }
+    err = buf_append_char(out, FORM_LIST);
+    err = err == OK ? rdb_write_len(out, vlist_count(&l)) : err;
+    vlist_seek(&l, 0, &at);
+    while (err == OK && vlist_next(&at, &s)) {
+        err = rdb_write_string(out, s);
+    }
+    vlist_close(&l);
+    return err;
+}
+
 /* A row a type. */
 static const struct {
     int (*write)(struct cmd *c, struct key key, const struct entry *e, struct buf *out,
@@ -401,6 +530,7 @@ static const struct {
     [TYPE_STRING] = {write_string, store_string},
     [TYPE_HASH] = {write_hash, store_hash},
     [TYPE_STREAM] = {write_stream, store_stream},
+    [TYPE_LIST] = {write_list, store_list},
 };
 
 int dump_write(struct cmd *c, struct key key, const struct entry *e, struct buf *out)

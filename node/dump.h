@@ -22,7 +22,7 @@ enum { DUMP_VERSION = 10, DUMP_VERSION_FIELDS_EXPIRE = 12, DUMP_VERSION_MAX = 12
 struct dump_value {
     enum value_type type;
     struct slice string;
-    struct hash_field *fields; /* owned */
+    struct hash_field *fields; /* owned; a list's elements are names */
     size_t count, cap;         /* of fields */
     struct stream **stream;    /* owned, as what it points to, until that is stored (then NULL) */
     struct rdb_memory memory;

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/worker.h"
 #include "edge/backend.h"
+#include "node/block.h"
 #include "node/database.h"
 #include "node/entry.h"
 #include "node/exec.h"
@@ -210,8 +211,10 @@ static void sample_volatile(const struct table *t, struct rand *r, struct candid
     }
 }
 
-/* The best of a sample, from a partition drawn by chance; NULL if it has none that may go. */
-static struct entry *choose(struct database *db, struct rand *r, unsigned *partition)
+/* The best of a sample, from a partition drawn by chance; NULL if there is none that may go, but for those
+ * in partitions that are busy. */
+static struct entry *choose(struct database *db, struct rand *r, unsigned *partition,
+                            bool *any_busy)
 {
     enum evict_policy policy = evict_policy();
     struct candidates c = {.n = 0, .want = conf_u64(&opt_maxmemory_samples)};
@@ -223,6 +226,10 @@ static struct entry *choose(struct database *db, struct rand *r, unsigned *parti
         const struct partition *p = database_partition(db, (first + i) % PARTITIONS);
 
         if (p == NULL || table_count(&p->stats) == 0) {
+            continue;
+        }
+        if (UNLIKELY(partition_is_busy(p))) {
+            *any_busy = true;
             continue;
         }
         *partition = p->index;
@@ -263,7 +270,10 @@ static bool evict_one(struct exec *x, struct database *db, const struct entry *e
         section_remove(s, key);
         database_count(&database_usage(db)->evicted, 1);
     }
-    return section_commit(s, &seq) == SECTION_COMMITTED;
+    bool done = section_commit(s, &seq) == SECTION_COMMITTED;
+
+    block_poke(section_take_ready(s));
+    return done;
 }
 
 bool evict_make_room(struct exec *x, struct database *db)
@@ -275,10 +285,11 @@ bool evict_make_room(struct exec *x, struct database *db)
     }
     for (int i = 0; i < STEPS && evict_is_over(db); i++) {
         unsigned partition = 0;
-        struct entry *e = choose(db, r, &partition);
+        bool any_busy = false;
+        struct entry *e = choose(db, r, &partition, &any_busy);
 
         if (e == NULL) {
-            return false;
+            return any_busy;
         }
         (void)evict_one(x, db, e, partition);
     }

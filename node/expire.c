@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/worker.h"
+#include "node/block.h"
 #include "node/database.h"
 #include "node/keyspace.h"
 #include "node/node.h"
@@ -70,6 +71,7 @@ static void remove_due(struct janitor *j, struct partition *p, struct due *d)
         }
     }
     (void)section_commit(s, &seq);
+    block_poke(section_take_ready(s));
 }
 
 static struct database *next_database(struct janitor *j)
@@ -103,7 +105,7 @@ static bool sweep_slice(struct janitor *j, const struct database *began)
 {
     struct partition *p = database_partition(j->db, j->partition);
 
-    if (p == NULL || table_count_watched(&p->stats) == 0) {
+    if (p == NULL || table_count_watched(&p->stats) == 0 || partition_is_busy(p)) {
         return advance(j, began);
     }
     struct due d;

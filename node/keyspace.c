@@ -7,6 +7,7 @@
 #include "edge/session.h"
 #include "node/database.h"
 #include "node/evict.h"
+#include "node/large.h"
 #include "node/section.h"
 #include "node/type.h"
 
@@ -49,13 +50,14 @@ static int64_t judging_ms(void)
     return stale_ms;
 }
 
-static bool is_gone(const struct entry *e, bool in_section)
+static bool is_gone(const struct cmd *c, const struct entry *e)
 {
     if (LIKELY((e->flags & (ENTRY_EXPIRES | ENTRY_FIELDS_EXPIRE)) == 0)) {
         return false;
     }
     const struct type_ops *t = type_ops[e->type];
-    int64_t now_ms = judging_ms();
+    bool in_section = c->section != NULL;
+    int64_t now_ms = c->in_txn ? section_now_ms(c->section) : judging_ms();
 
     return entry_is_expired(e, now_ms) || (t->is_dead != NULL && t->is_dead(e, now_ms, in_section));
 }
@@ -86,7 +88,7 @@ static const struct entry *find_unlocked(struct cmd *c, const struct key *key)
 
         if (LIKELY((section & 1) == 0)) {
             struct entry *e = table_find(&p->table, key->name, key->hash);
-            bool gone = e != NULL && is_gone(e, false);
+            bool gone = e != NULL && is_gone(c, e);
 
             if (LIKELY(partition_unmoved(p, section))) {
                 return e == NULL || gone ? NULL : found_alive(c, e);
@@ -105,12 +107,12 @@ const struct entry *keyspace_peek(struct cmd *c, struct key key)
     if (c->section == NULL) {
         return find_unlocked(c, &key);
     }
-    if ((c->def->flags & CMD_WRITE) != 0) {
+    if ((c->def->flags & CMD_WRITE) != 0 || c->in_txn) {
         return section_find(c->section, key);
     }
     const struct entry *e = section_look(c->section, key);
 
-    return e == NULL || is_gone(e, true) ? NULL : found_alive(c, e);
+    return e == NULL || is_gone(c, e) ? NULL : found_alive(c, e);
 }
 
 const struct entry *keyspace_find(struct cmd *c, struct key key)
@@ -247,10 +249,15 @@ void keyspace_copy(struct cmd *c, struct key from, struct key to)
     const struct type_ops *t = type_ops[n->type];
     void *object = t->object(n);
 
-    if (object != NULL) {
+    int err = OK;
+
+    if (n->encoding == ENC_LARGE) {
+        /* The section may go on to change it, and is charged for it when it is published, not before. */
+        err = large_created(c->section, object);
+    } else if (object != NULL) {
         section_on_abort(c->section, free_value_now, object, (void *)(uintptr_t)t);
     }
-    if (section_has_failed(c->section)) {
+    if (err != OK || section_has_failed(c->section)) {
         entry_free(n); /* its value goes, or went, with the abort */
         return;
     }
@@ -291,26 +298,43 @@ uint64_t keyspace_count_expiring(struct database *db)
 }
 
 struct scan {
+    const struct cmd *c;
     keyspace_scan_fn fn;
     void *arg;
     size_t seen;
-    bool in_section;
 };
 
-static void scan_entry(struct entry *e, void *arg)
+static void scan_entry(struct entry *found, void *arg)
 {
     struct scan *s = arg;
+    struct section *section = s->c->section;
+    const struct entry *e =
+        section == NULL ? found : section_look(section, key_of(entry_key(found)));
 
     s->seen++;
-    if (!is_gone(e, s->in_section)) {
+    if (e != NULL && !is_gone(s->c, e)) {
         s->fn(e, s->arg);
+    }
+}
+
+/* What the section that asks has made, and no table has. */
+static void scan_new(const struct cmd *c, keyspace_scan_fn fn, void *arg)
+{
+    const struct entry *e;
+    uint32_t at = 0;
+
+    while (c->section != NULL && (e = section_next_new(c->section, &at)) != NULL) {
+        if (!is_gone(c, e)) {
+            fn(e, arg);
+        }
     }
 }
 
 uint64_t keyspace_scan(struct cmd *c, uint64_t cursor, size_t want, keyspace_scan_fn fn, void *arg)
 {
-    struct scan s = {fn, arg, 0, c->section != NULL};
-    uint64_t part = cursor >> CURSOR_BITS;
+    struct scan s = {c, fn, arg, 0};
+    bool flushed = c->section != NULL && section_is_flushed(c->section);
+    uint64_t part = flushed ? PARTITIONS : cursor >> CURSOR_BITS;
     uint64_t at = cursor & UINT32_MAX;
 
     for (; part < PARTITIONS; part++) {
@@ -328,7 +352,18 @@ uint64_t keyspace_scan(struct cmd *c, uint64_t cursor, size_t want, keyspace_sca
             return (part + 1) << CURSOR_BITS;
         }
     }
+    scan_new(c, fn, arg);
     return 0;
+}
+
+uint64_t keyspace_count_seen(const struct cmd *c)
+{
+    if (c->section == NULL) {
+        return keyspace_count(c->db);
+    }
+    int64_t in_tables = section_is_flushed(c->section) ? 0 : (int64_t)keyspace_count(c->db);
+
+    return (uint64_t)(in_tables + section_added(c->section));
 }
 
 /* A partition drawn by how many keys it has, NULL if there is none. */
@@ -353,23 +388,60 @@ static struct partition *random_partition(struct database *db, struct rand *r)
     return NULL;
 }
 
+static const struct entry *random_in_tables(struct cmd *c, struct rand *r)
+{
+    struct entry *some[SAMPLE];
+    struct partition *p = random_partition(c->db, r);
+    struct entry *e = p == NULL ? NULL : table_random(&p->table, r);
+
+    if (p != NULL && e == NULL) {
+        size_t n = table_sample(&p->table, r, some, SAMPLE);
+
+        e = n == 0 ? NULL : some[rand_below(r, n)];
+    }
+    return e;
+}
+
+/* One of those that the section has made. */
+static const struct entry *random_new(const struct section *s, uint64_t index)
+{
+    const struct entry *e;
+    uint32_t at = 0;
+
+    do {
+        e = section_next_new(s, &at);
+    } while (e != NULL && index-- > 0);
+    return e;
+}
+
+static uint64_t count_new(const struct section *s)
+{
+    uint64_t n = 0;
+    uint32_t at = 0;
+
+    while (s != NULL && section_next_new(s, &at) != NULL) {
+        n++;
+    }
+    return n;
+}
+
 const struct entry *keyspace_random(struct cmd *c)
 {
     struct rand local = {(uint64_t)clock_mono_ns()};
     struct rand *r = worker_self() == NULL ? &local : &worker_self()->rand;
+    uint64_t added = count_new(c->section);
+    bool flushed = c->section != NULL && section_is_flushed(c->section);
+    uint64_t all = added + (flushed ? 0 : keyspace_count(c->db));
 
-    for (int i = 0; i < RANDOM_TRIES; i++) {
-        struct entry *some[SAMPLE];
-        struct partition *p = random_partition(c->db, r);
-        struct entry *e = p == NULL ? NULL : table_random(&p->table, r);
+    for (int i = 0; i < RANDOM_TRIES && all > 0; i++) {
+        const struct entry *e = rand_below(r, all) < added
+                                    ? random_new(c->section, rand_below(r, added))
+                                    : random_in_tables(c, r);
 
-        if (p != NULL && e == NULL) {
-            size_t n = table_sample(&p->table, r, some, SAMPLE);
-
-            e = n == 0 ? NULL : some[rand_below(r, n)];
+        if (e != NULL && c->section != NULL) {
+            e = section_look(c->section, key_of(entry_key(e)));
         }
-
-        if (e != NULL && !is_gone(e, c->section != NULL)) {
+        if (e != NULL && !is_gone(c, e)) {
             return e;
         }
     }

@@ -34,6 +34,8 @@ void keyspace_flush(struct cmd *c);
 /* Whether new entries get an eviction clock: the policy goes by use. */
 bool keyspace_clocked(const struct database *db);
 uint64_t keyspace_count(struct database *db);
+/* As the command sees it: inside a section with what that has added and removed. */
+uint64_t keyspace_count_seen(const struct cmd *c);
 uint64_t keyspace_count_expiring(struct database *db);
 
 /* SCAN: a page from `cursor` (0 begins), at least `want` looked at; returns the next, 0 at the end,

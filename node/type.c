@@ -10,6 +10,7 @@
 
 const struct type_ops *const type_ops[VALUE_TYPES] = {
     [TYPE_STRING] = &type_string_ops,
+    [TYPE_LIST] = &type_list_ops,
     [TYPE_HASH] = &type_hash_ops,
     [TYPE_STREAM] = &type_stream_ops,
 };

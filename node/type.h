@@ -61,6 +61,7 @@ size_t type_large_bytes(const struct entry *e);
 
 extern const struct type_ops type_string_ops;
 extern const struct type_ops type_hash_ops;
+extern const struct type_ops type_list_ops;
 extern const struct type_ops type_stream_ops;
 
 #endif

@@ -455,6 +455,11 @@ static bool op_fine(const Godwit__Op *op)
     case GODWIT__OP__KIND_STREAM_PENDING:
     case GODWIT__OP__KIND_STREAM_ACKNOWLEDGE:
         return change_stream_fine(op);
+    case GODWIT__OP__KIND_PUSH_VALUES:
+    case GODWIT__OP__KIND_REMOVE_RANGES:
+    case GODWIT__OP__KIND_SET_ELEMENT:
+    case GODWIT__OP__KIND_INSERT_ELEMENT:
+        return change_list_fine(op);
     case GODWIT__OP__KIND__NOT_SET:
     case _GODWIT__OP__KIND__CASE_IS_INT_SIZE:
         break;

@@ -135,6 +135,20 @@ MUST_CHECK int change_stream_delivery(struct change_writer *w, uint64_t ms, uint
                                       int64_t time_ms, uint64_t count);
 void change_stream_end(struct change_writer *w);
 
+/* Lists (change_list.c); number is the list's before. */
+MUST_CHECK int change_push_begin(struct change_writer *w, struct slice key, bool replace,
+                                 int64_t expire_at_ms, bool head, uint32_t number);
+MUST_CHECK int change_push_value(struct change_writer *w, struct slice value);
+void change_push_end(struct change_writer *w);
+MUST_CHECK int change_remove_ranges_begin(struct change_writer *w, struct slice key,
+                                          uint32_t number);
+MUST_CHECK int change_remove_ranges_add(struct change_writer *w, uint64_t index, uint64_t count);
+void change_remove_ranges_end(struct change_writer *w);
+MUST_CHECK int change_set_element(struct change_writer *w, struct slice key, uint64_t index,
+                                  struct slice value, uint32_t number);
+MUST_CHECK int change_insert_element(struct change_writer *w, struct slice key, uint64_t index,
+                                     struct slice value, uint32_t number);
+
 void change_drop_open(struct change_writer *w);
 
 /* `bytes` is a Change's first byte: gives it its place, when the append has found it. */

@@ -87,4 +87,8 @@ MUST_CHECK int change_add_bytes(struct change_writer *w, char tag, struct slice 
 struct Godwit__Op;
 bool change_stream_fine(const struct Godwit__Op *op);
 
+/* For change_check(): whether an operation on a list holds what it may. */
+struct Godwit__Op;
+bool change_list_fine(const struct Godwit__Op *op);
+
 #endif

@@ -290,3 +290,17 @@ int cmd_key_indexes(const struct cmd_def *def, const struct slice *argv, uint32_
     }
     return n;
 }
+
+bool cmd_reads_any_key(const struct cmd_def *def, const struct slice *argv, uint32_t argc)
+{
+    if ((def->flags & CMD_PATTERNS) == 0) {
+        return (def->flags & CMD_WHOLE) != 0;
+    }
+    for (uint32_t i = 2; i + 1 < argc; i++) {
+        if ((slice_is_word(argv[i], "by") || slice_is_word(argv[i], "get")) &&
+            argv[i + 1].len > 0 && memchr(argv[i + 1].ptr, '*', argv[i + 1].len) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}

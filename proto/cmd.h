@@ -36,7 +36,11 @@ enum cmd_flag {
     CMD_RANDOM = 1 << 18,    /* Redis tip nondeterministic_output */
     CMD_UNORDERED = 1 << 19, /* Redis tip nondeterministic_output_order */
     CMD_INTERNAL = 1 << 20,  /* left out of COMMAND and the manual */
-    CMD_TOUCHES = 1 << 21 /* counts as a look at the key for eviction even with CLIENT NO-TOUCH */
+    CMD_TOUCHES = 1 << 21, /* counts as a look at the key for eviction even with CLIENT NO-TOUCH */
+    CMD_TXN = 1 << 22,     /* about transactions: never queued by MULTI, alone in its batch */
+    CMD_TXN_END = 1 << 23, /* after it nothing is watched; the queue, if any, is dropped */
+    CMD_TXN_RUN = 1 << 24, /* carries out the queue: runs in a section */
+    CMD_PATTERNS = 1 << 25 /* with a `*` in what follows BY or GET its keys are the whole database */
 };
 
 /* Where a command's keys are among its arguments (Redis' key specifications). */
@@ -133,6 +137,9 @@ const struct cmd_def *cmd_by_id(uint16_t id);
  * arguments do not say (a count that is no number, or too large). */
 int cmd_key_indexes(const struct cmd_def *def, const struct slice *argv, uint32_t argc,
                     uint32_t *out, uint32_t max);
+
+/* Whether a call reads keys that its arguments do not name: CMD_WHOLE, or CMD_PATTERNS with a pattern. */
+bool cmd_reads_any_key(const struct cmd_def *def, const struct slice *argv, uint32_t argc);
 
 static inline bool cmd_arity_fits(const struct cmd_def *def, uint32_t argc)
 {

@@ -9,7 +9,10 @@ void families_register(void)
     cmd_register("hash", hash_cmds);
     cmd_register("hash", hash_expiry_cmds);
     cmd_register("stream", stream_cmds);
+    cmd_register("list", list_cmds);
+    cmd_register("generic", sort_cmds);
     cmd_register("string", string_cmds);
+    cmd_register("transactions", txn_cmds);
     cmd_register("server", server_cmds);
     cmd_register("server", config_cmds);
     cmd_register("server", memory_cmds);

@@ -236,7 +236,7 @@ static bool waits_on(struct cmd *c, int64_t replicas, int64_t timeout_ms)
         reply_errf(c->reply, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
         return true;
     }
-    if (c->again_at_ms != 0 || replicas <= 0) {
+    if (c->again_at_ms != 0 || replicas <= 0 || c->in_txn) {
         return false;
     }
     if (timeout_ms == 0 ||

@@ -38,6 +38,12 @@ function values(random) {
     ['HSET', 'h:wide', 'f', Buffer.alloc(65, 'w'), 'g', Buffer.alloc(5000, 'x'), '', ''],
     ['HSET', 'h:binary', random.bytes(20), random.bytes(63), '\x00', '\xff'],
   ];
+  rows.push(
+    ['RPUSH', 'l:one', ''],
+    ['RPUSH', 'l:mixed', '1', '-1', '4095', '-4097', '8388607', '1e3', 'abc', random.bytes(70)],
+    ['RPUSH', 'l:wide', Buffer.alloc(5000, 'x'), 'y', random.bytes(20000), Buffer.alloc(300, 'z')],
+    ['LPUSH', 'l:long', ...Array.from({ length: 3000 }, (_, i) => `${i * 7919}:${i % 7}`)],
+  );
   for (const count of [100, 512, 513, 3000]) {
     const pairs = Array.from({ length: count }, (_, i) => [`field${i}`, `${i * 7919}`]).flat();
     rows.push(['HSET', `h:${count}`, ...pairs]);
@@ -47,6 +53,9 @@ function values(random) {
 
 async function content(client, key) {
   const type = await client.cmd('TYPE', key);
+  if (type === 'list') {
+    return show(await client.call('LRANGE', key, 0, -1));
+  }
   const reply = await client.call(type === 'hash' ? 'HGETALL' : 'GET', key);
   const pairs = reply.a ? reply.a.map(show) : null;
   return pairs
@@ -110,6 +119,7 @@ test('DUMP writes version 10, so that 7.0 reads it', godwitOnly, async (t) => {
   for (const [key, ...command] of [
     ['s', 'SET', 's', 'v'],
     ['h', 'HSET', 'h', 'f', 'v'],
+    ['l', 'RPUSH', 'l', 'v'],
   ]) {
     await godwit.cmd(...command);
     const { b } = await godwit.call('DUMP', key);
@@ -127,7 +137,8 @@ test('RESTORE refuses payloads whose inside lies', godwitOnly, async (t) => {
 
   await godwit.cmd('HSET', 'h', ...Array.from({ length: 200 }, (_, i) => `x${i}`));
   await godwit.cmd('SET', 's', Buffer.alloc(1000, 'ab'));
-  for (const key of ['h', 's']) {
+  await godwit.cmd('RPUSH', 'l', ...Array.from({ length: 200 }, (_, i) => `x${i}`));
+  for (const key of ['h', 's', 'l']) {
     const { b } = await godwit.call('DUMP', key);
     for (let i = 0; i < 300; i++) {
       const damaged = Buffer.from(b);

@@ -48,6 +48,34 @@ static void write_names(struct change_writer *w, struct slice key, const Godwit_
     }
 }
 
+static void write_list(struct change_writer *w, struct slice key, const Godwit__Op *op)
+{
+    if (op->kind_case == GODWIT__OP__KIND_PUSH_VALUES) {
+        const Godwit__PushValues *m = op->push_values;
+
+        must(change_push_begin(w, key, m->replace, m->expire_at_ms, m->head, m->number) == OK);
+        for (size_t i = 0; i < m->n_values; i++) {
+            must(change_push_value(w, slice_from(m->values[i])) == OK);
+        }
+        change_push_end(w);
+    } else if (op->kind_case == GODWIT__OP__KIND_REMOVE_RANGES) {
+        const Godwit__RemoveRanges *m = op->remove_ranges;
+
+        must(change_remove_ranges_begin(w, key, m->number) == OK);
+        for (size_t i = 0; i < m->n_ranges; i++) {
+            must(change_remove_ranges_add(w, m->ranges[i]->index, m->ranges[i]->count) == OK);
+        }
+        change_remove_ranges_end(w);
+    } else if (op->kind_case == GODWIT__OP__KIND_SET_ELEMENT) {
+        must(change_set_element(w, key, op->set_element->index, slice_from(op->set_element->value),
+                                op->set_element->number) == OK);
+    } else {
+        must(change_insert_element(w, key, op->insert_element->index,
+                                   slice_from(op->insert_element->value),
+                                   op->insert_element->number) == OK);
+    }
+}
+
 static void write_op(struct change_writer *w, const Godwit__Op *op)
 {
     struct slice key = slice_from(op->key);
@@ -77,6 +105,12 @@ static void write_op(struct change_writer *w, const Godwit__Op *op)
     case GODWIT__OP__KIND_FLUSH:
         must(change_flush(w) == OK);
         break;
+    case GODWIT__OP__KIND_PUSH_VALUES:
+    case GODWIT__OP__KIND_REMOVE_RANGES:
+    case GODWIT__OP__KIND_SET_ELEMENT:
+    case GODWIT__OP__KIND_INSERT_ELEMENT:
+        write_list(w, key, op);
+        break;
     case GODWIT__OP__KIND__NOT_SET:
     case _GODWIT__OP__KIND__CASE_IS_INT_SIZE:
         abort();
@@ -89,7 +123,14 @@ static void make_minimal(Godwit__Change *c)
     for (size_t i = 0; i < c->n_ops; i++) {
         Godwit__Op *op = c->ops[i];
 
-        if (op->kind_case == GODWIT__OP__KIND_PUT_STRING) {
+        if (op->kind_case == GODWIT__OP__KIND_PUSH_VALUES) {
+            Godwit__PushValues *m = op->push_values;
+
+            m->has_replace = m->replace = m->replace != 0;
+            m->has_head = m->head = m->head != 0;
+            m->expire_at_ms = m->replace ? m->expire_at_ms : 0;
+            m->has_expire_at_ms = m->expire_at_ms != 0;
+        } else if (op->kind_case == GODWIT__OP__KIND_PUT_STRING) {
             op->put_string->has_expire_at_ms = op->put_string->expire_at_ms != 0;
         } else if (op->kind_case == GODWIT__OP__KIND_PUT_FIELDS) {
             Godwit__PutFields *m = op->put_fields;

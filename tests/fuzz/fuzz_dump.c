@@ -39,7 +39,7 @@ static void check_value(const struct dump_value *v)
         check_string(v->string);
         return;
     }
-    require(v->type == TYPE_HASH && v->count > 0);
+    require((v->type == TYPE_HASH || v->type == TYPE_LIST) && v->count > 0);
     for (size_t i = 0; i < v->count; i++) {
         check_string(v->fields[i].name);
         check_string(v->fields[i].value);

@@ -11,6 +11,7 @@
 #include "node/node.h"
 #include "node/type.h"
 #include "node/type_hash.h"
+#include "node/type_list.h"
 #include "node/type_string.h"
 #include "proto/change.h"
 #include "replication/changelog.h"
@@ -67,16 +68,35 @@ static void add_field(const struct hash_field *f, void *arg)
     *(uint64_t *)arg += mix(mix((uint64_t)f->expire_at_ms * 31 + 7, f->name), f->value);
 }
 
+static uint64_t mix_list(uint64_t h, struct cmd *c, struct key key)
+{
+    struct vlist_cursor at;
+    struct vlist_view l;
+    struct slice s;
+
+    if (vlist_open(c, key, &l) == FOUND) {
+        vlist_seek(&l, 0, &at);
+        while (vlist_next(&at, &s)) {
+            h = mix(h, s);
+        }
+        h ^= vlist_number(&l);
+        vlist_close(&l);
+    }
+    return h;
+}
+
 static void add_key(const struct entry *e, void *arg)
 {
     struct summary *s = arg;
+    static const struct cmd_def def = {.name = "SUM", .flags = CMD_READ};
+    struct cmd c = {.def = &def, .db = s->db};
     uint64_t h = mix((uint64_t)entry_expire_at_ms(e) * 31 + e->type, entry_key(e));
 
     if (e->type == TYPE_STRING) {
         h = mix_string(h, e);
+    } else if (e->type == TYPE_LIST) {
+        h = mix_list(h, &c, key_of(entry_key(e)));
     } else {
-        static const struct cmd_def def = {.name = "SUM", .flags = CMD_READ};
-        struct cmd c = {.def = &def, .db = s->db};
         struct hash hash;
         uint64_t fields = 0;
 
@@ -212,6 +232,23 @@ static const char *const lines[] = {
     "HGETEX %k PX %t FIELDS 1 %f",
     "HSETEX %k PX %t FIELDS 1 %f %v",
     "HPEXPIREAT %k 1 FIELDS 1 %f",
+    "RPUSH %k %v %v %v",
+    "LPUSH %k %v %v",
+    "LPUSH %k %v",
+    "RPUSH %k %v",
+    "RPUSHX %k %v",
+    "LPOP %k",
+    "RPOP %k 2",
+    "LMOVE %k %k LEFT RIGHT",
+    "RPOPLPUSH %k %k",
+    "LMPOP 2 %k %k LEFT COUNT 2",
+    "LSET %k 1 %v",
+    "LINSERT %k BEFORE 7 %v",
+    "LREM %k 0 7",
+    "LREM %k -1 5",
+    "LTRIM %k 1 -2",
+    "LTRIM %k 0 60",
+    "SORT %k ALPHA LIMIT 0 50 STORE %k",
 };
 
 static void fill(char kind, char *out, size_t cap)
@@ -234,7 +271,7 @@ static void fill(char kind, char *out, size_t cap)
         break;
     default:
         if (below(2) == 0) {
-            (void)snprintf(out, cap, "%u", below(1000));
+            (void)snprintf(out, cap, "%u", below(below(3) == 0 ? 10 : 1000));
         } else {
             memset(out, 'a' + (int)below(26), len);
             out[len] = '\0';

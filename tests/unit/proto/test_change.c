@@ -27,6 +27,12 @@ static Godwit__ExpireFields expire_fields[OPS_MAX];
 static Godwit__ExpireAt expire_ats[OPS_MAX];
 static Godwit__Delete deletes[OPS_MAX];
 static Godwit__Flush flushes[OPS_MAX];
+static Godwit__PushValues pushes[OPS_MAX];
+static Godwit__RemoveRanges remove_ranges[OPS_MAX];
+static Godwit__SetElement set_elements[OPS_MAX];
+static Godwit__InsertElement insert_elements[OPS_MAX];
+static Godwit__Range ranges[OPS_MAX][FIELDS_MAX];
+static Godwit__Range *range_ptrs[OPS_MAX][FIELDS_MAX];
 static Godwit__Field fields[OPS_MAX][FIELDS_MAX];
 static Godwit__Field *field_ptrs[OPS_MAX][FIELDS_MAX];
 static ProtobufCBinaryData names[OPS_MAX][FIELDS_MAX];
@@ -191,10 +197,104 @@ static void add_short(struct change_writer *w, int i, struct slice key, uint64_t
     }
 }
 
+static uint32_t some_number(void)
+{
+    return 1 + (uint32_t)(rand_next(&chance) >> (33 + rand_below(&chance, 31)));
+}
+
+static void add_push(struct change_writer *w, int i, struct slice key)
+{
+    Godwit__PushValues *m = &pushes[i];
+    bool replace = rand_below(&chance, 2) == 0;
+    bool head = rand_below(&chance, 2) == 0;
+    int64_t at = replace ? some_time() : 0;
+
+    godwit__push_values__init(m);
+    m->has_replace = m->replace = replace;
+    m->has_expire_at_ms = at != 0;
+    m->expire_at_ms = at;
+    m->has_head = m->head = head;
+    m->number = some_number() - (replace ? 0 : 1);
+    m->n_values = 1 + rand_below(&chance, FIELDS_MAX);
+    m->values = names[i];
+    ops[i].kind_case = GODWIT__OP__KIND_PUSH_VALUES;
+    ops[i].push_values = m;
+    also(change_push_begin(w, key, replace, at, head, m->number));
+    for (size_t j = 0; j < m->n_values && failed == OK; j++) {
+        struct slice value = some_bytes();
+
+        names[i][j] = data_of(value);
+        also(change_push_value(w, value));
+    }
+    if (failed == OK) {
+        change_push_end(w);
+    }
+}
+
+static void add_remove_ranges(struct change_writer *w, int i, struct slice key)
+{
+    Godwit__RemoveRanges *m = &remove_ranges[i];
+    uint64_t at = 0;
+
+    godwit__remove_ranges__init(m);
+    m->number = some_number();
+    m->n_ranges = 1 + rand_below(&chance, FIELDS_MAX);
+    m->ranges = range_ptrs[i];
+    ops[i].kind_case = GODWIT__OP__KIND_REMOVE_RANGES;
+    ops[i].remove_ranges = m;
+    also(change_remove_ranges_begin(w, key, m->number));
+    for (size_t j = 0; j < m->n_ranges && failed == OK; j++) {
+        Godwit__Range *r = range_ptrs[i][j] = &ranges[i][j];
+
+        godwit__range__init(r);
+        r->index = at + (rand_next(&chance) >> (8 + rand_below(&chance, 56)));
+        r->count = 1 + (rand_next(&chance) >> (8 + rand_below(&chance, 56)));
+        at = r->index + r->count;
+        also(change_remove_ranges_add(w, r->index, r->count));
+    }
+    if (failed == OK) {
+        change_remove_ranges_end(w);
+    }
+}
+
+static void add_list(struct change_writer *w, int i, struct slice key, uint64_t kind)
+{
+    struct slice value = some_bytes();
+    uint64_t index = rand_next(&chance) >> (1 + rand_below(&chance, 63));
+    uint32_t number = some_number();
+
+    switch (kind) {
+    case 0:
+        add_push(w, i, key);
+        break;
+    case 1:
+        add_remove_ranges(w, i, key);
+        break;
+    case 2:
+        godwit__set_element__init(&set_elements[i]);
+        set_elements[i].index = index;
+        set_elements[i].value = data_of(value);
+        set_elements[i].number = number;
+        ops[i].kind_case = GODWIT__OP__KIND_SET_ELEMENT;
+        ops[i].set_element = &set_elements[i];
+        also(change_set_element(w, key, index, value, number));
+        break;
+    default:
+        godwit__insert_element__init(&insert_elements[i]);
+        insert_elements[i].index = index;
+        insert_elements[i].value = data_of(value);
+        insert_elements[i].number = number;
+        ops[i].kind_case = GODWIT__OP__KIND_INSERT_ELEMENT;
+        ops[i].insert_element = &insert_elements[i];
+        also(change_insert_element(w, key, index, value, number));
+        break;
+    }
+}
+
 static void add_op(struct change_writer *w, int i)
 {
     struct slice key = some_bytes();
-    uint64_t kind = rand_below(&chance, 8);
+    uint64_t kind = rand_below(&chance, 12);
 
     godwit__op__init(&ops[i]);
     op_ptrs[i] = &ops[i];
@@ -215,8 +315,13 @@ static void add_op(struct change_writer *w, int i)
     case 4:
         add_expire_fields(w, i, key);
         break;
-    default:
+    case 5:
+    case 6:
+    case 7:
         add_short(w, i, key, kind - 5);
+        break;
+    default:
+        add_list(w, i, key, kind - 8);
         break;
     }
 }
