@@ -51,8 +51,7 @@ static void apply_create(struct cmd *c, struct key key, const Godwit__StreamCrea
         (void)keyspace_delete(c, key);
     }
     stream_make(c, key);
-    if (replace && m->has_expire_at_ms && m->expire_at_ms != 0 &&
-        !section_has_failed(c->section)) {
+    if (replace && m->has_expire_at_ms && m->expire_at_ms != 0 && !section_has_failed(c->section)) {
         keyspace_expire_at(c, key, m->expire_at_ms);
     }
 }
@@ -128,8 +127,8 @@ static void apply_group(struct cmd *c, struct key key, const Godwit__Op *op)
 
     switch ((int)op->kind_case) {
     case GODWIT__OP__KIND_STREAM_GROUP:
-        stream_set_group(c, key, bytes_of(&g->group),
-                         (struct stream_id){g->last_ms, g->last_seq}, g->entries_read);
+        stream_set_group(c, key, bytes_of(&g->group), (struct stream_id){g->last_ms, g->last_seq},
+                         g->entries_read);
         break;
     case GODWIT__OP__KIND_STREAM_DELETE_GROUP:
         stream_delete_group(c, key, bytes_of(&op->stream_delete_group->group));

@@ -402,8 +402,7 @@ bool id_list_remove(struct id_list *l, const void *thing, size_t *bytes)
 
     /* Of the same id there may be some that left and await their section's end. */
     while (more && id_list_at(l, at) != thing) {
-        more = id_list_next(l, &at) &&
-               stream_id_order(id_of(id_list_at(l, at)), id_of(thing)) == 0;
+        more = id_list_next(l, &at) && stream_id_order(id_of(id_list_at(l, at)), id_of(thing)) == 0;
     }
     if (more) {
         remove_at(l, at, bytes);

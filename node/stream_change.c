@@ -24,8 +24,8 @@ enum kind {
     CONSUMER_ADDED, /* old: it; now: its group */
     CONSUMER_SET,   /* now, arg: the times before */
     CONSUMER_DROPPED,
-    PENDING_ADDED,  /* old: it; now: its group */
-    PENDING_SET,    /* old: a record */
+    PENDING_ADDED,   /* old: it; now: its group */
+    PENDING_SET,     /* old: a record */
     PENDING_DROPPED, /* now: its group; arg: whether it became dirty by this */
     KINDS,
     KIND_MASK = 15
@@ -202,8 +202,7 @@ static int add_block(struct section *s, struct stream *st, struct stream_id id,
     }
     st->bytes += stream_block_bytes(b);
     added(st, id);
-    return changed(s, st,
-                   (struct large_undo){word(ADDED_BLOCK), word(last.ms), (int64_t)last.seq});
+    return changed(s, st, (struct large_undo){word(ADDED_BLOCK), word(last.ms), (int64_t)last.seq});
 }
 
 int stream_large_add(struct section *s, struct stream *st, struct stream_id id,

@@ -300,7 +300,8 @@ static int read_group(struct rdb_reader *r, struct stream *st, int version)
     for (uint64_t i = 0; i < n && err == OK; i++) {
         err = read_consumer(r, st, stream_group_find(st, name), &list, version);
     }
-    if (err == OK && stream_group_find(st, name)->pending_count != list.len / sizeof(struct waiting)) {
+    if (err == OK &&
+        stream_group_find(st, name)->pending_count != list.len / sizeof(struct waiting)) {
         err = ERR_CORRUPT; /* some are nobody's */
     }
     buf_fini(&list);

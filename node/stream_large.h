@@ -127,7 +127,7 @@ MUST_CHECK int stream_consumer_add(struct section *s, struct stream *st, struct 
 MUST_CHECK int stream_consumer_set(struct section *s, struct stream *st, struct stream_consumer *c,
                                    int64_t seen_ms, int64_t active_ms);
 int stream_consumer_drop(struct section *s, struct stream *st, struct stream_group *g,
-                                    struct stream_consumer *c);
+                         struct stream_consumer *c);
 /* The entry is pending for that consumer with these, whatever was. */
 struct stream_delivery {
     struct stream_id id;

@@ -26,7 +26,8 @@ static bool parse_lenient(struct slice text, uint64_t *out)
     for (; i < text.len; i++) {
         unsigned digit = (unsigned)(unsigned char)text.ptr[i] - '0';
 
-        if (digit > 9 || __builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, digit, &n)) {
+        if (digit > 9 || __builtin_mul_overflow(n, 10, &n) ||
+            __builtin_add_overflow(n, digit, &n)) {
             return false;
         }
     }
@@ -217,8 +218,8 @@ int64_t stream_estimate_read(const struct stream *st, struct stream_id id)
     struct stream_id first = stream_first_id(st);
     int to_first = stream_id_order(id, first);
 
-    if (to_first <= 0 && (stream_id_is_zero(m->max_deleted) ||
-                          stream_id_order(m->max_deleted, first) < 0)) {
+    if (to_first <= 0 &&
+        (stream_id_is_zero(m->max_deleted) || stream_id_order(m->max_deleted, first) < 0)) {
         return (int64_t)(m->entries_added - st->length + (to_first == 0));
     }
     return STREAM_READ_UNKNOWN;

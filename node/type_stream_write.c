@@ -30,8 +30,7 @@ static struct stream *hold_or_make(struct cmd *c, struct key key)
         return e == NULL ? NULL : hold(c, key);
     }
     struct stream *st = stream_large_create(c->section);
-    struct entry *now =
-        st == NULL ? NULL : type_entry_of_large(c, key, NULL, TYPE_STREAM, st);
+    struct entry *now = st == NULL ? NULL : type_entry_of_large(c, key, NULL, TYPE_STREAM, st);
 
     if (now == NULL) {
         return NULL;
@@ -504,8 +503,8 @@ static bool becomes_pending(struct cmd *c, struct key key, struct reading *r, st
     struct stream_delivery d = {id, c->now_ms, 1};
 
     if (!r->open) {
-        r->open = type_logged(c->section, change_stream_pending_begin(log_of(c), key.name,
-                                                                      r->g->name, r->who->name));
+        r->open = type_logged(
+            c->section, change_stream_pending_begin(log_of(c), key.name, r->g->name, r->who->name));
     }
     return r->open && put_one(c, r->st, r->g, r->who, &d);
 }

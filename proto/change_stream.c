@@ -17,7 +17,7 @@ static char *begin(struct change_writer *w, struct slice key, uint32_t kind, siz
 {
     assert(!w->open);
     return buf_reserve(w->out, OP_OVERHEAD + key.len + body) == OK ? put_op(w, key, kind, body)
-                                                                    : NULL;
+                                                                   : NULL;
 }
 
 int change_stream_append(struct change_writer *w, struct slice key, uint64_t ms, uint64_t seq,

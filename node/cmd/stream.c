@@ -95,9 +95,9 @@ static bool check_options(struct cmd *c, struct adding *a, bool adds)
         return err(c, "syntax error, LIMIT cannot be used without the special ~ option");
     }
     if (!a->limit_given && a->cut.approximate) {
-        a->cut.limit = entries == 0                       ? LIMIT_DEFAULT
-                       : entries > LIMIT_MOST / 100       ? LIMIT_MOST
-                                                          : 100 * entries;
+        a->cut.limit = entries == 0                 ? LIMIT_DEFAULT
+                       : entries > LIMIT_MOST / 100 ? LIMIT_MOST
+                                                    : 100 * entries;
     }
     return true;
 }
@@ -505,8 +505,7 @@ static bool may_set(struct cmd *c, const struct stream *st, const struct setting
         return true;
     }
     if (stream_id_order(s->id, stream_last_id(st)) < 0) {
-        return err(c,
-                   "The ID specified in XSETID is smaller than the target stream top item");
+        return err(c, "The ID specified in XSETID is smaller than the target stream top item");
     }
     return s->added == -1 || st->length <= (uint64_t)s->added ||
            err(c, "The entries_added specified in XSETID is smaller than the target stream length");

@@ -31,9 +31,9 @@ struct stream_id *stream_refs_args(struct cmd *c, uint32_t at, enum stream_refs 
 
 /* XREAD and XREADGROUP. */
 struct stream_read {
-    uint32_t keys;  /* argv[keys …] */
-    uint32_t count; /* of them; as many ids follow */
-    uint64_t most;  /* entries of each stream; 0: all */
+    uint32_t keys;    /* argv[keys …] */
+    uint32_t count;   /* of them; as many ids follow */
+    uint64_t most;    /* entries of each stream; 0: all */
     int64_t block_ms; /* -1: does not wait */
     bool by_group, no_ack;
     struct slice group, consumer;

@@ -228,10 +228,8 @@ static void claim_ids(struct cmd *c, struct claim *k, uint32_t n)
 
 void cmd_xclaim(struct cmd *c)
 {
-    struct claim k = {.key = cmd_key(c, 1),
-                      .group = c->argv[2],
-                      .consumer = c->argv[3],
-                      .reply = c->reply};
+    struct claim k = {
+        .key = cmd_key(c, 1), .group = c->argv[2], .consumer = c->argv[3], .reply = c->reply};
     struct stream_view v;
     uint32_t n;
 
@@ -312,8 +310,7 @@ static void reply_auto(struct cmd *c, const struct auto_claim *a, struct stream_
     stream_reply_id(c->reply, next);
     reply_array(c->reply, n);
     c->reply->flags |= a->k.reply->flags;
-    if (a->k.reply->failed ||
-        buf_append_slice(&c->reply->out, buf_slice(&a->k.reply->out)) != 0) {
+    if (a->k.reply->failed || buf_append_slice(&c->reply->out, buf_slice(&a->k.reply->out)) != 0) {
         c->reply->failed = true;
     }
     reply_array(c->reply, count);

@@ -255,8 +255,8 @@ static void read_history(struct cmd *c, struct key key, const struct stream_read
 
 /* One stream of XREADGROUP: `new` for >, else what is pending after `id`. True when it has a part of the
  * reply. */
-static bool read_stream(struct cmd *c, const struct stream_read *r, uint32_t i,
-                        struct stream_id id, struct reply *out)
+static bool read_stream(struct cmd *c, const struct stream_read *r, uint32_t i, struct stream_id id,
+                        struct reply *out)
 {
     struct key key = cmd_key(c, r->keys + i);
     bool is_new = stream_id_order(id, STREAM_ID_MAX) == 0;
@@ -265,8 +265,8 @@ static bool read_stream(struct cmd *c, const struct stream_read *r, uint32_t i,
 
     see(c, key, r->group, r->consumer, false);
     if (is_new && stream_open(c, key, &v) == FOUND) {
-        serves = stream_id_order(stream_last_id(v.st),
-                                 stream_group_find(v.st, r->group)->last_id) > 0;
+        serves =
+            stream_id_order(stream_last_id(v.st), stream_group_find(v.st, r->group)->last_id) > 0;
         stream_close(&v);
     }
     if (!serves) {

@@ -200,7 +200,8 @@ static struct buf contents(struct database *db)
         if (at != NULL) { /* two numbers and a name are blanked */
             char *end = memmem(at, reply.out.len - (size_t)(at - reply.out.ptr), "last-gen", 8);
 
-            CU_ASSERT_EQUAL_FATAL(buf_append(&out, reply.out.ptr, (size_t)(at - reply.out.ptr)), OK);
+            CU_ASSERT_EQUAL_FATAL(buf_append(&out, reply.out.ptr, (size_t)(at - reply.out.ptr)),
+                                  OK);
             CU_ASSERT_EQUAL_FATAL(
                 buf_append(&out, end, (size_t)(reply.out.ptr + reply.out.len - end)), OK);
         }
@@ -260,9 +261,8 @@ static void begin(void)
     struct partition *held;
 
     CU_ASSERT_EQUAL_FATAL(section_reserve(w.x->section), OK);
-    CU_ASSERT_EQUAL_FATAL(section_begin(w.x->section, w.db, UINT64_MAX >> (64 - PARTITIONS), true,
-                                        &held),
-                          OK);
+    CU_ASSERT_EQUAL_FATAL(
+        section_begin(w.x->section, w.db, UINT64_MAX >> (64 - PARTITIONS), true, &held), OK);
 }
 
 /* True: it was committed. */
@@ -282,9 +282,6 @@ static bool play(int fail_nth, bool give_up)
         char *line = kept[i];
 
         by_chance(line);
-        if (getenv("SHOW") != NULL) {
-            printf("%d %d: %s\n", fail_nth, give_up, line);
-        }
         run_line(w.db, s, line, &reply);
         reply_restart(&reply, 0);
     }
@@ -417,6 +414,6 @@ static void one_entry_is_small(void)
     finish();
 }
 
-const struct unit_test test_type_stream[] = {
-    UNIT(a_section_is_all_or_nothing), UNIT(a_copy_is_exact), UNIT(a_payload_says_all),
-    UNIT(one_entry_is_small), UNIT_END};
+const struct unit_test test_type_stream[] = {UNIT(a_section_is_all_or_nothing),
+                                             UNIT(a_copy_is_exact), UNIT(a_payload_says_all),
+                                             UNIT(one_entry_is_small), UNIT_END};
