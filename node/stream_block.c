@@ -178,7 +178,8 @@ static uint32_t rounded(size_t cap)
     return (uint32_t)(mem_size(alloc_bytes(cap)) - sizeof(struct stream_block));
 }
 
-struct stream_block *stream_block_create(struct stream_id id, const struct slice *parts, size_t n)
+struct stream_block *stream_block_create(struct stream_id id, const struct slice *parts, size_t n,
+                                         size_t room)
 {
     struct plan p = {.shared = true};
     size_t names = 0;
@@ -189,7 +190,7 @@ struct stream_block *stream_block_create(struct stream_id id, const struct slice
         packed += stream_packed_text(parts[i]);
     }
     plan_entry(&p, id, id, parts, n);
-    uint32_t cap = rounded(names + p.total);
+    uint32_t cap = rounded(names + p.total > room ? names + p.total : room);
     struct stream_block *b = mem_alloc(alloc_bytes(cap));
 
     if (b == NULL) {

@@ -40,8 +40,10 @@ struct stream_entry {
 uint64_t stream_block_packed(const struct stream_block *b);
 size_t stream_block_bytes(const struct stream_block *b); /* by size class */
 
-/* The first entry's block. parts: names and values in turn, n of both together. NULL: no memory. */
-struct stream_block *stream_block_create(struct stream_id id, const struct slice *parts, size_t n);
+/* The first entry's block, with room for `room` bytes at least. parts: names and values in turn, n of both
+ * together. NULL: no memory. */
+struct stream_block *stream_block_create(struct stream_id id, const struct slice *parts, size_t n,
+                                         size_t room);
 /* An entry behind the last; may move the block. ERR_NOMEM. */
 MUST_CHECK int stream_block_add(struct stream_block **b, struct stream_id id,
                                 const struct slice *parts, size_t n);

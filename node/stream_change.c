@@ -188,11 +188,14 @@ static void added(struct stream *st, struct stream_id id)
     st->length++;
 }
 
-static int add_block(struct section *s, struct stream *st, struct stream_id id,
-                     const struct slice *parts, size_t n)
+/* A block behind `full` (or NULL) will hold as much, so that it need not grow by steps. */
+static int add_block(struct section *s, struct stream *st, const struct stream_block *full,
+                     struct stream_id id, const struct slice *parts, size_t n)
 {
+    enum { ROOM_MOST = 8 << 10 };
     struct stream_id last = st->meta.last_id;
-    struct stream_block *b = stream_block_create(id, parts, n);
+    size_t room = full == NULL ? 0 : full->used;
+    struct stream_block *b = stream_block_create(id, parts, n, room < ROOM_MOST ? room : 0);
 
     if (b == NULL || id_list_put(&st->blocks, b, &st->bytes) != OK) {
         if (b != NULL) {
@@ -216,7 +219,7 @@ int stream_large_add(struct section *s, struct stream *st, struct stream_id id,
         return ERR_NOMEM;
     }
     if (b == NULL || is_full(b, parts, n)) {
-        return add_block(s, st, id, parts, n);
+        return add_block(s, st, b, id, parts, n);
     }
     uint64_t packed = b->packed_bytes;
     size_t before = stream_block_bytes(b);

@@ -107,7 +107,7 @@ static int read_entry(struct block_reader *b)
     uint32_t at = is_first ? 0 : b->block->used;
 
     if (is_first) {
-        b->block = stream_block_create(id, parts, n);
+        b->block = stream_block_create(id, parts, n, 0);
         at = b->block == NULL ? 0 : stream_block_begin(b->block);
         err = b->block == NULL ? ERR_NOMEM : OK;
     } else if (b->block->used > UINT32_MAX / 2) {
