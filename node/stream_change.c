@@ -1,85 +1,10 @@
-/* stream_change.c - changes to a stream, and taking them back.
- *
- * The journal's entries name their kind in the low bits of `old`, since blocks of memory are aligned to 16
- * bytes. Where three words do not hold what undoing needs, `old` points to a record, freed at the end.
- */
-#include "node/stream_change.h"
+/* stream_change.c - changes to a stream; stream_undo.c takes them back. */
+#include "node/stream_journal.h"
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "node/options.h"
-
-#include <assert.h>
-
-enum kind {
-    ADDED,       /* an entry to the last block; old: the block's packed_bytes; now, arg: last_id */
-    ADDED_BLOCK, /* a block of one entry; now, arg: last_id */
-    REMOVED,     /* an entry; now, arg: its id */
-    DROPPED,     /* old: blocks, by `next` */
-    META,        /* old: a record of what it was */
-    GROUP_ADDED, /* old: it */
-    GROUP_SET,   /* old: a record */
-    GROUP_DROPPED,
-    CONSUMER_ADDED, /* old: it; now: its group */
-    CONSUMER_SET,   /* now, arg: the times before */
-    CONSUMER_DROPPED,
-    PENDING_ADDED,   /* old: it; now: its group */
-    PENDING_SET,     /* old: a record */
-    PENDING_DROPPED, /* now: its group; arg: whether it became dirty by this */
-    KINDS,
-    KIND_MASK = 15
-};
-
-_Static_assert(KINDS <= KIND_MASK + 1, "the kind fits");
-
-struct old_group {
-    struct stream_group *group;
-    struct stream_id last_id;
-    int64_t entries_read;
-};
-
-struct old_pending {
-    struct stream_pending *pending;
-    struct stream_group *group;
-    struct stream_consumer *consumer;
-    int64_t time_ms;
-    uint64_t count;
-    bool is_dead;
-    bool was_live;
-    bool is_listed; /* this put it into its new consumer's list */
-};
-
-static struct stream *of(struct large *l)
-{
-    return (struct stream *)(void *)l; /* it begins with it */
-}
-
-static void *tag(void *p, enum kind kind)
-{
-    assert(((uintptr_t)p & KIND_MASK) == 0);
-    return (char *)p + kind;
-}
-
-static enum kind kind_of(const struct large_undo *u)
-{
-    return (enum kind)((uintptr_t)u->old & KIND_MASK);
-}
-
-static void *target_of(const struct large_undo *u)
-{
-    return (char *)u->old - ((uintptr_t)u->old & KIND_MASK);
-}
-
-static void *word(uint64_t n)
-{
-    return (void *)(uintptr_t)n;
-}
-
-static struct stream_id id_in(const struct large_undo *u)
-{
-    return (struct stream_id){(uintptr_t)u->now, (uint64_t)u->arg};
-}
 
 static bool is_new(const struct section *s, const struct stream *st)
 {
@@ -130,7 +55,7 @@ static int names_reserve(struct stream_names *l, size_t *bytes)
 }
 
 /* There is room: it was reserved, or the thing was there before in this section. */
-static void names_put(struct stream_names *l, void *thing)
+void stream_names_put(struct stream_names *l, void *thing)
 {
     uint32_t i;
     bool there = stream_names_seek(l, *(struct slice *)thing, &i);
@@ -143,7 +68,7 @@ static void names_put(struct stream_names *l, void *thing)
     l->count++;
 }
 
-static void names_take(struct stream_names *l, const void *thing)
+void stream_names_take(struct stream_names *l, const void *thing)
 {
     uint32_t i;
     bool there = stream_names_seek(l, *(const struct slice *)thing, &i);
@@ -171,7 +96,7 @@ static bool is_full(const struct stream_block *b, const struct slice *parts, siz
     return stream_block_packed(b) + more >= bytes || (uint64_t)b->live + b->marked >= entries;
 }
 
-static bool last_place(const struct stream *st, struct id_at *at)
+bool stream_last_place(const struct stream *st, struct id_at *at)
 {
     bool more = id_list_last(&st->blocks, at);
 
@@ -213,7 +138,7 @@ int stream_large_add(struct section *s, struct stream *st, struct stream_id id,
 {
     struct stream_id last = st->meta.last_id;
     struct id_at at;
-    struct stream_block *b = last_place(st, &at) ? id_list_at(&st->blocks, at) : NULL;
+    struct stream_block *b = stream_last_place(st, &at) ? id_list_at(&st->blocks, at) : NULL;
 
     if (reserve(s, st) != OK) {
         return ERR_NOMEM;
@@ -232,25 +157,6 @@ int stream_large_add(struct section *s, struct stream *st, struct stream_id id,
     added(st, id);
     return changed(
         s, st, (struct large_undo){word(packed << 4 | ADDED), word(last.ms), (int64_t)last.seq});
-}
-
-static void undo_add(struct stream *st, const struct large_undo *u)
-{
-    struct id_at at;
-    bool any = last_place(st, &at);
-    struct stream_block *b = any ? id_list_at(&st->blocks, at) : NULL;
-
-    assert(b != NULL);
-    if (kind_of(u) == ADDED) {
-        stream_block_drop_last(b, (uint32_t)((uintptr_t)u->old >> 4));
-    } else {
-        (void)id_list_remove(&st->blocks, b, &st->bytes);
-        st->bytes -= stream_block_bytes(b);
-        stream_block_free(b);
-    }
-    st->meta.last_id = id_in(u);
-    st->meta.entries_added--;
-    st->length--;
 }
 
 int stream_large_add_block(struct stream *st, struct stream_block *b)
@@ -336,18 +242,8 @@ int stream_large_drop(struct section *s, struct stream *st, size_t n)
     return head == NULL ? OK : drop_chain(s, st, head);
 }
 
-static void undo_drop(struct stream *st, struct stream_block *b)
-{
-    for (; b != NULL; b = b->next) {
-        b->is_gone = false;
-        st->gone_blocks--;
-        st->length += b->live;
-        st->bytes += stream_block_bytes(b);
-    }
-}
-
 /* The block that holds id or would, unless it is gone; *at: the entry. */
-static struct stream_block *find_entry(const struct stream *st, struct stream_id id, uint32_t *at)
+struct stream_block *stream_find_entry(const struct stream *st, struct stream_id id, uint32_t *at)
 {
     struct id_at place;
     struct stream_block *b = stream_block_at_or_before(st, id, &place);
@@ -360,7 +256,7 @@ int stream_large_remove(struct section *s, struct stream *st, struct stream_id i
 {
     struct stream_entry e;
     uint32_t at;
-    struct stream_block *b = find_entry(st, id, &at);
+    struct stream_block *b = stream_find_entry(st, id, &at);
 
     if (b != NULL) {
         (void)stream_block_read(b, at, &e);
@@ -379,16 +275,6 @@ int stream_large_remove(struct section *s, struct stream *st, struct stream_id i
     stream_block_mark(b, at, true);
     st->length--;
     return changed(s, st, (struct large_undo){word(REMOVED), word(id.ms), (int64_t)id.seq});
-}
-
-static void undo_remove(struct stream *st, struct stream_id id)
-{
-    uint32_t at;
-    struct stream_block *b = find_entry(st, id, &at);
-
-    assert(b != NULL);
-    stream_block_mark(b, at, false);
-    st->length++;
 }
 
 int stream_large_set_meta(struct section *s, struct stream *st, const struct stream_meta *meta)
@@ -436,7 +322,7 @@ int stream_group_add(struct section *s, struct stream *st, struct slice name,
     g->name = (struct slice){text, name.len};
     g->last_id = last_id;
     g->entries_read = entries_read;
-    names_put(&st->groups, g);
+    stream_names_put(&st->groups, g);
     st->bytes += group_bytes(g);
     return changed(s, st, (struct large_undo){.old = tag(g, GROUP_ADDED)});
 }
@@ -462,32 +348,32 @@ int stream_group_set(struct section *s, struct stream *st, struct stream_group *
 enum { PENDING_BYTES = sizeof(struct stream_pending) };
 
 /* All that goes with it: its live pending entries too. */
-static size_t consumer_all_bytes(const struct stream_consumer *c, bool with_pending)
+size_t stream_consumer_bytes(const struct stream_consumer *c, bool with_pending)
 {
     return consumer_bytes(c) + id_list_bytes(&c->pending) +
            (with_pending ? c->pending_count * mem_size(PENDING_BYTES) : 0);
 }
 
-static size_t group_all_bytes(const struct stream_group *g)
+size_t stream_group_bytes(const struct stream_group *g)
 {
     size_t bytes = group_bytes(g) + id_list_bytes(&g->pending) +
                    g->pending_count * mem_size(PENDING_BYTES) +
                    (g->consumers.cap == 0 ? 0 : mem_size(g->consumers.cap * sizeof(void *)));
 
     for (uint32_t i = 0; i < g->consumers.count; i++) {
-        bytes += consumer_all_bytes(g->consumers.v[i], false);
+        bytes += stream_consumer_bytes(g->consumers.v[i], false);
     }
     return bytes;
 }
 
 int stream_group_drop(struct section *s, struct stream *st, struct stream_group *g)
 {
-    size_t bytes = group_all_bytes(g);
+    size_t bytes = stream_group_bytes(g);
 
     if (reserve(s, st) != OK) {
         return ERR_NOMEM;
     }
-    names_take(&st->groups, g);
+    stream_names_take(&st->groups, g);
     st->bytes -= bytes;
     g->is_gone = true;
     if (is_new(s, st)) {
@@ -517,7 +403,7 @@ int stream_consumer_add(struct section *s, struct stream *st, struct stream_grou
     c->name = (struct slice){text, name.len};
     c->seen_ms = seen_ms;
     c->active_ms = -1;
-    names_put(&g->consumers, c);
+    stream_names_put(&g->consumers, c);
     st->bytes += consumer_bytes(c);
     return changed(s, st, (struct large_undo){.old = tag(c, CONSUMER_ADDED), .now = g});
 }
@@ -535,8 +421,7 @@ int stream_consumer_set(struct section *s, struct stream *st, struct stream_cons
     return changed(s, st, u);
 }
 
-static void take_consumers_pending(struct stream *st, struct stream_group *g,
-                                   struct stream_consumer *c)
+void stream_unlist_consumer(struct stream *st, struct stream_group *g, struct stream_consumer *c)
 {
     struct id_at at;
     size_t scrap = 0;
@@ -551,19 +436,19 @@ static void take_consumers_pending(struct stream *st, struct stream_group *g,
 int stream_consumer_drop(struct section *s, struct stream *st, struct stream_group *g,
                          struct stream_consumer *c)
 {
-    size_t bytes = consumer_all_bytes(c, true);
+    size_t bytes = stream_consumer_bytes(c, true);
 
     if (reserve(s, st) != OK) {
         return ERR_NOMEM;
     }
-    names_take(&g->consumers, c);
+    stream_names_take(&g->consumers, c);
     st->bytes -= bytes;
     g->pending_count -= c->pending_count;
     c->is_gone = true;
     if (is_new(s, st)) {
         size_t budget = SIZE_MAX;
 
-        take_consumers_pending(st, g, c);
+        stream_unlist_consumer(st, g, c);
         (void)stream_consumer_free(c, &budget);
         return changed(s, st, (struct large_undo){.old = word(CONSUMER_DROPPED)});
     }
@@ -574,7 +459,7 @@ int stream_consumer_drop(struct section *s, struct stream *st, struct stream_gro
 /* ---- Pending entries ---- */
 
 /* Physically, and for good. */
-static void discard(struct stream *st, struct stream_group *g, struct stream_pending *p)
+void stream_discard(struct stream *st, struct stream_group *g, struct stream_pending *p)
 {
     size_t scrap = 0;
 
@@ -584,7 +469,7 @@ static void discard(struct stream *st, struct stream_group *g, struct stream_pen
     mem_free(p, sizeof(*p));
 }
 
-static void count_pending(struct stream *st, struct stream_group *g, struct stream_consumer *c,
+void stream_count_pending(struct stream *st, struct stream_group *g, struct stream_consumer *c,
                           bool in)
 {
     size_t one = in ? 1 : SIZE_MAX;
@@ -613,7 +498,7 @@ static int add_pending(struct section *s, struct stream *st, struct stream_group
         mem_free(p, sizeof(*p));
         return fail(s);
     }
-    count_pending(st, g, c, true);
+    stream_count_pending(st, g, c, true);
     return changed(s, st, (struct large_undo){.old = tag(p, PENDING_ADDED), .now = g});
 }
 
@@ -653,13 +538,13 @@ static int set_pending(struct section *s, struct stream *st, struct stream_group
         (void)id_list_remove(&from->pending, p, &st->bytes);
     }
     if (was_live) {
-        count_pending(st, g, from, false);
+        stream_count_pending(st, g, from, false);
     }
     p->consumer = c;
     p->time_ms = d->time_ms;
     p->count = d->count;
     p->is_dead = false;
-    count_pending(st, g, c, true);
+    stream_count_pending(st, g, c, true);
     return changed(s, st, (struct large_undo){.old = tag(old, PENDING_SET)});
 }
 
@@ -680,204 +565,12 @@ int stream_pending_drop(struct section *s, struct stream *st, struct stream_grou
     if (reserve(s, st) != OK) {
         return ERR_NOMEM;
     }
-    count_pending(st, g, p->consumer, false);
+    stream_count_pending(st, g, p->consumer, false);
     if (is_new(s, st)) {
-        discard(st, g, p);
+        stream_discard(st, g, p);
         return changed(s, st, (struct large_undo){.old = word(PENDING_DROPPED)});
     }
     p->is_dead = true;
     p->is_dirty = true;
     return changed(s, st, (struct large_undo){tag(p, PENDING_DROPPED), g, first});
-}
-
-/* ---- Taking back ---- */
-
-static void undo_pending_set(struct stream *st, struct old_pending *old)
-{
-    struct stream_pending *p = old->pending;
-
-    count_pending(st, old->group, p->consumer, false);
-    if (old->is_listed) {
-        (void)id_list_remove(&p->consumer->pending, p, &st->bytes);
-    }
-    p->consumer = old->consumer;
-    p->time_ms = old->time_ms;
-    p->count = old->count;
-    p->is_dead = old->is_dead;
-    if (old->was_live) {
-        count_pending(st, old->group, p->consumer, true);
-    }
-    mem_free(old, sizeof(*old));
-}
-
-static void undo_consumer(struct stream *st, const struct large_undo *u, struct stream_consumer *c)
-{
-    struct stream_group *g = u->now;
-    size_t budget = SIZE_MAX;
-
-    if (kind_of(u) == CONSUMER_SET) {
-        c->seen_ms = (int64_t)(uintptr_t)u->now;
-        c->active_ms = u->arg;
-    } else if (kind_of(u) == CONSUMER_ADDED) {
-        names_take(&g->consumers, c);
-        st->bytes -= consumer_all_bytes(c, false);
-        (void)stream_consumer_free(c, &budget);
-    } else {
-        c->is_gone = false;
-        names_put(&g->consumers, c);
-        g->pending_count += c->pending_count;
-        st->bytes += consumer_all_bytes(c, true);
-    }
-}
-
-static void undo_group(struct stream *st, const struct large_undo *u, void *target)
-{
-    struct stream_group *g = target;
-    size_t budget = SIZE_MAX;
-
-    if (kind_of(u) == GROUP_SET) {
-        struct old_group *old = target;
-
-        old->group->last_id = old->last_id;
-        old->group->entries_read = old->entries_read;
-        mem_free(old, sizeof(*old));
-    } else if (kind_of(u) == GROUP_ADDED) {
-        names_take(&st->groups, g);
-        st->bytes -= group_all_bytes(g);
-        (void)stream_group_free(g, &budget);
-    } else {
-        g->is_gone = false;
-        names_put(&st->groups, g);
-        st->bytes += group_all_bytes(g);
-    }
-}
-
-static void undo_pending(struct stream *st, const struct large_undo *u, void *target)
-{
-    struct stream_pending *p = target;
-
-    if (kind_of(u) == PENDING_SET) {
-        undo_pending_set(st, target);
-    } else if (kind_of(u) == PENDING_ADDED) {
-        count_pending(st, u->now, p->consumer, false);
-        discard(st, u->now, p);
-    } else {
-        p->is_dead = false;
-        p->is_dirty = p->is_dirty && u->arg == 0;
-        count_pending(st, u->now, p->consumer, true);
-    }
-}
-
-void stream_undo(struct large *l, const struct large_undo *u)
-{
-    struct stream *st = of(l);
-    void *target = target_of(u);
-
-    switch (kind_of(u)) {
-    case ADDED:
-    case ADDED_BLOCK:
-        undo_add(st, u);
-        break;
-    case REMOVED:
-        undo_remove(st, id_in(u));
-        break;
-    case DROPPED:
-        undo_drop(st, target);
-        break;
-    case META:
-        st->meta = *(struct stream_meta *)target;
-        mem_free(target, sizeof(struct stream_meta));
-        break;
-    case GROUP_ADDED:
-    case GROUP_SET:
-    case GROUP_DROPPED:
-        undo_group(st, u, target);
-        break;
-    case CONSUMER_ADDED:
-    case CONSUMER_SET:
-    case CONSUMER_DROPPED:
-        undo_consumer(st, u, target);
-        break;
-    case PENDING_ADDED:
-    case PENDING_SET:
-    case PENDING_DROPPED:
-        undo_pending(st, u, target);
-        break;
-    case KINDS:
-    case KIND_MASK:
-        assert(false);
-    }
-}
-
-/* ---- The section's end ---- */
-
-/* A block that was closed gives back what it had for growing. */
-static void shrink_before(struct stream *st, struct stream_id last)
-{
-    struct id_at at;
-    struct stream_block *b =
-        id_list_seek_back(&st->blocks, last, &at) ? id_list_at(&st->blocks, at) : NULL;
-
-    if (b != NULL && !b->is_gone) {
-        st->bytes -= stream_block_bytes(b);
-        b = stream_block_shrink(b);
-        id_list_set(&st->blocks, at, b);
-        st->bytes += stream_block_bytes(b);
-    }
-}
-
-static void end_pending_set(struct stream *st, struct old_pending *old)
-{
-    size_t scrap = 0;
-
-    if (old->consumer != old->pending->consumer) {
-        (void)id_list_remove(&old->consumer->pending, old->pending,
-                             old->group->is_gone || old->consumer->is_gone ? &scrap : &st->bytes);
-    }
-    mem_free(old, sizeof(*old));
-}
-
-static void end_one(struct stream *st, const struct large_undo *u)
-{
-    void *target = target_of(u);
-
-    if (kind_of(u) == DROPPED) {
-        for (struct stream_block *b = target; b != NULL; b = b->next) {
-            (void)id_list_remove(&st->blocks, b, &st->bytes);
-            st->gone_blocks--;
-        }
-    } else if (kind_of(u) == CONSUMER_DROPPED) {
-        take_consumers_pending(st, u->now, target);
-    } else if (kind_of(u) == PENDING_DROPPED && u->arg != 0) {
-        struct stream_pending *p = target;
-
-        p->is_dirty = false;
-        if (p->is_dead) {
-            discard(st, u->now, p);
-        }
-    } else if (kind_of(u) == META) {
-        mem_free(target, sizeof(struct stream_meta));
-    } else if (kind_of(u) == GROUP_SET) {
-        mem_free(target, sizeof(struct old_group));
-    }
-}
-
-/* What left for good is taken out of the lists: first what changed hands, while all is still there. */
-void stream_end(struct large *l, const struct large_undo *v, size_t n, bool is_kept)
-{
-    struct stream *st = of(l);
-
-    for (size_t i = 0; i < n; i++) {
-        if (kind_of(&v[i]) == PENDING_SET) {
-            end_pending_set(st, target_of(&v[i]));
-        }
-    }
-    for (size_t i = 0; i < n; i++) {
-        end_one(st, &v[i]);
-    }
-    for (size_t i = 0; is_kept && i < n; i++) {
-        if (kind_of(&v[i]) == ADDED_BLOCK) {
-            shrink_before(st, id_in(&v[i]));
-        }
-    }
 }

@@ -426,9 +426,10 @@ static void ack_and_remove(struct cmd *c, struct stream_id *ids, uint32_t n, enu
                            int8_t *became)
 {
     struct key key = cmd_key(c, 1);
-    bool was;
 
     for (uint32_t i = 0; i < n; i++) {
+        bool was = false; /* also when the section has failed */
+
         (void)stream_acknowledge(c, key, c->argv[2], &ids[i], 1, &was);
         if (!was) {
             continue;
