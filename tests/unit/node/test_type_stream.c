@@ -19,6 +19,8 @@
 #include "tests/lib/unit.h"
 #include "tests/unit/node/world.h"
 
+#include "proto/change.pb-c.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -239,7 +241,21 @@ static bool take(uint64_t seq, struct slice piece, bool last, void *arg)
     return !applied;
 }
 
-/* One change at a time, since applying writes the log, too; each twice. */
+/* Written by hand, to the byte as protobuf-c packs it. */
+static void is_as_packed(void)
+{
+    Godwit__Change *c = godwit__change__unpack(NULL, change.len, (const uint8_t *)change.ptr);
+    size_t len = c == NULL ? 0 : godwit__change__get_packed_size(c);
+    uint8_t *bytes = malloc(len + 1);
+
+    CU_ASSERT_EQUAL_FATAL(len, change.len);
+    (void)godwit__change__pack(c, bytes);
+    CU_ASSERT_EQUAL(memcmp(bytes, change.ptr, len), 0);
+    godwit__change__free_unpacked(c, NULL);
+    free(bytes);
+}
+
+/* One change at a time, since applying writes the log, too. */
 static void apply_log(void)
 {
     for (;;) {
@@ -248,6 +264,7 @@ static void apply_log(void)
         if (!applied) {
             break;
         }
+        is_as_packed();
         CU_ASSERT_EQUAL(apply_change(w.x, copy, buf_slice(&change)), OK);
         buf_clear(&change);
         rcu_turn();
