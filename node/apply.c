@@ -10,6 +10,7 @@
 #include "node/type_hash.h"
 #include "node/type_list.h"
 #include "node/type_set.h"
+#include "node/type_stream.h"
 #include "node/type_string.h"
 #include "node/type_zset.h"
 #include "proto/change.h"
@@ -248,6 +249,19 @@ static void apply_op(struct cmd *c, const Godwit__Op *op)
         break;
     case GODWIT__OP__KIND_FLUSH:
         keyspace_flush(c);
+        break;
+    case GODWIT__OP__KIND_STREAM_APPEND:
+    case GODWIT__OP__KIND_STREAM_CREATE:
+    case GODWIT__OP__KIND_STREAM_REMOVE:
+    case GODWIT__OP__KIND_STREAM_TRIM:
+    case GODWIT__OP__KIND_STREAM_META:
+    case GODWIT__OP__KIND_STREAM_GROUP:
+    case GODWIT__OP__KIND_STREAM_DELETE_GROUP:
+    case GODWIT__OP__KIND_STREAM_CONSUMER:
+    case GODWIT__OP__KIND_STREAM_DELETE_CONSUMER:
+    case GODWIT__OP__KIND_STREAM_PENDING:
+    case GODWIT__OP__KIND_STREAM_ACKNOWLEDGE:
+        stream_apply(c, key, op);
         break;
     case GODWIT__OP__KIND_PUSH_VALUES:
         apply_push(c, key, op->push_values);

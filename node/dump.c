@@ -7,10 +7,12 @@
 #include "base/rand.h"
 #include "node/keyspace.h"
 #include "node/section.h"
+#include "node/stream_dump.h"
 #include "node/type.h"
 #include "node/type_hash.h"
 #include "node/type_list.h"
 #include "node/type_set.h"
+#include "node/type_stream.h"
 #include "node/type_string.h"
 #include "node/type_zset.h"
 #include "proto/number.h"
@@ -40,8 +42,11 @@ enum {
     FORM_LIST_ZIPLIST = 10,
     FORM_HASH_ZIPLIST = 13,
     FORM_LIST_ZIPLISTS = 14,
+    FORM_STREAM = 15,
     FORM_HASH_LISTPACK = 16,
     FORM_LIST_NODES = 18,
+    FORM_STREAM_2 = 19,
+    FORM_STREAM_3 = 21,
     FORM_HASH_EXPIRING = 24,
     FORM_HASH_LISTPACK_EXPIRING = 25
 };
@@ -192,6 +197,27 @@ static int read_listpack_expiring(struct rdb_reader *r, struct dump_value *v)
     int err = rdb_read_u64(r, &earliest);
 
     return err == OK ? read_pack(r, v, RDB_LISTPACK, true) : err;
+}
+
+static int read_stream(struct rdb_reader *r, struct dump_value *v, int version)
+{
+    v->stream = mem_zalloc(sizeof(struct stream *));
+    return v->stream == NULL ? ERR_NOMEM : stream_dump_read(r, version, v->stream);
+}
+
+static int read_stream_1(struct rdb_reader *r, struct dump_value *v)
+{
+    return read_stream(r, v, STREAM_DUMP_1);
+}
+
+static int read_stream_2(struct rdb_reader *r, struct dump_value *v)
+{
+    return read_stream(r, v, STREAM_DUMP_2);
+}
+
+static int read_stream_3(struct rdb_reader *r, struct dump_value *v)
+{
+    return read_stream(r, v, STREAM_DUMP_3);
 }
 
 /* An element of a list stands where a field has its name. */
@@ -456,6 +482,9 @@ static const struct {
     {FORM_HASH_LISTPACK,          TYPE_HASH,   read_listpack},
     {FORM_HASH_EXPIRING,          TYPE_HASH,   read_hash_expiring},
     {FORM_HASH_LISTPACK_EXPIRING, TYPE_HASH,   read_listpack_expiring},
+    {FORM_STREAM,                 TYPE_STREAM, read_stream_1},
+    {FORM_STREAM_2,               TYPE_STREAM, read_stream_2},
+    {FORM_STREAM_3,               TYPE_STREAM, read_stream_3},
 };
 /* clang-format on */
 
@@ -503,6 +532,10 @@ int dump_read(struct slice payload, struct dump_value *out)
 void dump_value_fini(struct dump_value *v)
 {
     mem_free(v->fields, v->cap * sizeof(*v->fields));
+    if (v->stream != NULL && *v->stream != NULL) {
+        large_free_now(&(*v->stream)->large);
+    }
+    mem_free(v->stream, sizeof(struct stream *));
     rdb_memory_fini(&v->memory);
     *v = (struct dump_value){0};
 }
@@ -533,6 +566,15 @@ static void store_hash(struct cmd *c, struct key key, const struct dump_value *v
     if (any && expire_at_ms != 0 && keyspace_peek(c, key) != NULL) {
         keyspace_expire_at(c, key, expire_at_ms);
     }
+}
+
+static void store_stream(struct cmd *c, struct key key, const struct dump_value *v,
+                         int64_t expire_at_ms)
+{
+    struct stream *st = *v->stream;
+
+    *v->stream = NULL;
+    stream_store(c, key, st, expire_at_ms);
 }
 
 static void store_set(struct cmd *c, struct key key, const struct dump_value *v,
@@ -663,6 +705,22 @@ static int write_hash(struct cmd *c, struct key key, const struct entry *e, stru
     hash_each(&h, write_field, &to);
     hash_close(&h);
     return to.err;
+}
+
+static int write_stream(struct cmd *c, struct key key, const struct entry *e, struct buf *out,
+                        uint16_t *version)
+{
+    struct stream_view v;
+
+    (void)e, (void)version;
+    if (stream_open(c, key, &v) != FOUND) {
+        return ERR_INVALID; /* changed since the caller looked; c->retry says so */
+    }
+    int err = buf_append_char(out, FORM_STREAM_2);
+
+    err = err == OK ? stream_dump_write(v.st, out) : err;
+    stream_close(&v);
+    return err;
 }
 
 static int write_list(struct cmd *c, struct key key, const struct entry *e, struct buf *out,
@@ -834,6 +892,7 @@ static const struct {
     [TYPE_HASH] = {write_hash_slice, write_hash, store_hash},
     [TYPE_SET] = {NULL, write_set, store_set},
     [TYPE_ZSET] = {NULL, write_zset, store_zset},
+    [TYPE_STREAM] = {NULL, write_stream, store_stream},
     [TYPE_LIST] = {NULL, write_list, store_list},
 };
 

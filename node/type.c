@@ -9,8 +9,9 @@
 #include <assert.h>
 
 const struct type_ops *const type_ops[VALUE_TYPES] = {
-    [TYPE_STRING] = &type_string_ops, [TYPE_LIST] = &type_list_ops, [TYPE_SET] = &type_set_ops,
-    [TYPE_HASH] = &type_hash_ops,     [TYPE_ZSET] = &type_zset_ops,
+    [TYPE_STRING] = &type_string_ops, [TYPE_LIST] = &type_list_ops,
+    [TYPE_SET] = &type_set_ops,       [TYPE_HASH] = &type_hash_ops,
+    [TYPE_ZSET] = &type_zset_ops,     [TYPE_STREAM] = &type_stream_ops,
 };
 
 static bool points_to_value(const struct entry *e)

@@ -87,5 +87,6 @@ extern const struct type_ops type_hash_ops;
 extern const struct type_ops type_list_ops;
 extern const struct type_ops type_set_ops;
 extern const struct type_ops type_zset_ops;
+extern const struct type_ops type_stream_ops;
 
 #endif

@@ -68,8 +68,10 @@ static struct vlist_chunk *chunk_for(struct vlist_large *l, size_t item_bytes)
     l->chance ^= l->chance << 13;
     l->chance ^= l->chance >> 17;
     l->chance ^= l->chance << 5;
-    return vlist_chunk_create(item_bytes > LIST_SHARED_MAX ? item_bytes : LIST_CHUNK_ROOM,
-                              l->chance);
+    size_t room = item_bytes > LIST_SHARED_MAX ? item_bytes : LIST_CHUNK_ROOM;
+
+    /* The room tells a chunk of several from an element's own, so that one has not just as much. */
+    return vlist_chunk_create(room + (item_bytes == LIST_CHUNK_ROOM), l->chance);
 }
 
 /* Chunks between `prev` and `next` (NULL: to the end) leave and are returned; `with` takes their place. */
@@ -267,10 +269,10 @@ static size_t fill(struct vlist_chunk *c, enum vlist_end end, const struct slice
 
 static void fill_own(struct vlist_chunk *c, struct slice v)
 {
-    c->begin = 0;
+    c->begin = c->room - (uint32_t)vlist_item_bytes(v.len); /* 1 where chunk_for() gave one more */
     c->end = c->room;
     c->count = 1;
-    (void)vlist_item_write(c->bytes, v);
+    (void)vlist_item_write(c->bytes + c->begin, v);
 }
 
 /* A new chunk at the end with the first of the values; *done is how many. */

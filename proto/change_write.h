@@ -86,6 +86,7 @@ MUST_CHECK int change_add_bytes(struct change_writer *w, char tag, struct slice 
 /* change_check()'s part of each type's operations. */
 struct Godwit__Op;
 bool change_list_fine(const struct Godwit__Op *op);
+bool change_stream_fine(const struct Godwit__Op *op);
 bool change_set_fine(const struct Godwit__Op *op);
 bool change_zset_fine(const struct Godwit__Op *op);
 

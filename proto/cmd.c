@@ -243,6 +243,29 @@ static int count_indexes(const struct cmd_keys *k, const struct slice *argv, uin
     return n;
 }
 
+/* XREAD and XREADGROUP: a group may be called "streams". */
+static int streams_indexes(const struct slice *argv, uint32_t argc, uint32_t *out, uint32_t max)
+{
+    int n = 0;
+
+    for (uint32_t i = 1; i < argc; i++) {
+        if (slice_is_word(argv[i], "streams")) {
+            for (uint32_t k = 0; k < (argc - i - 1) / 2; k++) {
+                n = take(out, max, n, i + 1 + k);
+            }
+            break;
+        }
+        if (slice_is_word(argv[i], "block") || slice_is_word(argv[i], "count")) {
+            i++;
+        } else if (slice_is_word(argv[i], "group")) {
+            i += 2;
+        } else if (!slice_is_word(argv[i], "noack")) {
+            return -1;
+        }
+    }
+    return n;
+}
+
 int cmd_key_indexes(const struct cmd_def *def, const struct slice *argv, uint32_t argc,
                     uint32_t *out, uint32_t max)
 {
@@ -256,6 +279,8 @@ int cmd_key_indexes(const struct cmd_def *def, const struct slice *argv, uint32_
     case CMD_KEYS_COUNT:
     case CMD_KEYS_TO_COUNT:
         return count_indexes(&def->keys, argv, argc, out, max);
+    case CMD_KEYS_STREAMS:
+        return streams_indexes(argv, argc, out, max);
     case CMD_KEYS_MOVABLE:
         n = range_indexes(&def->keys, argc, out, max);
         /* SORT and GEORADIUS write to the last key that a STORE announces. */

@@ -51,7 +51,8 @@ enum cmd_keys_kind {
     CMD_KEYS_RANGE,    /* first, last (negative: from the end), step */
     CMD_KEYS_COUNT,    /* argv[first] says how many; they follow it, step apart */
     CMD_KEYS_TO_COUNT, /* argv[first] is one; argv[first + 1] says how many follow that, step apart */
-    CMD_KEYS_MOVABLE   /* as RANGE, and more that only get_keys finds */
+    CMD_KEYS_STREAMS, /* the first half of what follows the word STREAMS; argv[first] is the first option */
+    CMD_KEYS_MOVABLE /* as RANGE, and more that only get_keys finds */
 };
 
 struct cmd_keys {
@@ -70,6 +71,10 @@ struct cmd_keys {
 #define KEYS_TO_COUNT(first, step)                                                                 \
     {                                                                                              \
         CMD_KEYS_TO_COUNT, first, 0, step                                                          \
+    }
+#define KEYS_STREAMS(first)                                                                        \
+    {                                                                                              \
+        CMD_KEYS_STREAMS, first, 0, 1                                                              \
     }
 #define KEYS_COUNT(at, step)                                                                       \
     {                                                                                              \

@@ -118,7 +118,7 @@ static void put_flags(struct reply *r, const struct cmd_def *def)
         }
     }
     if (def->keys.kind == CMD_KEYS_COUNT || def->keys.kind == CMD_KEYS_TO_COUNT ||
-        def->keys.kind == CMD_KEYS_MOVABLE) {
+        def->keys.kind == CMD_KEYS_STREAMS || def->keys.kind == CMD_KEYS_MOVABLE) {
         reply_simple(r, SLICE("movablekeys"));
         n++;
     }
@@ -217,12 +217,45 @@ static void put_key_spec(struct reply *r, const struct cmd_keys *k, const char *
     reply_int(r, counted ? k->step : 0);
 }
 
+/* Keys that a word announces. */
+static void put_word_spec(struct reply *r, const struct cmd_keys *k, const char *flags)
+{
+    reply_map(r, 3);
+    put_str(r, "flags");
+    put_words(r, flags);
+    put_str(r, "begin_search");
+    reply_map(r, 2);
+    put_str(r, "type");
+    put_str(r, "keyword");
+    put_str(r, "spec");
+    reply_map(r, 2);
+    put_str(r, "keyword");
+    put_str(r, "STREAMS");
+    put_str(r, "startfrom");
+    reply_int(r, k->first);
+    put_str(r, "find_keys");
+    reply_map(r, 2);
+    put_str(r, "type");
+    put_str(r, "range");
+    put_str(r, "spec");
+    reply_map(r, 3);
+    put_str(r, "lastkey");
+    reply_int(r, -1);
+    put_str(r, "keystep");
+    reply_int(r, 1);
+    put_str(r, "limit");
+    reply_int(r, 2); /* half of what is left */
+}
+
 static void put_key_specs(struct reply *r, const struct cmd_def *def)
 {
     const struct cmd_keyflags *f = cmd_keyflags_of(def);
 
     if (def->keys.kind == CMD_KEYS_NONE) {
         reply_set(r, 0);
+    } else if (def->keys.kind == CMD_KEYS_STREAMS) {
+        reply_set(r, 1);
+        put_word_spec(r, &def->keys, f->first);
     } else if (f->rest == NULL) {
         reply_set(r, 1);
         put_key_spec(r, &def->keys, f->first);

@@ -8,6 +8,7 @@ void families_register(void)
     cmd_register("generic", restore_cmds);
     cmd_register("hash", hash_cmds);
     cmd_register("hash", hash_expiry_cmds);
+    cmd_register("stream", stream_cmds);
     cmd_register("list", list_cmds);
     cmd_register("generic", sort_cmds);
     cmd_register("set", set_cmds);

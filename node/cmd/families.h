@@ -10,6 +10,7 @@ extern struct cmd_def scan_cmds[];
 extern struct cmd_def restore_cmds[];
 extern struct cmd_def hash_cmds[];
 extern struct cmd_def hash_expiry_cmds[];
+extern struct cmd_def stream_cmds[];
 extern struct cmd_def list_cmds[];
 extern struct cmd_def sort_cmds[];
 extern struct cmd_def set_cmds[];

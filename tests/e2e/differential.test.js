@@ -192,7 +192,9 @@ async function sequence(pair, seed) {
 // One limit for both, so that OBJECT ENCODING can be compared; Godwit's limit on the bytes of a
 // packed hash, which Redis has not, is out of the way.
 async function servers(t) {
-  const args = ['--hash-max-listpack-entries', 128];
+  // Small blocks, so that short sequences have many of them.
+  const blocks = ['--stream-node-max-entries', 5, '--stream-node-max-bytes', 200];
+  const args = ['--hash-max-listpack-entries', 128, ...blocks];
   return Promise.all([
     startServer(t, { kind: 'redis', args }),
     KIND === 'redis'

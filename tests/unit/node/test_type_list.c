@@ -350,6 +350,41 @@ static void limits_decide_the_word(void)
     bench_fini(&b);
 }
 
+/* An element as large as a chunk of several was taken for one, and its push never ended. */
+static void every_size_around_a_chunk(void)
+{
+    static char big[LIST_CHUNK_BYTES + 64];
+    struct bench b;
+    struct key k = key_of(SLICE("k"));
+    size_t count = 0;
+
+    bench_init(&b);
+    for (size_t len = LIST_CHUNK_ROOM - 8; len <= LIST_CHUNK_BYTES + 1; len++) {
+        for (int end = 0; end < 2; end++) {
+            bench_begin(&b);
+            vlist_push(&b.write, k, end == 0 ? LIST_HEAD : LIST_TAIL,
+                       (struct slice[]){{big, len}, {"", 0}}, 2);
+            CU_ASSERT_EQUAL(bench_commit(&b), SECTION_COMMITTED);
+            count += 2;
+            rcu_turn();
+        }
+    }
+    struct vlist_view l;
+    struct vlist_cursor at;
+    struct slice s;
+    size_t empty = 0;
+
+    CU_ASSERT_EQUAL_FATAL(vlist_open(&b.read, k, &l), FOUND);
+    CU_ASSERT_EQUAL(vlist_count(&l), count);
+    vlist_seek(&l, 0, &at);
+    while (vlist_next(&at, &s)) {
+        empty += s.len == 0;
+    }
+    CU_ASSERT_EQUAL(empty, count / 2);
+    vlist_close(&l);
+    bench_fini(&b);
+}
+
 /* Changed, gone, there again, in one section: accounts and content stay true. */
 static void gone_in_the_section_that_changed_it(void)
 {
@@ -527,10 +562,8 @@ static void thinned_out_it_stays_dense(void)
     free(v);
 }
 
-const struct unit_test test_type_list[] = {UNIT(forms_follow_the_model),
-                                           UNIT(limits_decide_the_word),
-                                           UNIT(gone_in_the_section_that_changed_it),
-                                           UNIT(survives_every_fault),
-                                           UNIT(long_one_stays_shallow),
-                                           UNIT(thinned_out_it_stays_dense),
-                                           UNIT_END};
+const struct unit_test test_type_list[] = {
+    UNIT(forms_follow_the_model),     UNIT(limits_decide_the_word),
+    UNIT(every_size_around_a_chunk),  UNIT(gone_in_the_section_that_changed_it),
+    UNIT(survives_every_fault),       UNIT(long_one_stays_shallow),
+    UNIT(thinned_out_it_stays_dense), UNIT_END};

@@ -635,7 +635,7 @@ static void refuses_what_it_does_not_know(void)
         {SLICE(HEAD "\x32\x05\x0a\x01k\x4a\x00"), ERR_CORRUPT, "flush with a key"},
         {SLICE(HEAD "\x32\x04\x0a\x00\x4a\x00"), OK, "flush"},
         {SLICE(HEAD "\x32\x03\x0a\x01k"), ERR_CORRUPT, "an operation without kind"},
-        {SLICE(HEAD "\x32\x06\x0a\x01k\xd2\x01\x00"), ERR_CORRUPT, "a kind of later days"},
+        {SLICE(HEAD "\x32\x06\x0a\x01k\x82\x7d\x00"), ERR_CORRUPT, "a kind of later days"},
         {SLICE(HEAD "\x48\x01"), ERR_CORRUPT, "field 9 of Change"},
         {SLICE(HEAD "\x32\x07\x0a\x01k\x42\x02\x08\x02"), OK, "evicted"},
         {SLICE(HEAD "\x32\x07\x0a\x01k\x42\x02\x08\x03"), ERR_CORRUPT, "an unknown reason"},
