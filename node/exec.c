@@ -260,6 +260,7 @@ static void unqueue(struct call *k)
     if (UNLIKELY(k->cmd.blocked != NULL) && !k->was_blocked) {
         block_cancel(k->cmd.blocked);
         k->cmd.blocked = NULL;
+        k->cmd.argv = k->request->argv;
     }
 }
 
@@ -663,6 +664,7 @@ static enum outcome run_blocked(struct call *k)
     }
     k->cmd.again = false;
     k->cmd.blocked = NULL;
+    k->cmd.argv = k->request->argv;
     block_end(b);
     return RAN;
 }
