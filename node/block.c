@@ -178,16 +178,17 @@ static struct block *block_create(struct cmd *c, uint32_t count)
 }
 
 /* Puts it at the end of each key's line: the names are those of its own arguments. */
-static bool queue(struct block *b, uint32_t first)
+static bool queue(struct block *b, const struct section *s, uint32_t first)
 {
     for (uint32_t i = 0; i < b->count; i++) {
         struct block_node *n = &b->nodes[i];
 
         n->block = b;
         n->node.key = key_of(b->args->argv[first + i]);
-        n->partition = database_partition_make(b->db, n->node.key.partition);
+        assert(section_holds(s, n->node.key)); /* B1 */
+        n->partition = database_partition(b->db, n->node.key.partition);
         list_init(&n->node.link);
-        if (n->partition == NULL || keyed_table_of(&n->partition->blocked) == NULL) {
+        if (keyed_table_of(&n->partition->blocked) == NULL) {
             b->count = i;
             leave_keys(b);
             return false;
@@ -225,7 +226,7 @@ bool block_wait(struct cmd *c, uint32_t first, uint32_t count, enum value_type t
         b->type = type;
         b->mask = exec_mask(&r);
         b->deadline_ms = deadline_of(c->session, timeout_ms);
-        if (!queue(b, first)) {
+        if (!queue(b, c->section, first)) {
             size_t bytes = block_bytes(count);
 
             args_destroy(b->args);

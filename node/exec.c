@@ -354,13 +354,21 @@ static enum outcome keep_waiting(struct call *k)
     return keep_going(k);
 }
 
+/* What may watch its keys or wait at them has to hold their partitions, also those of which there are none yet:
+ * whoever comes next finds them, and what was left there. */
+static bool leaves_at_keys(const struct call *k)
+{
+    return (k->cmd.def->flags & (CMD_BLOCKING | CMD_TXN)) != 0;
+}
+
 /* A write's section. */
 static enum outcome begin_write(struct call *k)
 {
     struct section *s = k->x->section;
     uint64_t mask = mask_of(k);
     bool grows = (flags_of(k) & CMD_GROWS) != 0;
-    bool make = grows || ((flags_of(k) & CMD_WRITE) != 0 && (mask & (mask - 1)) != 0);
+    bool make =
+        grows || leaves_at_keys(k) || ((flags_of(k) & CMD_WRITE) != 0 && (mask & (mask - 1)) != 0);
     enum outcome o = GO_ON;
 
     if (grows && UNLIKELY(evict_is_over(k->cmd.db)) && !evict_make_room(k->x, k->cmd.db)) {
@@ -497,7 +505,7 @@ static enum outcome begin_read(struct call *k)
 
     while (o == GO_ON) {
         struct partition *held = NULL;
-        int err = section_begin(s, k->cmd.db, mask, false, &held);
+        int err = section_begin(s, k->cmd.db, mask, leaves_at_keys(k), &held);
 
         if (err == OK) {
             k->cmd.section = s;

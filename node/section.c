@@ -426,6 +426,11 @@ void section_flush(struct section *s)
     s->flushed = true;
 }
 
+bool section_holds(const struct section *s, struct key key)
+{
+    return (s->locked & (uint64_t)1 << key.partition) != 0;
+}
+
 bool section_is_flushed(const struct section *s)
 {
     return s->flushed;

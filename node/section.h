@@ -94,6 +94,8 @@ void section_charge(struct section *s, struct key key, int64_t bytes);
  * the end. */
 bool section_is_flushed(const struct section *s);
 const struct entry *section_next_new(const struct section *s, uint32_t *at);
+/* Whether it holds the key's partition: one that was absent when it began it does not. */
+bool section_holds(const struct section *s, struct key key);
 /* Keys more than in the tables (none, if flushed). */
 int64_t section_added(const struct section *s);
 

@@ -11,6 +11,7 @@
 #include "node/watched.h"
 #include "proto/error_count.h"
 
+#include <assert.h>
 #include <x86intrin.h>
 
 /* Of a transaction that goes on in a later turn. */
@@ -171,6 +172,7 @@ static void cmd_watch(struct cmd *c)
     for (uint32_t i = 1; i < c->argc; i++) {
         struct key key = cmd_key(c, i);
 
+        assert(section_holds(c->section, key)); /* W1 */
         switch (watched_add(c->session, key, keyspace_peek(c, key) != NULL)) {
         case WATCHED_OK:
             break;
