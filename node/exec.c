@@ -340,6 +340,12 @@ static enum outcome keep_waiting(struct call *k)
 {
     struct block *b = k->cmd.blocked;
 
+    /* What it changed on the way (a consumer that it made) may concern others who wait. They try by
+     * themselves: it has no next command that could overtake them. */
+    if (k->cmd.ready != NULL) {
+        block_poke(k->cmd.ready);
+        k->cmd.ready = NULL;
+    }
     if (k->was_blocked && !block_give_back(b)) {
         k->cmd.again = false;
         return run_blocked(k);
