@@ -45,12 +45,21 @@ uint32_t txn_flags(const struct multi *m)
     return flags;
 }
 
+/* What a queued command keeps, also when it has ended by itself. */
+static void kept_free(struct cmd *c)
+{
+    if (c->progress != NULL && c->progress_free != NULL) {
+        c->progress_free(c->progress);
+    }
+    c->progress = NULL;
+}
+
 static void progress_free(void *progress)
 {
     struct progress *p = progress;
 
-    if (p->is_begun && p->cmd.progress != NULL && p->cmd.progress_free != NULL) {
-        p->cmd.progress_free(p->cmd.progress);
+    if (p->is_begun) {
+        kept_free(&p->cmd);
     }
     mem_free(p, sizeof(*p));
 }
@@ -81,6 +90,7 @@ static void run_one(struct cmd *c, struct progress *p)
     if (p->cmd.again) {
         return;
     }
+    kept_free(&p->cmd);
     p->is_begun = false;
     p->next++;
     if (exec_self(node_self()) != NULL) {

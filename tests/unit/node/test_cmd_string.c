@@ -67,8 +67,11 @@ static enum section_end run(struct cmd c, struct reply *r, int fail_nth)
     fault_fail_nth(fail_nth);
     do {
         c.again = false;
-        c.def->run(&c);
+        cmd_run(&c);
     } while (c.again);
+    if (c.progress != NULL) {
+        c.progress_free(c.progress); /* as exec does of a command that ended by itself */
+    }
     if (c.section != NULL) {
         end = bench_commit(&b);
     }

@@ -1,6 +1,7 @@
 /* MULTI's end: all or nothing, what was watched, and what a section sees of itself (node/txn.h). */
 #include "base/err.h"
 #include "base/fault.h"
+#include "base/mem.h"
 #include "base/rcu.h"
 #include "edge/multi.h"
 #include "node/database.h"
@@ -139,6 +140,30 @@ static void is_one_change(void)
     CU_ASSERT_EQUAL(changelog_seen_seq(w.node->log), before + 1);
     (void)transact("GET b;HGETALL h;TTL b;DBSIZE");
     CU_ASSERT_EQUAL(changelog_seen_seq(w.node->log), before + 1);
+    tear_down();
+}
+
+static uint64_t allocated(void)
+{
+    struct mem_stats m;
+
+    rcu_drain();
+    mem_stats(&m);
+    return m.allocated;
+}
+
+/* A command in slices leaves its work for whoever runs it to free. */
+static void frees_what_queued_commands_keep(void)
+{
+    set_up();
+    (void)world_say(&w, "SETRANGE a 99999 x");
+    (void)transact("BITOP NOT c a;BITOP NOT c a");
+    uint64_t before = allocated();
+
+    for (int i = 0; i < 50; i++) {
+        (void)transact("BITOP NOT c a;BITOP NOT c a");
+    }
+    CU_ASSERT(allocated() < before + 1000000);
     tear_down();
 }
 
@@ -334,6 +359,7 @@ static void watches_are_bounded(void)
 const struct unit_test test_txn[] = {UNIT(reads_what_it_wrote),
                                      UNIT(an_error_undoes_nothing_of_the_others),
                                      UNIT(is_one_change),
+                                     UNIT(frees_what_queued_commands_keep),
                                      UNIT(whole_database_commands_are_exact),
                                      UNIT(watched_keys_decide),
                                      UNIT(the_remains_of_an_expired_key_are_no_change),
