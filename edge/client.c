@@ -4,6 +4,7 @@
 #include "base/metric.h"
 #include "edge/conn.h"
 #include "edge/metrics.h"
+#include "edge/pubsub.h"
 
 #include <pthread.h>
 
@@ -96,12 +97,15 @@ void client_round_start(struct client_round *r, struct conn *asker)
 
 /* --- CLIENT LIST ------------------------------------------------------------------------------ */
 
-static void put_flags(const struct conn *c, char out[4])
+static void put_flags(const struct conn *c, char out[8])
 {
     size_t n = 0;
 
     if (c->is_monitor) {
         out[n++] = 'O';
+    }
+    if (c->subs != NULL) {
+        out[n++] = 'P';
     }
     if (c->is_busy) {
         out[n++] = 'b';
@@ -142,23 +146,25 @@ static const char *text_of(const char *owned)
 
 int client_line(const struct conn *c, struct buf *out)
 {
-    char addr[CONN_ADDR_MAX], local[CONN_ADDR_MAX], flags[4];
+    char addr[CONN_ADDR_MAX], local[CONN_ADDR_MAX], flags[8];
     int64_t now_ms = c->set->worker->now_ms;
     size_t out_bytes = conn_out_bytes(c);
     size_t total = sizeof(*c) + c->in.cap + c->reply.out.cap + c->pushed.cap +
-                   (c->scratch != NULL ? sizeof(*c->scratch) : 0);
+                   (c->scratch != NULL ? sizeof(*c->scratch) : 0) + pubsub_bytes(c);
 
     conn_addr_text(&c->peer, addr);
     conn_local_text(c, local);
     put_flags(c, flags);
     if (buf_printf(out,
-                   "id=%lu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=%s db=0 sub=0 "
-                   "psub=0 ssub=0 multi=-1 qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=0 rbs=%zu "
+                   "id=%lu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=%s db=0 sub=%u "
+                   "psub=%u ssub=%u multi=-1 qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=0 rbs=%zu "
                    "rbp=%zu obl=%zu oll=0 omem=%zu tot-mem=%zu events=%s%s cmd=",
                    (unsigned long)c->session.id, addr, local, c->file.fd, text_of(c->name),
                    (long long)(now_ms - c->made_ms) / 1000, (long long)(now_ms - c->last_ms) / 1000,
-                   flags, c->in.len, c->in.cap - c->in.len, c->reply.out.cap, c->reply.out.cap,
-                   out_bytes, c->reply.out.cap + c->pushed.cap, total, c->is_ending ? "" : "r",
+                   flags, pubsub_subscriptions(c, PUBSUB_CHANNEL),
+                   pubsub_subscriptions(c, PUBSUB_PATTERN), pubsub_subscriptions(c, PUBSUB_SHARD),
+                   c->in.len, c->in.cap - c->in.len, c->reply.out.cap, c->reply.out.cap, out_bytes,
+                   c->reply.out.cap + c->pushed.cap, total, c->is_ending ? "" : "r",
                    c->is_stalled ? "w" : "") != OK ||
         put_command(c, out) != OK) {
         return ERR_NOMEM;
@@ -284,4 +290,5 @@ void client_metrics_use(void)
     for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
         metric_ask(asked[i].metric, answer, (void *)&asked[i]);
     }
+    pubsub_metrics_use();
 }

@@ -157,7 +157,7 @@ static void client_caching(struct cmd *c)
 
 /* --- about all: LIST and KILL ----------------------------------------------------------------- */
 
-enum client_type { TYPE_ANY, TYPE_NORMAL, TYPE_OTHER };
+enum client_type { TYPE_ANY, TYPE_NORMAL, TYPE_PUBSUB, TYPE_OTHER };
 
 /* Which clients a question is about. */
 struct filter {
@@ -210,7 +210,10 @@ static bool is_meant(const struct filter *f, const struct conn *c, uint64_t aske
     for (uint32_t i = 0; i < f->id_count && !is_listed; i++) {
         is_listed = f->ids[i] == c->session.id;
     }
-    if (!is_listed || f->type == TYPE_OTHER || (f->skip_me && c->session.id == asker)) {
+    if (f->type != TYPE_ANY && f->type != (c->subs != NULL ? TYPE_PUBSUB : TYPE_NORMAL)) {
+        return false;
+    }
+    if (!is_listed || (f->skip_me && c->session.id == asker)) {
         return false;
     }
     if (f->has_addr) {
@@ -312,8 +315,10 @@ static bool parse_type(struct cmd *c, struct slice name, enum client_type *type)
 {
     if (slice_is_word(name, "normal")) {
         *type = TYPE_NORMAL;
+    } else if (slice_is_word(name, "pubsub")) {
+        *type = TYPE_PUBSUB;
     } else if (slice_is_word(name, "master") || slice_is_word(name, "slave") ||
-               slice_is_word(name, "replica") || slice_is_word(name, "pubsub")) {
+               slice_is_word(name, "replica")) {
         *type = TYPE_OTHER; /* there are none yet */
     } else {
         reply_errf(c->reply, "ERR Unknown client type '%.*s'", (int)name.len, name.ptr);

@@ -652,6 +652,7 @@ enum backend_progress exec_run(struct exec *x, struct session *s, struct batch *
             k.from = reply_begin(b->reply);
         }
         if (run_any(&k) == PUT_OFF) {
+            b->whole = k.from;
             return BACKEND_LATER;
         }
         reply_end(b->reply, k.from);

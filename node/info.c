@@ -6,6 +6,7 @@
 #include "edge/backend.h"
 #include "edge/client.h"
 #include "edge/options.h"
+#include "edge/pubsub.h"
 #include "node/database.h"
 #include "node/keyspace.h"
 #include "node/node.h"
@@ -346,9 +347,9 @@ static void put_stats(struct info *i)
     put(i, "current_eviction_exceeded_time:0");
     put(i, "keyspace_hits:%lu", since(&hits_base, u.hits));
     put(i, "keyspace_misses:%lu", since(&misses_base, u.misses));
-    put(i, "pubsub_channels:0");
-    put(i, "pubsub_patterns:0");
-    put(i, "pubsubshard_channels:0");
+    put(i, "pubsub_channels:%lu", pubsub_count(i->c->db, PUBSUB_CHANNEL));
+    put(i, "pubsub_patterns:%lu", pubsub_count(i->c->db, PUBSUB_PATTERN));
+    put(i, "pubsubshard_channels:%lu", pubsub_count(i->c->db, PUBSUB_SHARD));
     put(i, "latest_fork_usec:0");
     put(i, "total_forks:0");
     put(i, "migrate_cached_sockets:0");

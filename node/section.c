@@ -17,6 +17,7 @@
 #include "node/database.h"
 #include "node/entry.h"
 #include "node/evict.h"
+#include "node/notify.h"
 #include "node/type.h"
 #include "replication/changelog.h"
 
@@ -76,7 +77,8 @@ struct section {
     struct buf change_bytes;
     struct change_writer change;
     struct pile items, discards, retires, aborts, ends;
-    uint32_t *index; /* owned: open addressing, item number + 1; NULL while items are few */
+    struct notices notices; /* what it publishes at its end */
+    uint32_t *index;        /* owned: open addressing, item number + 1; NULL while items are few */
     uint32_t index_cap;
 };
 
@@ -135,6 +137,7 @@ void section_destroy(struct section *s)
     mem_free(s->ends.v, s->ends.cap * sizeof(struct deferred));
     mem_free(s->index, s->index_cap * sizeof(s->index[0]));
     change_writer_fini(&s->change);
+    notices_fini(&s->notices);
     buf_fini(&s->change_bytes);
     mem_free(s, sizeof(*s));
 }
@@ -452,6 +455,19 @@ struct database *section_database(const struct section *s)
     return s->db;
 }
 
+struct notices *section_notices(struct section *s)
+{
+    return &s->notices;
+}
+
+void section_publish(struct section *s, enum pubsub_kind kind, struct slice channel,
+                     struct slice text)
+{
+    if (!notices_message(&s->notices, kind, channel, text)) {
+        section_fail(s, SECTION_NOMEM);
+    }
+}
+
 void section_retire(struct section *s, void *object, size_t bytes, rcu_free_fn fn)
 {
     struct deferred *d = pile_add(s, &s->retires, sizeof(*d));
@@ -493,6 +509,7 @@ static void finish(struct section *s)
         d->fn(d->object, d->arg);
     }
     unlock_all(s);
+    notices_clear(&s->notices);
     pile_reset(&s->items, sizeof(struct item));
     pile_reset(&s->discards, sizeof(struct discard));
     pile_reset(&s->retires, sizeof(struct deferred));
@@ -854,6 +871,9 @@ enum section_end section_commit(struct section *s, uint64_t *seq)
         return fail(s, NULL, SECTION_FAILED);
     }
     if (s->change.ops == 0) {
+        if (!notices_is_empty(&s->notices)) {
+            notices_send(&s->notices, s->db, changelog_seen_seq(s->log));
+        }
         section_abort(s);
         return SECTION_COMMITTED;
     }
@@ -884,6 +904,10 @@ enum section_end section_commit(struct section *s, uint64_t *seq)
     }
     if (marked) {
         unmark_all(s);
+    }
+    if (!notices_is_empty(&s->notices)) {
+        notices_send(&s->notices, s->db,
+                     *seq); /* before the locks go: in the order of the changes */
     }
     retire_all(s);
     finish(s);

@@ -16,6 +16,7 @@
 #include "base/annot.h"
 #include "base/rcu.h"
 #include "edge/backend.h"
+#include "edge/pubsub.h"
 #include "proto/change.h"
 
 struct entry;
@@ -76,6 +77,12 @@ void section_put(struct section *s, struct key key, struct entry *e);
 void section_remove(struct section *s, struct key key);
 /* What the key's present entry points to now belongs to another: its value is not freed with it. */
 void section_keep_value(struct section *s, struct key key);
+
+/* Published after the section's change, in the order in which they were queued, and only then
+ * (node/notify.h). */
+void section_publish(struct section *s, enum pubsub_kind kind, struct slice channel,
+                     struct slice text);
+struct notices *section_notices(struct section *s);
 
 /* The key's collection is changed in place by this section, which holds its lock for writing. */
 void section_in_place(struct section *s, struct key key);

@@ -20,6 +20,7 @@ static const struct cmd_keyflags special[] = {
     {"pexpireat", "RW update", NULL}, {"setrange", "RW update", NULL},  {"hset", "RW update", NULL},
     {"hmset", "RW update", NULL},    {"hsetnx", "RW insert", NULL},     {"hdel", "RW delete", NULL},
     {"hgetdel", "RW access delete", NULL},
+    {"spublish", "not_key", NULL},   {"ssubscribe", "not_key", NULL},   {"sunsubscribe", "not_key", NULL},
     {"bitfield", "RW access update variable_flags", NULL},
     /* whose first key is another matter than the rest */
     {"rename", "RW access delete", "OW update"},

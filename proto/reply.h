@@ -18,6 +18,7 @@ enum reply_flag {
     REPLY_DIFFERS = 1, /* RESP2 says it otherwise */
     REPLY_MARKED = 2,  /* holds marks */
     REPLY_ERROR = 4,   /* the reply is an error: counted in INFO */
+    REPLY_PUSHED = 16, /* a push by its kind: CLIENT REPLY OFF does not keep it */
     REPLY_ALWAYS = 8   /* set by a door that wants to see every reply (CLIENT REPLY) */
 };
 

@@ -15,4 +15,5 @@ void families_register(void)
     cmd_register("server", watch_cmds);
     cmd_register("server", command_cmds);
     cmd_register("bitmap", bitmap_cmds);
+    cmd_register("pubsub", pubsub_cmds);
 }

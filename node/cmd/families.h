@@ -17,6 +17,7 @@ extern struct cmd_def memory_cmds[];
 extern struct cmd_def watch_cmds[];
 extern struct cmd_def command_cmds[];
 extern struct cmd_def bitmap_cmds[];
+extern struct cmd_def pubsub_cmds[];
 
 /* Hands the rows to the command table. Once, before cmd_freeze(). */
 void families_register(void);
