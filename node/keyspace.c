@@ -7,6 +7,7 @@
 #include "edge/session.h"
 #include "node/database.h"
 #include "node/evict.h"
+#include "node/notify.h"
 #include "node/section.h"
 #include "node/type.h"
 
@@ -120,6 +121,10 @@ const struct entry *keyspace_find(struct cmd *c, struct key key)
 
     if (e == NULL) {
         database_count(&u->misses, 1);
+        /* A write that looks at its key first does not miss it; one that answers its value says so. */
+        if (!c->retry && (c->def->flags & CMD_WRITE) == 0) {
+            notify(c, NOTIFY_KEY_MISS, "keymiss", key.name);
+        }
         return NULL;
     }
     database_count(&u->hits, 1);
@@ -144,6 +149,16 @@ static void log_or_fail(struct cmd *c, int err)
 }
 
 bool keyspace_delete(struct cmd *c, struct key key)
+{
+    bool was_there = keyspace_drop(c, key);
+
+    if (was_there) {
+        notify(c, NOTIFY_GENERIC, "del", key.name);
+    }
+    return was_there;
+}
+
+bool keyspace_drop(struct cmd *c, struct key key)
 {
     if (section_find(c->section, key) == NULL) {
         return false;
@@ -200,6 +215,7 @@ void keyspace_expire_at(struct cmd *c, struct key key, int64_t at_ms)
     log_or_fail(c, change_expire_at(section_change(c->section), key.name, at_ms));
     section_keep_value(c->section, key);
     section_put(c->section, key, n);
+    notify(c, NOTIFY_GENERIC, at_ms == 0 ? "persist" : "expire", key.name);
 }
 
 void keyspace_rename(struct cmd *c, struct key from, struct key to)
@@ -208,7 +224,7 @@ void keyspace_rename(struct cmd *c, struct key from, struct key to)
     struct change_writer *w = section_change(c->section);
 
     assert(e != NULL);
-    (void)section_find(c->section, to); /* removes an expired one as such */
+    bool replaces = section_find(c->section, to) != NULL; /* removes an expired one as such */
     struct entry *n = entry_with(e, to.name, entry_expire_at_ms(e));
 
     if (n == NULL) {
@@ -220,6 +236,11 @@ void keyspace_rename(struct cmd *c, struct key from, struct key to)
     section_keep_value(c->section, from);
     section_put(c->section, to, n);
     section_remove(c->section, from);
+    if (replaces) { /* else section_put() has said it */
+        notify(c, NOTIFY_NEW, "new", to.name);
+    }
+    notify(c, NOTIFY_GENERIC, "rename_from", from.name);
+    notify(c, NOTIFY_GENERIC, "rename_to", to.name);
 }
 
 /* Of the value, not of the entry: a section that fails may have freed the entry's block before. */
@@ -236,7 +257,7 @@ void keyspace_copy(struct cmd *c, struct key from, struct key to)
     struct entry *e = section_find(c->section, from);
 
     assert(e != NULL);
-    (void)section_find(c->section, to);
+    bool replaces = section_find(c->section, to) != NULL;
     struct entry *n =
         type_ops[e->type]->copy(e, to.name, entry_expire_at_ms(e), evict_uses_clock());
 
@@ -256,6 +277,10 @@ void keyspace_copy(struct cmd *c, struct key from, struct key to)
     }
     log_or_fail(c, type_log(section_change(c->section), to.name, n));
     section_put(c->section, to, n);
+    if (replaces) {
+        notify(c, NOTIFY_NEW, "new", to.name);
+    }
+    notify(c, NOTIFY_GENERIC, "copy_to", to.name);
 }
 
 void keyspace_flush(struct cmd *c)

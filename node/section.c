@@ -304,6 +304,12 @@ struct entry *section_find(struct section *s, struct key key)
             section_fail(s, SECTION_NOMEM);
         }
         section_remove(s, key);
+        if (entry_is_expired(e, section_now_ms(s))) {
+            notify_in(s, NOTIFY_EXPIRED, "expired", key.name);
+        } else { /* all its fields have */
+            notify_in(s, NOTIFY_HASH, "hexpired", key.name);
+            notify_in(s, NOTIFY_GENERIC, "del", key.name);
+        }
         database_count(&database_usage(s->db)->expired, 1);
         return NULL;
     }
@@ -365,6 +371,9 @@ void section_put(struct section *s, struct key key, struct entry *e)
     }
     if (UNLIKELY((e->flags & ENTRY_CLOCKED) != 0)) {
         evict_first_touch(e, it->now);
+    }
+    if (it->now == NULL && !s->applies) {
+        notify_in(s, NOTIFY_NEW, "new", key.name);
     }
     discard(s, it);
     /* The name must live as long as the item: the argument may not, the entry does. */

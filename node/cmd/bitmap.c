@@ -8,6 +8,7 @@
 #include "edge/options.h"
 #include "node/cmd/families.h"
 #include "node/keyspace.h"
+#include "node/notify.h"
 
 #include <assert.h>
 
@@ -81,6 +82,7 @@ static void cmd_setbit(struct cmd *c)
     if (old != (unsigned)on || offset / 8 >= v.len) {
         byte = (uint8_t)((byte & ~(1u << shift)) | (unsigned)on << shift);
         string_put_range(c, c->key, offset / 8, (struct slice){(const char *)&byte, 1});
+        notify(c, NOTIFY_STRING, "setbit", c->key.name);
     }
 }
 
@@ -464,6 +466,9 @@ static void cmd_bitop(struct cmd *c)
         if (!bitmap_read(c, 3 + i, &sources[i], &found)) {
             goto done;
         }
+        if (!found) {
+            notify(c, NOTIFY_KEY_MISS, "keymiss", c->argv[3 + i]);
+        }
         len = sources[i].len > len ? sources[i].len : len;
     }
     if (buf_reserve(&out, len) != 0) {
@@ -473,6 +478,7 @@ static void cmd_bitop(struct cmd *c)
     combine(op, sources, count, &out, len);
     if (len > 0) {
         string_put(c, cmd_key(c, 2), buf_slice(&out), 0);
+        notify(c, NOTIFY_STRING, "set", c->argv[2]);
     } else {
         (void)keyspace_delete(c, cmd_key(c, 2));
     }

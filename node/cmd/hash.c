@@ -6,6 +6,7 @@
 #include "base/worker.h"
 #include "node/cmd/families.h"
 #include "node/keyspace.h"
+#include "node/notify.h"
 #include "proto/glob.h"
 #include "proto/number.h"
 
@@ -90,7 +91,10 @@ static int64_t set_pairs(struct cmd *c)
     if (found) {
         hash_close(&h);
     }
-    return (int64_t)hash_put_many(c, cmd_key(c, 1), c->argv + 2, (c->argc - 2) / 2, 0);
+    int64_t added = (int64_t)hash_put_many(c, cmd_key(c, 1), c->argv + 2, (c->argc - 2) / 2, 0);
+
+    notify(c, NOTIFY_HASH, "hset", c->argv[1]);
+    return added;
 }
 
 static void cmd_hset(struct cmd *c)
@@ -119,6 +123,7 @@ static void cmd_hsetnx(struct cmd *c)
     }
     if (!found) {
         (void)hash_put(c, cmd_key(c, 1), c->argv[2], c->argv[3], 0);
+        notify(c, NOTIFY_HASH, "hset", c->argv[1]);
     }
     reply_int(c->reply, !found);
 }
@@ -148,6 +153,7 @@ static void cmd_hincrby(struct cmd *c)
     }
     (void)hash_put(c, cmd_key(c, 1), c->argv[2], (struct slice){digits, buf_put_i64(digits, value)},
                    HASH_KEEP_TTL);
+    notify(c, NOTIFY_HASH, "hincrby", c->argv[1]);
     reply_int(c->reply, value);
 }
 
@@ -182,7 +188,16 @@ static void cmd_hincrbyfloat(struct cmd *c)
     struct slice text = {digits, number_print_human(digits, value)};
 
     (void)hash_put(c, cmd_key(c, 1), c->argv[2], text, HASH_KEEP_TTL);
+    notify(c, NOTIFY_HASH, "hincrbyfloat", c->argv[1]);
     reply_bulk(c->reply, text);
+}
+
+void hash_tell_removed(struct cmd *c, struct key key)
+{
+    notify(c, NOTIFY_HASH, "hdel", key.name);
+    if (notify_wants(NOTIFY_GENERIC) && keyspace_peek(c, key) == NULL) {
+        notify(c, NOTIFY_GENERIC, "del", key.name);
+    }
 }
 
 static void cmd_hdel(struct cmd *c)
@@ -197,6 +212,9 @@ static void cmd_hdel(struct cmd *c)
     if (found) {
         hash_close(&h);
         removed = hash_remove_many(c, cmd_key(c, 1), c->argv + 2, c->argc - 2);
+        if (removed > 0) {
+            hash_tell_removed(c, cmd_key(c, 1));
+        }
     }
     reply_int(c->reply, (int64_t)removed);
 }

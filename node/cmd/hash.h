@@ -12,4 +12,7 @@ bool hash_arg(struct cmd *c, struct hash *h, bool *found);
 void hash_err_arity(struct cmd *c);
 void hash_err_expire_time(struct cmd *c);
 
+/* After fields were removed: "hdel", and "del" if the key went with them. */
+void hash_tell_removed(struct cmd *c, struct key key);
+
 #endif

@@ -5,6 +5,7 @@
 #include "node/cmd/families.h"
 #include "node/dump.h"
 #include "node/keyspace.h"
+#include "node/notify.h"
 
 static void cmd_dump(struct cmd *c)
 {
@@ -83,10 +84,14 @@ static void restore(struct cmd *c, struct key key, const struct dump_value *v,
     if (ttl != 0 && !o->absolute && __builtin_add_overflow(ttl, c->now_ms, &at_ms)) {
         at_ms = INT64_MAX;
     }
-    (void)keyspace_delete(c, key);
+    bool was_there = keyspace_drop(c, key);
+
     /* Expired on its way here: replaced by nothing. */
     if (at_ms == 0 || at_ms > c->now_ms) {
         dump_store(c, key, v, at_ms);
+        notify(c, NOTIFY_GENERIC, "restore", key.name);
+    } else if (was_there) {
+        notify(c, NOTIFY_GENERIC, "del", key.name);
     }
     reply_ok(c->reply);
 }

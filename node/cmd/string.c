@@ -7,6 +7,7 @@
 #include "node/cmd/lcs.h"
 #include "node/cmd/string_options.h"
 #include "node/keyspace.h"
+#include "node/notify.h"
 #include "node/type_string.h"
 #include "proto/number.h"
 
@@ -140,7 +141,29 @@ static void cmd_digest(struct cmd *c)
     }
 }
 
+/* The string at argv[1] of a write that answers it. */
+static enum found read_old(struct cmd *c, struct string_value *v)
+{
+    enum found found = read_arg(c, 1, v);
+
+    if (found == ABSENT) {
+        notify(c, NOTIFY_KEY_MISS, "keymiss", c->key.name);
+    }
+    return found;
+}
+
 /* ---- Writing whole values ---- */
+
+/* And tells of it; of the moment only if the command named it. */
+static void put(struct cmd *c, struct key key, struct slice value, int64_t expire_at_ms,
+                bool names_moment)
+{
+    string_put(c, key, value, expire_at_ms);
+    notify(c, NOTIFY_STRING, "set", key.name);
+    if (names_moment) {
+        notify(c, NOTIFY_GENERIC, "expire", key.name);
+    }
+}
 
 COLD static void set_with_options(struct cmd *c)
 {
@@ -155,6 +178,10 @@ COLD static void set_with_options(struct cmd *c)
         return;
     }
     const struct entry *e = o.get ? keyspace_find(c, c->key) : keyspace_peek(c, c->key);
+
+    if (o.get && e == NULL) {
+        notify(c, NOTIFY_KEY_MISS, "keymiss", c->key.name);
+    }
 
     if (e != NULL && e->type != TYPE_STRING && (o.get || o.condition >= IF_EQUAL)) {
         reply_err(c->reply, WIRE_WRONGTYPE);
@@ -184,7 +211,7 @@ COLD static void set_with_options(struct cmd *c)
         if (o.keep_ttl && e != NULL) {
             expire_at_ms = entry_expire_at_ms(e);
         }
-        string_put(c, c->key, c->argv[2], expire_at_ms);
+        put(c, c->key, c->argv[2], expire_at_ms, o.unit != UNIT_NONE);
     }
 }
 
@@ -194,7 +221,7 @@ static void cmd_set(struct cmd *c)
         set_with_options(c);
         return;
     }
-    string_put(c, c->key, c->argv[2], 0);
+    put(c, c->key, c->argv[2], 0, false);
     reply_ok(c->reply);
 }
 
@@ -203,7 +230,7 @@ static void cmd_setnx(struct cmd *c)
     bool absent = keyspace_peek(c, c->key) == NULL;
 
     if (absent) {
-        string_put(c, c->key, c->argv[2], 0);
+        put(c, c->key, c->argv[2], 0, false);
     }
     reply_int(c->reply, absent);
 }
@@ -214,7 +241,7 @@ static void set_expiring(struct cmd *c, enum unit unit)
     int64_t expire_at_ms;
 
     if (string_options_moment(c, c->argv[2], unit, &expire_at_ms)) {
-        string_put(c, c->key, c->argv[3], expire_at_ms);
+        put(c, c->key, c->argv[3], expire_at_ms, true);
         reply_ok(c->reply);
     }
 }
@@ -232,18 +259,18 @@ static void cmd_psetex(struct cmd *c)
 static void cmd_getset(struct cmd *c)
 {
     struct string_value v;
-    enum found found = read_arg(c, 1, &v);
+    enum found found = read_old(c, &v);
 
     if (found != WRONG_TYPE) {
         reply_found(c->reply, found, &v);
-        string_put(c, c->key, c->argv[2], 0);
+        put(c, c->key, c->argv[2], 0, false);
     }
 }
 
 static void cmd_getdel(struct cmd *c)
 {
     struct string_value v;
-    enum found found = read_arg(c, 1, &v);
+    enum found found = read_old(c, &v);
 
     reply_found(c->reply, found, &v);
     if (found == FOUND) {
@@ -260,7 +287,7 @@ static void cmd_getex(struct cmd *c)
     if (!string_options_parse(c, 2, TAKES_PERSIST, &o)) {
         return;
     }
-    enum found found = read_arg(c, 1, &v);
+    enum found found = read_old(c, &v);
 
     if (found == WRONG_TYPE) {
         return;
@@ -317,13 +344,14 @@ static void cmd_delex(struct cmd *c)
 /* ---- Writing several keys ---- */
 
 static void put_pairs(struct cmd *c, uint32_t from, uint32_t to, int64_t expire_at_ms,
-                      bool keep_ttl)
+                      const struct string_options *o)
 {
     for (uint32_t i = from; i + 1 < to; i += 2) {
         struct key key = cmd_key(c, i);
-        const struct entry *e = keep_ttl ? keyspace_peek(c, key) : NULL;
+        const struct entry *e = o != NULL && o->keep_ttl ? keyspace_peek(c, key) : NULL;
 
-        string_put(c, key, c->argv[i + 1], e == NULL ? expire_at_ms : entry_expire_at_ms(e));
+        put(c, key, c->argv[i + 1], e == NULL ? expire_at_ms : entry_expire_at_ms(e),
+            o != NULL && o->unit != UNIT_NONE);
     }
 }
 
@@ -351,7 +379,7 @@ static bool has_pairs(struct cmd *c, const char *name)
 static void cmd_mset(struct cmd *c)
 {
     if (has_pairs(c, "mset")) {
-        put_pairs(c, 1, c->argc, 0, false);
+        put_pairs(c, 1, c->argc, 0, NULL);
         reply_ok(c->reply);
     }
 }
@@ -362,7 +390,7 @@ static void cmd_msetnx(struct cmd *c)
         bool absent = present(c, 1, c->argc) == 0;
 
         if (absent) {
-            put_pairs(c, 1, c->argc, 0, false);
+            put_pairs(c, 1, c->argc, 0, NULL);
         }
         reply_int(c->reply, absent);
     }
@@ -391,7 +419,7 @@ static void cmd_msetex(struct cmd *c)
     bool met = o.condition == ALWAYS || present(c, 2, end) == (o.condition == IF_PRESENT ? n : 0);
 
     if (met) {
-        put_pairs(c, 2, end, expire_at_ms, o.keep_ttl);
+        put_pairs(c, 2, end, expire_at_ms, &o);
     }
     reply_int(c->reply, met);
 }
@@ -418,6 +446,7 @@ static void cmd_append(struct cmd *c)
     switch (read_arg(c, 1, &v)) {
     case ABSENT:
         string_put(c, c->key, more, 0);
+        notify(c, NOTIFY_STRING, "append", c->key.name);
         reply_int(c->reply, (int64_t)more.len);
         break;
     case FOUND:
@@ -426,6 +455,7 @@ static void cmd_append(struct cmd *c)
             if (more.len > 0) {
                 string_put_range(c, c->key, v.len, more);
             }
+            notify(c, NOTIFY_STRING, "append", c->key.name);
         }
         break;
     case WRONG_TYPE:
@@ -461,6 +491,7 @@ static void cmd_setrange(struct cmd *c)
 
     reply_int(c->reply, (int64_t)(end > v.len ? end : v.len));
     string_put_range(c, c->key, (size_t)offset, bytes);
+    notify(c, NOTIFY_STRING, "setrange", c->key.name);
 }
 
 static void add(struct cmd *c, int64_t by)
@@ -481,6 +512,7 @@ static void add(struct cmd *c, int64_t by)
         return;
     }
     string_put_int(c, c->key, n, v.entry == NULL ? 0 : entry_expire_at_ms(v.entry));
+    notify(c, NOTIFY_STRING, "incrby", c->key.name);
     reply_int(c->reply, n);
 }
 
@@ -544,6 +576,7 @@ static void cmd_incrbyfloat(struct cmd *c)
     struct slice result = {text, number_print_human(text, n)};
 
     string_put(c, c->key, result, v.entry == NULL ? 0 : entry_expire_at_ms(v.entry));
+    notify(c, NOTIFY_STRING, "incrbyfloat", c->key.name);
     reply_bulk(c->reply, result);
 }
 
