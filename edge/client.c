@@ -5,6 +5,7 @@
 #include "edge/conn.h"
 #include "edge/metrics.h"
 #include "edge/pubsub.h"
+#include "edge/tracking.h"
 
 #include <pthread.h>
 
@@ -110,6 +111,7 @@ static void put_flags(const struct conn *c, char out[8])
     if (c->is_busy) {
         out[n++] = 'b';
     }
+    n += tracking_letters(c, out + n);
     if (c->is_ending) {
         out[n++] = 'c';
     }
@@ -169,9 +171,10 @@ int client_line(const struct conn *c, struct buf *out)
         put_command(c, out) != OK) {
         return ERR_NOMEM;
     }
-    return buf_printf(out, " user=%s redir=-1 resp=%u lib-name=%s lib-ver=%s\n",
-                      c->is_authed ? c->session.user : "(superuser)", c->protocol,
-                      text_of(c->lib_name), text_of(c->lib_ver));
+    return buf_printf(out, " user=%s redir=%lld resp=%u lib-name=%s lib-ver=%s\n",
+                      c->is_authed ? c->session.user : "(superuser)",
+                      (long long)tracking_redirect(c), c->protocol, text_of(c->lib_name),
+                      text_of(c->lib_ver));
 }
 
 /* --- figures ---------------------------------------------------------------------------------- */

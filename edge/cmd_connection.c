@@ -8,6 +8,7 @@
 #include "edge/label.h"
 #include "edge/monitor.h"
 #include "edge/pubsub.h"
+#include "edge/tracking.h"
 #include "proto/version.h"
 
 #define DOOR (CMD_DOOR | CMD_FAST | CMD_LOADING | CMD_STALE | CMD_FREE)
@@ -209,6 +210,7 @@ static void cmd_reset(struct cmd *cmd)
 
     monitor_remove(c);
     pubsub_leave_all(c);
+    tracking_stop(c);
     conn_text_set(&c->name, SLICE(""));
     c->no_evict = false;
     door_resp_reset(c);

@@ -24,6 +24,7 @@
 #include "edge/monitor.h"
 #include "edge/options.h"
 #include "edge/pubsub.h"
+#include "edge/tracking.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -691,6 +692,7 @@ void conn_close(struct conn *c, const char *why)
     }
     monitor_remove(c);
     pubsub_leave_all(c);
+    tracking_close(c);
     list_remove(&c->pause_link);
     if (c->set->sweep == &c->link) {
         c->set->sweep = c->link.next;

@@ -102,9 +102,11 @@ struct conn {
     struct reply reply;
     size_t sent, sendable, whole;
     uint64_t gate_position;
-    struct buf pushed;      /* what was pushed while a reply may be half written */
-    bool is_push_cut;       /* the first bytes of `pushed` have left: the rest comes next */
-    struct conn_subs *subs; /* edge/pubsub.c's; NULL when it listens on nothing */
+    struct buf pushed;          /* what was pushed while a reply may be half written */
+    bool is_push_cut;           /* the first bytes of `pushed` have left: the rest comes next */
+    struct tracker *tracker;    /* edge/tracking.c's; NULL: CLIENT TRACKING is off */
+    struct conn_handle *handle; /* the same; NULL until it is needed */
+    struct conn_subs *subs;     /* edge/pubsub.c's; NULL when it listens on nothing */
 
     bool is_busy;    /* the backend has the batch */
     bool is_waiting; /* for a round trip or a slowed answer */

@@ -9,11 +9,11 @@
  * client and then visits every worker before it answers: a write that did not see the count was visible
  * before that visit, hence before any read that relies on being told.
  *
- * Invariants (tests/unit/edge/test_tracking.c, tests/e2e/tracking.test.js)
+ * Invariants (tests/e2e/tracking.test.js)
  *  T1  a client is told of every change of a key that it registered, after the change is visible.
  *  T2  an invalidation never overtakes an earlier reply of the same connection (conn_push()).
  *  T3  the table is bounded by tracking-table-max-keys: what is dropped is told as if it had changed.
- *  T4  a client that cannot be told (no memory, its worker too far behind) gets the flush-all, or is closed.
+ *  T4  a client whose keys cannot be registered is told at once that they changed, or is closed.
  *
  * Locks    a stripe's; the prefixes'. Rank 4, as edge/pubsub.h's.
  */
@@ -41,11 +41,12 @@ static inline bool tracking_is_on(void)
     return UNLIKELY(atomic_load_explicit(&tracking_clients, memory_order_relaxed) > 0);
 }
 
-/* Before the command reads: registers its keys, if this client's mode says so. */
+/* Before each command of a session with is_tracking: registers what it reads, if the client's mode says
+ * so. What CLIENT CACHING said holds for one. */
 void tracking_read(struct session *s, const struct request *q) ON_WORKER;
-/* A change of the keys is visible; `by` is the client that made it, or 0. */
-void tracking_changed(const struct database *db, const struct slice *keys, uint32_t count,
-                      uint64_t by, uint64_t position) ON_ANY;
+/* A change of the key is visible; `by` is the client that made it, or 0. */
+void tracking_changed(const struct database *db, struct slice key, uint64_t by,
+                      uint64_t position) ON_ANY;
 /* All keys of the database are gone. */
 void tracking_flushed(const struct database *db, uint64_t position) ON_ANY;
 
@@ -58,7 +59,6 @@ void tracking_cmd_info(struct cmd *c) ON_WORKER;
 /* RESET, and the end. */
 void tracking_stop(struct conn *c) ON_WORKER;
 void tracking_close(struct conn *c) ON_WORKER;
-/* The door, after each of the client's commands: what CLIENT CACHING said holds for one. */
 /* For CLIENT LIST: -1 none, 0 to itself, else an id; and the letters t, R, B. */
 int64_t tracking_redirect(const struct conn *c) ON_WORKER;
 uint32_t tracking_letters(const struct conn *c, char out[3]) ON_WORKER;

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/worker.h"
 #include "edge/session.h"
+#include "edge/tracking.h"
 #include "node/database.h"
 #include "node/evict.h"
 #include "node/keyspace.h"
@@ -371,6 +372,7 @@ static enum outcome run_write(struct call *k)
             return RAN;
         }
         k->cmd.section = s;
+        section_made_by(s, k->session->id);
         k->cmd.now_ms = clock_now_ms();
         def->run(&k->cmd);
         k->cmd.section = NULL;
@@ -650,6 +652,9 @@ enum backend_progress exec_run(struct exec *x, struct session *s, struct batch *
         } else {
             begin_call(&k);
             k.from = reply_begin(b->reply);
+        }
+        if (UNLIKELY(s->is_tracking)) {
+            tracking_read(s, k.request); /* before it reads: edge/tracking.h */
         }
         if (run_any(&k) == PUT_OFF) {
             b->whole = k.from;

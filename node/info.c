@@ -7,6 +7,7 @@
 #include "edge/client.h"
 #include "edge/options.h"
 #include "edge/pubsub.h"
+#include "edge/tracking.h"
 #include "node/database.h"
 #include "node/keyspace.h"
 #include "node/node.h"
@@ -200,7 +201,7 @@ static void put_clients(struct info *i)
     put(i, "client_recent_max_input_buffer:%lu", s.in_max);
     put(i, "client_recent_max_output_buffer:%lu", s.out_max);
     put(i, "blocked_clients:%lu", s.blocked);
-    put(i, "tracking_clients:0");
+    put(i, "tracking_clients:%lu", tracking_stats_sum().clients);
     put(i, "clients_in_timeout_table:0");
     put(i, "monitor_clients:%lu", s.monitors);
     put(i, "total_blocking_keys:0");
@@ -354,9 +355,9 @@ static void put_stats(struct info *i)
     put(i, "total_forks:0");
     put(i, "migrate_cached_sockets:0");
     put(i, "slave_expires_tracked_keys:0");
-    put(i, "tracking_total_keys:0");
-    put(i, "tracking_total_items:0");
-    put(i, "tracking_total_prefixes:0");
+    put(i, "tracking_total_keys:%lu", tracking_stats_sum().keys);
+    put(i, "tracking_total_items:%lu", tracking_stats_sum().items);
+    put(i, "tracking_total_prefixes:%lu", tracking_stats_sum().prefixes);
     put(i, "unexpected_error_replies:0");
     put(i, "total_error_replies:%lu", error_count_sum());
     put(i, "client_query_buffer_limit_disconnections:%lu", s.input_limit);

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "edge/tracking.h"
 #include "node/blocks.h"
 #include "node/database.h"
 #include "node/entry.h"
@@ -78,6 +79,7 @@ struct section {
     struct change_writer change;
     struct pile items, discards, retires, aborts, ends;
     struct notices notices; /* what it publishes at its end */
+    uint64_t client;        /* that asked for it; 0: none */
     uint32_t *index;        /* owned: open addressing, item number + 1; NULL while items are few */
     uint32_t index_cap;
 };
@@ -165,6 +167,7 @@ UNCHECKED_LOCKS int section_begin(struct section *s, struct database *db, uint64
     s->deadline_ms = INT64_MAX;
     s->failure = SECTION_OK;
     s->flushed = s->applies = false;
+    s->client = 0;
     buf_clear(&s->change_bytes);
     if (change_begin(&s->change, &s->change_bytes, db->id) != OK) {
         return ERR_NOMEM;
@@ -319,6 +322,11 @@ struct entry *section_find(struct section *s, struct key key)
     return e;
 }
 
+void section_made_by(struct section *s, uint64_t client)
+{
+    s->client = client;
+}
+
 void section_applies(struct section *s)
 {
     s->applies = true;
@@ -417,6 +425,9 @@ void section_charge(struct section *s, struct key key, int64_t bytes)
 void section_in_place(struct section *s, struct key key)
 {
     s->in_place |= (uint64_t)1 << key.partition;
+    if (tracking_is_on() && !notices_changed(&s->notices, key.name)) {
+        section_fail(s, SECTION_NOMEM);
+    }
 }
 
 void section_flush(struct section *s)
@@ -869,6 +880,21 @@ static bool has_passed(int64_t deadline_ms)
     return !BROKEN(5) && clock_now_ms() >= deadline_ms;
 }
 
+/* Client-side caches: the change is visible by now. */
+static void tell_trackers(struct section *s, uint64_t seq)
+{
+    if (s->flushed) {
+        tracking_flushed(s->db, seq);
+    }
+    for (uint32_t i = 0; i < s->items.count; i++) {
+        struct item *it = PILE(s->items, struct item, i);
+
+        if (it->now != it->old) {
+            tracking_changed(s->db, it->key.name, s->client, seq);
+        }
+    }
+}
+
 enum section_end section_commit(struct section *s, uint64_t *seq)
 {
     struct change_blob *blob = NULL;
@@ -881,7 +907,7 @@ enum section_end section_commit(struct section *s, uint64_t *seq)
     }
     if (s->change.ops == 0) {
         if (!notices_is_empty(&s->notices)) {
-            notices_send(&s->notices, s->db, changelog_seen_seq(s->log));
+            notices_send(&s->notices, s->db, s->client, changelog_seen_seq(s->log));
         }
         section_abort(s);
         return SECTION_COMMITTED;
@@ -914,9 +940,12 @@ enum section_end section_commit(struct section *s, uint64_t *seq)
     if (marked) {
         unmark_all(s);
     }
+    if (tracking_is_on()) {
+        tell_trackers(s, *seq);
+    }
     if (!notices_is_empty(&s->notices)) {
-        notices_send(&s->notices, s->db,
-                     *seq); /* before the locks go: in the order of the changes */
+        /* Before the locks go: in the order of the changes. */
+        notices_send(&s->notices, s->db, s->client, *seq);
     }
     retire_all(s);
     finish(s);

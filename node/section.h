@@ -44,6 +44,8 @@ enum section_end {
     SECTION_AGAIN, /* a key that it relied on expired meanwhile: nothing was changed, run it again */
     SECTION_FAILED /* section_failure() says why; nothing was changed */
 };
+/* After section_begin(): the client that asked for it, who may not want to hear of it (CLIENT TRACKING). */
+void section_made_by(struct section *s, uint64_t client);
 /* After section_begin(): what is written was decided elsewhere. Nothing expires by this clock. */
 void section_applies(struct section *s);
 /* Both unlock. */
