@@ -21,16 +21,17 @@
 #endif
 
 /* A lock type; HOLDS_* ask for it, TAKES and DROPS change it. */
-#define LOCKABLE         GODWIT_TSA(capability("mutex"))
-#define HOLDS_WRITE(...) GODWIT_TSA(requires_capability(__VA_ARGS__))
-#define HOLDS_READ(...)  GODWIT_TSA(requires_shared_capability(__VA_ARGS__))
-#define TAKES(...)       GODWIT_TSA(acquire_capability(__VA_ARGS__))
-#define TAKES_IF(...)    GODWIT_TSA(try_acquire_capability(__VA_ARGS__))
-#define DROPS(...)       GODWIT_TSA(release_capability(__VA_ARGS__))
-#define TAKES_READ(...)  GODWIT_TSA(acquire_shared_capability(__VA_ARGS__))
-#define DROPS_READ(...)  GODWIT_TSA(release_shared_capability(__VA_ARGS__))
+#define LOCKABLE           GODWIT_TSA(capability("mutex"))
+#define HOLDS_WRITE(...)   GODWIT_TSA(requires_capability(__VA_ARGS__))
+#define HOLDS_READ(...)    GODWIT_TSA(requires_shared_capability(__VA_ARGS__))
+#define TAKES(...)         GODWIT_TSA(acquire_capability(__VA_ARGS__))
+#define TAKES_IF(...)      GODWIT_TSA(try_acquire_capability(__VA_ARGS__))
+#define DROPS(...)         GODWIT_TSA(release_capability(__VA_ARGS__))
+#define TAKES_READ(...)    GODWIT_TSA(acquire_shared_capability(__VA_ARGS__))
+#define TAKES_READ_IF(...) GODWIT_TSA(try_acquire_shared_capability(__VA_ARGS__))
+#define DROPS_READ(...)    GODWIT_TSA(release_shared_capability(__VA_ARGS__))
 /* Where locks are taken by a loop or a mask, which the analysis cannot follow. */
-#define UNCHECKED_LOCKS  GODWIT_TSA(no_thread_safety_analysis)
+#define UNCHECKED_LOCKS    GODWIT_TSA(no_thread_safety_analysis)
 
 /* Thread roles are documentation that a reader and tidy.js look at. */
 #define ON_WORKER

@@ -21,7 +21,7 @@ extern _Atomic int64_t clock_word;
 static inline int64_t clock_now_ms(void)
 {
     /* Acquire: an observer of an expiry who then tells another thread has the word pass before.
-     * Sequentially consistent, which costs a load nothing here, for node/section.c's S5. */
+     * Sequentially consistent, which costs a load nothing here, for S5 of node/section_parts.h. */
     return atomic_load_explicit(&clock_word, memory_order_seq_cst);
 }
 

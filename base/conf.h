@@ -4,7 +4,7 @@
  *    node/options.def   OPT(maxmemory, BYTES(0, 0, INT64_MAX), CONF_RELOAD, "Memory for data; …")
  *    in code            #include "node/options.h"     …     conf_u64(&opt_maxmemory)
  *
- * The rows' types, in base/conf_define.h: UINT INT BYTES SECONDS MILLIS MICROS BOOL ENUM STRING PATH
+ * The rows' types, in base/conf_define.h: UINT INT PORT BYTES SECONDS MILLIS MICROS BOOL ENUM STRING PATH
  * ADDRESSES. A symbol's underscores are hyphens in the setting's name. Before conf_load() every
  * setting has its default.
  *
@@ -26,6 +26,7 @@
 enum conf_kind {
     CONF_UINT,
     CONF_INT,
+    CONF_PORT, /* a UINT that may be "auto" */
     CONF_BYTES,
     CONF_SECONDS,
     CONF_MILLIS,
@@ -53,6 +54,9 @@ enum conf_source {
     CONF_FROM_FLAG,
     CONF_FROM_SET
 };
+
+/* The word of a PORT that is "auto": any free one. */
+enum { CONF_PORT_AUTO = 65536 };
 
 #define CONF_NAME_MAX 48
 #define CONF_ROWS_MAX 512

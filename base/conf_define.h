@@ -5,7 +5,7 @@
  *    OPT(symbol, TYPE(…), CONF_FIXED or CONF_RELOAD [| CONF_SECRET | CONF_COMPAT], "Meaning.")
  *    ALIAS(symbol, symbol of the setting)
  *
- *    UINT(default, least, greatest)   INT(…)   BYTES(…): 10k 10kb 64mb 1gb
+ *    UINT(default, least, greatest)   INT(…)   PORT(default): 0 to 65535, or auto   BYTES(…): 10k 10kb 64mb 1gb
  *    SECONDS(…) MILLIS(…) MICROS(…): a bare number is in that unit; 100ms, 5s, 2m, 1h, 1d
  *    BOOL(default)   ENUM(index of the default, "a|b|c")
  *    STRING("default", greatest length)   PATH("default")   ADDRESSES("default")
@@ -17,6 +17,7 @@
     .max = (uint64_t)(hi)
 #define UINT(d, lo, hi)    CONF_NUMBER(CONF_UINT, d, lo, hi)
 #define INT(d, lo, hi)     CONF_NUMBER(CONF_INT, d, lo, hi)
+#define PORT(d)            CONF_NUMBER(CONF_PORT, d, 0, 65535)
 #define BYTES(d, lo, hi)   CONF_NUMBER(CONF_BYTES, d, lo, hi)
 #define SECONDS(d, lo, hi) CONF_NUMBER(CONF_SECONDS, d, lo, hi)
 #define MILLIS(d, lo, hi)  CONF_NUMBER(CONF_MILLIS, d, lo, hi)

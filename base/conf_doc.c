@@ -31,6 +31,8 @@ int conf_allowed(const struct conf_opt *opt, struct buf *out)
     case CONF_UINT:
     case CONF_INT:
         return allowed_range(opt, "", out);
+    case CONF_PORT:
+        return allowed_range(opt, "auto, or ", out);
     case CONF_BYTES:
         return allowed_range(opt, "bytes such as 1000, 10kb, 64mb, 1gb, from ", out);
     case CONF_SECONDS:

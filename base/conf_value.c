@@ -227,6 +227,15 @@ bool conf_value_parse(const struct conf_opt *opt, struct slice text, uint64_t *w
             return conf_because(why, "argument couldn't be parsed into an integer");
         }
         return within(opt, *word, why);
+    case CONF_PORT:
+        if (slice_is_word(text, "auto")) {
+            *word = CONF_PORT_AUTO;
+            return true;
+        }
+        if (!parse_u64(text, word)) {
+            return conf_because(why, "argument must be a port, or auto");
+        }
+        return within(opt, *word, why);
     case CONF_INT:
         if (!parse_i64(text, &i)) {
             return conf_because(why, "argument couldn't be parsed into an integer");
@@ -281,6 +290,9 @@ int conf_value_show(const struct conf_opt *opt, uint64_t word, struct buf *out)
     if (opt->kind == CONF_ENUM) {
         return buf_append_slice(out, choice(opt, word));
     }
+    if (opt->kind == CONF_PORT && word == CONF_PORT_AUTO) {
+        return buf_append_str(out, "auto");
+    }
     if (opt->kind == CONF_INT || is_time(opt->kind)) {
         return buf_append_i64(out, (int64_t)word);
     }
@@ -321,6 +333,8 @@ const char *conf_value_kind(const struct conf_opt *opt)
     case CONF_UINT:
     case CONF_INT:
         return "N";
+    case CONF_PORT:
+        return "PORT";
     case CONF_BYTES:
         return "BYTES";
     case CONF_SECONDS:

@@ -96,6 +96,17 @@ UNCHECKED_LOCKS void lock_read(struct lock *l)
     }
 }
 
+UNCHECKED_LOCKS bool lock_try_read(struct lock *l)
+{
+    for (int i = 0; i < SPINS; i++) {
+        if (LIKELY(try_read(l))) {
+            return true;
+        }
+        __builtin_ia32_pause();
+    }
+    return false;
+}
+
 UNCHECKED_LOCKS void lock_read_end(struct lock *l)
 {
     uint32_t s = atomic_fetch_sub_explicit(&l->state, 1, memory_order_seq_cst);

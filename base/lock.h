@@ -1,6 +1,7 @@
 /* lock.h - a reader-writer lock of eight bytes, writers first.
  *
- * Who finds it held spins for about a microsecond, then sleeps in the kernel. A writer that waits
+ * Who finds it held spins for about a microsecond, then sleeps in the kernel, or gives up if it only
+ * tries: what a worker may do where the holder may hold on over turns. A writer that waits
  * keeps new readers out, so that a stream of readers cannot starve it; readers that came with it go
  * first when it leaves only if no other writer waits.
  *
@@ -29,6 +30,7 @@ static inline void lock_init(struct lock *l)
 }
 
 void lock_read(struct lock *l) TAKES_READ(*l);
+bool lock_try_read(struct lock *l) TAKES_READ_IF(true, *l);
 void lock_read_end(struct lock *l) DROPS_READ(*l);
 void lock_write(struct lock *l) TAKES(*l);
 void lock_write_end(struct lock *l) DROPS(*l);

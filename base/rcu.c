@@ -1,16 +1,32 @@
+/* rcu.c - see rcu.h.
+ *
+ * Whether a grace period is over is asked, never waited for: liburcu (0.13) can only wait, or have a
+ * thread of its own wait, and what that thread brings back is cold by then. So each thread also says
+ * here, on a line of its own, which epoch it saw at its last quiescent state. A batch is closed by
+ * raising the epoch; its grace period is over when every thread that is online has seen that epoch.
+ *
+ *  G1  a reader that has seen epoch e sees all that was unlinked before the epoch was raised to e: it
+ *      acquires what the raiser released.
+ *  G2  what it read before is over when its word is seen: released there, acquired by whoever asks.
+ *  G3  who is found offline, or not yet in the list, comes online after the question: then it sees the
+ *      raised epoch, since each side writes its own word, then looks at the other's, and all four are
+ *      sequentially consistent.
+ */
 #include "base/rcu.h"
 
 #include "base/err.h"
 #include "base/mem.h"
 
 #include <assert.h>
+#include <sched.h>
 #include <urcu/urcu-qsbr.h>
 
 enum {
     BATCH_ITEMS = 509,     /* fits 16 KiB with its header */
-    BATCH_BYTES = 1 << 20, /* a batch of large blocks leaves earlier */
-    TURNS_MAX = 64,        /* and one that does not fill leaves after so many turns */
-    FREE_SLICE = 256       /* blocks freed a turn, and more when many wait */
+    BATCH_BYTES = 1 << 20, /* so many bytes do not wait for the batch before them */
+    DUE_ITEMS = 32, /* a quiescent state pays: what comes back is still in the first-level cache */
+    DUE_BYTES = 64 << 10,
+    FREE_SLICE = 256 /* blocks freed a turn, and more when many wait */
 };
 
 struct item {
@@ -20,105 +36,118 @@ struct item {
 };
 
 struct retired {
-    struct rcu_head head;
     struct retired *next;
-    struct thread *owner;
+    uint64_t epoch; /* that every reader must have seen */
     uint32_t count;
     uint32_t freed;
     size_t bytes;
     struct item items[BATCH_ITEMS];
 };
 
-/* What a registered thread keeps. `back` is a stack that the callback thread pushes to. */
+struct queue {
+    struct retired *first, *last;
+};
+
+/* What a registered thread keeps. Never freed but used again, so that others may walk the list. */
 struct thread {
+    /* The line that others look at. */
+    _Alignas(64) _Atomic uint64_t seen; /* 0: offline */
+    _Atomic bool taken;
+    struct thread *next;
+    /* Its own. */
+    _Alignas(64) _Atomic size_t retired_bytes;
     struct retired *open;  /* being filled */
     struct retired *spare; /* list, empty batches */
     size_t spare_count;
-    struct retired *freeing; /* list, came back */
-    _Atomic(struct retired *) back;
-    _Atomic size_t retired_bytes;
-    uint32_t turns;
-    uint32_t out; /* batches that wait for a grace period */
+    struct queue waiting; /* closed, the oldest first */
+    struct queue freeing; /* their grace period is over */
+    struct thread *asked; /* the first that the oldest batch still waits for; NULL: not asked yet */
 };
 
 static _Thread_local struct thread *self;
-static _Atomic size_t retired_total;
+static _Atomic(struct thread *) threads;
+static _Alignas(64) _Atomic uint64_t epoch = 1;
 
-/* liburcu's ordering is invisible to ThreadSanitizer (0.13): these say it. */
-#if defined(__SANITIZE_THREAD__)
-#define TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define TSAN 1
-#endif
-#endif
-#ifdef TSAN
-void __tsan_acquire(void *addr);
-void __tsan_release(void *addr);
-static char grace_tag;
-/* What the library allocates and frees between its own threads. */
-const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void)
+/* ---- Threads ---- */
+
+static struct thread *thread_take(void)
 {
-    return "called_from_lib:liburcu-qsbr.so\n";
+    struct thread *t = atomic_load_explicit(&threads, memory_order_acquire);
+
+    for (; t != NULL; t = t->next) {
+        bool taken = false;
+
+        /* Acquire: pairs with the release in rcu_unregister(). */
+        if (atomic_compare_exchange_strong_explicit(&t->taken, &taken, true, memory_order_acquire,
+                                                    memory_order_relaxed)) {
+            return t;
+        }
+    }
+    t = mem_alloc_lines(sizeof(*t));
+    assert(t != NULL); /* at start, as mem_must() */
+    atomic_store_explicit(&t->taken, true, memory_order_relaxed);
+    t->next = atomic_load_explicit(&threads, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(&threads, &t->next, t, memory_order_seq_cst,
+                                                  memory_order_relaxed)) {
+    }
+    return t;
 }
-#define SAY_RELEASE() __tsan_release(&grace_tag)
-#define SAY_ACQUIRE() __tsan_acquire(&grace_tag)
-#else
-#define SAY_RELEASE() ((void)0)
-#define SAY_ACQUIRE() ((void)0)
-#endif
 
 void rcu_register(void)
 {
     assert(self == NULL);
-    self = mem_must(sizeof(*self));
-    self->open = mem_must(sizeof(*self->open));
-    self->open->owner = self;
+    self = thread_take();
+    if (self->open == NULL) {
+        self->open = mem_must(sizeof(*self->open));
+    }
     urcu_qsbr_register_thread();
+    rcu_online();
 }
 
 void rcu_online(void)
 {
+    uint64_t now = atomic_load_explicit(&epoch, memory_order_relaxed);
+
+    atomic_store_explicit(&self->seen, now, memory_order_seq_cst); /* G3 */
+    (void)atomic_load_explicit(&epoch, memory_order_seq_cst);
     urcu_qsbr_thread_online();
-    SAY_ACQUIRE();
 }
 
 void rcu_offline(void)
 {
-    SAY_RELEASE();
     urcu_qsbr_thread_offline();
+    atomic_store_explicit(&self->seen, 0, memory_order_release); /* G2 */
 }
 
-/* RCU callback: every reader has passed a quiescent state since the batch was closed. */
-static void on_grace(struct rcu_head *head)
+static void be_quiescent(struct thread *t)
 {
-    SAY_ACQUIRE();
-    struct retired *r = caa_container_of(head, struct retired, head);
-    struct thread *t = r->owner;
+    urcu_qsbr_quiescent_state();
+    uint64_t now = atomic_load_explicit(&epoch, memory_order_acquire); /* G1 */
 
-    r->next = atomic_load_explicit(&t->back, memory_order_relaxed);
-    /* Release: pairs with the exchange in take_back(). */
-    while (!atomic_compare_exchange_weak_explicit(&t->back, &r->next, r, memory_order_release,
-                                                  memory_order_relaxed)) {
+    if (atomic_load_explicit(&t->seen, memory_order_relaxed) != now) {
+        atomic_store_explicit(&t->seen, now, memory_order_release); /* G2 */
     }
 }
 
-static void close_batch(struct thread *t)
-{
-    struct retired *r = t->open;
+/* ---- Batches ---- */
 
-    if (t->spare != NULL) {
-        t->open = t->spare;
-        t->spare = t->spare->next;
-        t->spare_count--;
+static void queue_put(struct queue *q, struct retired *r)
+{
+    r->next = NULL;
+    if (q->first == NULL) {
+        q->first = r;
     } else {
-        t->open = NULL;
+        q->last->next = r;
     }
-    t->turns = 0;
-    t->out++;
-    SAY_RELEASE();
-    urcu_qsbr_call_rcu(&r->head, on_grace);
+    q->last = r;
+}
+
+static struct retired *queue_take(struct queue *q)
+{
+    struct retired *r = q->first;
+
+    q->first = r->next;
+    return r;
 }
 
 static int add_spare(struct thread *t)
@@ -128,7 +157,6 @@ static int add_spare(struct thread *t)
     if (r == NULL) {
         return ERR_NOMEM;
     }
-    r->owner = t;
     r->count = r->freed = 0;
     r->bytes = 0;
     if (t->open == NULL) {
@@ -139,6 +167,47 @@ static int add_spare(struct thread *t)
         t->spare_count++;
     }
     return OK;
+}
+
+static void close_batch(struct thread *t)
+{
+    struct retired *r = t->open;
+
+    /* Release for G1, and sequentially consistent for G3. */
+    r->epoch = atomic_fetch_add_explicit(&epoch, 1, memory_order_seq_cst) + 1;
+    queue_put(&t->waiting, r);
+    t->open = t->spare;
+    if (t->spare != NULL) {
+        t->spare = t->spare->next;
+        t->spare_count--;
+    } else {
+        (void)add_spare(t); /* else the next rcu_reserve() tries again */
+    }
+}
+
+/* Whether the oldest batch's grace period is over. A thread that passed once has passed. */
+static bool is_over(struct thread *t)
+{
+    uint64_t wanted = t->waiting.first->epoch;
+
+    if (t->asked == NULL) {
+        t->asked = atomic_load_explicit(&threads, memory_order_seq_cst); /* G3 */
+    }
+    for (; t->asked != NULL; t->asked = t->asked->next) {
+        uint64_t seen = atomic_load_explicit(&t->asked->seen, memory_order_seq_cst); /* G2, G3 */
+
+        if (seen != 0 && seen < wanted) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void collect(struct thread *t)
+{
+    while (t->waiting.first != NULL && is_over(t)) {
+        queue_put(&t->freeing, queue_take(&t->waiting));
+    }
 }
 
 int rcu_reserve(size_t n)
@@ -154,6 +223,13 @@ int rcu_reserve(size_t n)
     return OK;
 }
 
+static void count_bytes(struct thread *t, size_t more, size_t less)
+{
+    size_t bytes = atomic_load_explicit(&t->retired_bytes, memory_order_relaxed);
+
+    atomic_store_explicit(&t->retired_bytes, bytes + more - less, memory_order_relaxed);
+}
+
 static void add_item(void *block, size_t bytes, rcu_free_fn fn)
 {
     struct thread *t = self;
@@ -162,17 +238,10 @@ static void add_item(void *block, size_t bytes, rcu_free_fn fn)
     assert(r != NULL); /* rcu_reserve() was called */
     r->items[r->count++] = (struct item){block, bytes, fn};
     r->bytes += bytes;
-    atomic_store_explicit(&t->retired_bytes,
-                          atomic_load_explicit(&t->retired_bytes, memory_order_relaxed) + bytes,
-                          memory_order_relaxed);
-    /* One that leaves before it is full takes places along that were reserved: only if others come for
-     * them. Else a section that retired a megabyte would, without memory, find none after its append. */
-    if (r->count == BATCH_ITEMS || (r->bytes >= BATCH_BYTES && add_spare(t) == OK)) {
-        atomic_fetch_add_explicit(&retired_total, r->bytes, memory_order_relaxed);
+    count_bytes(t, bytes, 0);
+    /* Never before it is full: it would take places along that were reserved. */
+    if (r->count == BATCH_ITEMS) {
         close_batch(t);
-        if (t->open == NULL) {
-            (void)add_spare(t); /* else the next rcu_reserve() tries again */
-        }
     }
 }
 
@@ -184,25 +253,6 @@ void rcu_retire(void *block, size_t bytes)
 void rcu_retire_object(void *object, size_t bytes, rcu_free_fn fn)
 {
     add_item(object, bytes, fn);
-}
-
-static void take_back(struct thread *t)
-{
-    struct retired *r = atomic_load_explicit(&t->back, memory_order_relaxed);
-
-    if (r == NULL) {
-        return;
-    }
-    r = atomic_exchange_explicit(&t->back, NULL, memory_order_acquire);
-    while (r != NULL) {
-        struct retired *next = r->next;
-
-        atomic_fetch_sub_explicit(&retired_total, r->bytes, memory_order_relaxed);
-        r->next = t->freeing;
-        t->freeing = r;
-        t->out--;
-        r = next;
-    }
 }
 
 /* True when the batch is empty. */
@@ -224,17 +274,14 @@ static bool free_some(struct retired *r, size_t *budget)
 
 static void free_slice(struct thread *t, size_t budget)
 {
-    while (t->freeing != NULL && budget > 0) {
-        struct retired *r = t->freeing;
+    while (t->freeing.first != NULL && budget > 0) {
+        struct retired *r = t->freeing.first;
 
         if (!free_some(r, &budget)) {
             return;
         }
-        t->freeing = r->next;
-        atomic_store_explicit(&t->retired_bytes,
-                              atomic_load_explicit(&t->retired_bytes, memory_order_relaxed) -
-                                  r->bytes,
-                              memory_order_relaxed);
+        (void)queue_take(&t->freeing);
+        count_bytes(t, 0, r->bytes);
         if (t->spare_count < 2) {
             r->count = r->freed = 0;
             r->bytes = 0;
@@ -247,29 +294,34 @@ static void free_slice(struct thread *t, size_t budget)
     }
 }
 
+/* While a batch waits the next one fills, so that small ones do not pile up. */
+static bool is_to_close(const struct thread *t)
+{
+    return t->open != NULL && t->open->count > 0 &&
+           (t->waiting.first == NULL || t->open->bytes >= BATCH_BYTES);
+}
+
 void rcu_turn(void)
 {
     struct thread *t = self;
 
-    SAY_RELEASE();
-    urcu_qsbr_quiescent_state();
-    if (t->open != NULL && t->open->count > 0 && ++t->turns >= TURNS_MAX) {
-        atomic_fetch_add_explicit(&retired_total, t->open->bytes, memory_order_relaxed);
+    collect(t);
+    if (is_to_close(t)) {
         close_batch(t);
-        if (t->open == NULL) {
-            (void)add_spare(t);
-        }
     }
-    take_back(t);
-    if (t->freeing != NULL) {
+    be_quiescent(t);
+    collect(t);
+    if (t->freeing.first != NULL) {
         /* More when it piles up, so that freeing keeps pace with retiring. */
-        free_slice(t, FREE_SLICE + (t->freeing->next != NULL ? BATCH_ITEMS * 4 : 0));
+        free_slice(t, FREE_SLICE + (t->freeing.first->next != NULL ? BATCH_ITEMS * 4 : 0));
     }
 }
 
-bool rcu_is_waiting(void)
+bool rcu_is_due(void)
 {
-    return self->out > 0;
+    const struct retired *r = self->open;
+
+    return r != NULL && (r->count >= DUE_ITEMS || r->bytes >= DUE_BYTES);
 }
 
 size_t rcu_retired_bytes(void)
@@ -279,7 +331,13 @@ size_t rcu_retired_bytes(void)
 
 size_t rcu_retired_bytes_total(void)
 {
-    return atomic_load_explicit(&retired_total, memory_order_relaxed);
+    const struct thread *t = atomic_load_explicit(&threads, memory_order_acquire);
+    size_t sum = 0;
+
+    for (; t != NULL; t = t->next) {
+        sum += atomic_load_explicit(&t->retired_bytes, memory_order_relaxed);
+    }
+    return sum;
 }
 
 void rcu_drain(void)
@@ -287,15 +345,16 @@ void rcu_drain(void)
     struct thread *t = self;
 
     if (t->open != NULL && t->open->count > 0) {
-        atomic_fetch_add_explicit(&retired_total, t->open->bytes, memory_order_relaxed);
         close_batch(t);
     }
     rcu_offline();
-    urcu_qsbr_barrier();
+    urcu_qsbr_synchronize_rcu();
     rcu_online();
-    take_back(t);
-    assert(t->out == 0);
-    while (t->freeing != NULL) {
+    /* Others tell liburcu first, and then us. */
+    for (collect(t); t->waiting.first != NULL; collect(t)) {
+        sched_yield();
+    }
+    while (t->freeing.first != NULL) {
         free_slice(t, BATCH_ITEMS);
     }
 }
@@ -311,8 +370,12 @@ void rcu_unregister(void)
         t->spare = r->next;
         mem_free(r, sizeof(*r));
     }
+    t->spare_count = 0;
     mem_free(t->open, sizeof(*t->open));
+    t->open = NULL;
+    rcu_offline();
     urcu_qsbr_unregister_thread();
-    mem_free(t, sizeof(*t));
+    /* Release: pairs with the acquire in thread_take(). */
+    atomic_store_explicit(&t->taken, false, memory_order_release);
     self = NULL;
 }

@@ -2,8 +2,10 @@
  *
  * A registered thread is a reader all the time, except between rcu_offline() and rcu_online(); it
  * says rcu_turn() when it holds nothing borrowed. What a writer has unlinked it retires; retired
- * blocks travel in batches, one grace period a batch (a call_rcu an object costs more than the write
- * that made it), come back to the thread that retired them, and are freed there in slices.
+ * blocks wait in batches, one grace period a batch (a call_rcu an object costs more than the write
+ * that made it), and are freed in slices by the thread that retired them. It asks at each rcu_turn()
+ * whether the grace period is over: when no other thread is online that is at once, and the blocks are
+ * still in the caches when they are used again.
  *
  * Ownership  rcu_retire*() take the block for good.
  * Failure    rcu_reserve() makes room ahead, so that retiring itself cannot fail.
@@ -27,19 +29,19 @@ void rcu_unregister(void); /* gives what is still retired to the next drain */
 
 void rcu_online(void);
 void rcu_offline(void);
-/* A quiescent state; also frees a slice of what has come back. Nothing borrowed survives it. */
+/* A quiescent state; also frees a slice of what may be freed. Nothing borrowed survives it. */
 void rcu_turn(void);
 
-/* Whether batches of this thread wait for a grace period: a turn that goes on for long then does well to
- * say rcu_turn() wherever it holds nothing borrowed. */
-bool rcu_is_waiting(void);
+/* Whether this thread has retired so much that a turn that goes on for long does well to say rcu_turn()
+ * wherever it holds nothing borrowed. */
+bool rcu_is_due(void);
 
 /* Room for n more rcu_retire*() of this thread. */
 MUST_CHECK int rcu_reserve(size_t n);
 void rcu_retire(void *block, size_t bytes);
 /* Calls fn until it says that all is gone. `bytes` is what it holds, for rcu_retired_bytes(). */
 void rcu_retire_object(void *object, size_t bytes, rcu_free_fn fn);
-/* Retired by this thread and not yet freed. */
+/* Retired by this thread, or by all, and not yet freed. */
 size_t rcu_retired_bytes(void);
 size_t rcu_retired_bytes_total(void);
 /* Waits for a grace period and frees all that this thread has retired. At shutdown and in tests:

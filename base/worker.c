@@ -236,7 +236,7 @@ static void turn(struct worker *w)
         }
         /* A file's handler keeps nothing borrowed. With fifty clients in deep pipelines a turn retires
          * more than the caches hold, so what comes back earlier is warm when it is used again. */
-        if (UNLIKELY(rcu_is_waiting())) {
+        if (rcu_is_due()) {
             rcu_turn();
         }
     }

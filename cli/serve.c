@@ -180,17 +180,17 @@ static uint32_t worker_count(void)
 static int open_doors(struct serve *s)
 {
     const char *addresses = conf_str(&opt_bind);
-    int err = listen_open(&s->resp, slice_of(addresses), (uint16_t)conf_u64(&opt_port),
-                          conf_is_default(&opt_port));
+
+    if (conf_u64(&opt_port) == 0 && conf_u64(&opt_http_port) == 0) {
+        log_error("serve: port and http-port are both 0, so that nobody could be served");
+        return ERR_INVALID;
+    }
+    int err = listen_open_setting(&s->resp, slice_of(addresses), &opt_port);
 
     if (err != OK) {
         return err;
     }
-    if (s->resp.was_elsewhere) {
-        log_warn("serve: the default port is busy, another is taken\tdefault=%lu\tport=%u",
-                 (unsigned long)conf_u64(&opt_port), s->resp.port);
-    }
-    if (!listen_is_loopback(slice_of(addresses))) {
+    if (s->resp.count > 0 && !listen_is_loopback(slice_of(addresses))) {
         log_warn("serve: the Redis port is clear text and not on loopback only; whoever sees the "
                  "network sees data and password\tbind=%s\tport=%u",
                  addresses, s->resp.port);
@@ -299,21 +299,26 @@ static void print_welcome(const struct serve *s)
 {
     const char *addresses = conf_str(&opt_bind);
 
-    printf("Godwit " VERSION_GODWIT " is ready.\n"
-           "  redis    port %u on %s\n",
-           s->resp.port, addresses);
+    printf("Godwit " VERSION_GODWIT " is ready.\n");
+    if (s->resp.port != 0) {
+        printf("  redis    port %u on %s\n", s->resp.port, addresses);
+    }
     if (door_http_port(s->admin, DOOR_HTTP_PUBLIC) != 0) {
         printf("  http     port %u\n", door_http_port(s->admin, DOOR_HTTP_PUBLIC));
     }
-    printf("  admin    port %u   /healthz /readyz /metrics\n"
-           "  data     %s\n",
-           door_http_port(s->admin, DOOR_HTTP_ADMIN), s->data.path);
+    if (door_http_port(s->admin, DOOR_HTTP_ADMIN) != 0) {
+        printf("  admin    port %u   /healthz /readyz /metrics\n",
+               door_http_port(s->admin, DOOR_HTTP_ADMIN));
+    }
+    printf("  data     %s\n", s->data.path);
     if (s->password[0] != '\0') {
-        printf("  password %s   (kept in %s/password)\n\n"
-               "  redis-cli -p %u -a %s\n\n",
-               s->password, s->data.path, s->resp.port, s->password);
-    } else {
-        printf("\n  redis-cli -p %u --askpass\n\n", s->resp.port);
+        printf("  password %s   (kept in %s/password)\n", s->password, s->data.path);
+    }
+    printf("\n");
+    if (s->resp.port != 0 && s->password[0] != '\0') {
+        printf("  redis-cli -p %u -a %s\n\n", s->resp.port, s->password);
+    } else if (s->resp.port != 0) {
+        printf("  redis-cli -p %u --askpass\n\n", s->resp.port);
     }
     (void)fflush(stdout);
 }
@@ -430,8 +435,9 @@ static int run(struct serve *s, const sigset_t *set)
     door_http_ready(s->admin, true);
     print_welcome(s);
     sodium_memzero(s->password, sizeof(s->password));
-    log_info("serve: ready\tport=%u\tadmin_port=%u\tworkers=%u", s->resp.port,
-             door_http_port(s->admin, DOOR_HTTP_ADMIN), s->count);
+    log_info("serve: ready\tport=%u\thttp_port=%u\tadmin_port=%u\tworkers=%u", s->resp.port,
+             door_http_port(s->admin, DOOR_HTTP_PUBLIC), door_http_port(s->admin, DOOR_HTTP_ADMIN),
+             s->count);
     wait_for_signal(set);
     let_interrupt_kill();
     door_http_ready(s->admin, false);

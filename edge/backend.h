@@ -20,6 +20,9 @@
 #include "proto/reply.h"
 
 struct worker;
+struct block;
+struct block_ready;
+struct multi;
 struct database;
 struct section;
 struct session;
@@ -36,6 +39,8 @@ struct request {
     const struct cmd_def *def; /* arity was checked */
     struct slice *argv;
     uint32_t argc;
+    const struct multi
+        *multi;       /* of EXEC and DISCARD: what was queued (edge/multi.h); NULL without MULTI */
     struct key key;   /* private to the backend: the first key, hashed ahead */
     const void *hint; /* private to the backend: what the prefetch pass found */
 };
@@ -61,20 +66,76 @@ struct cmd {
     struct reply *reply;
     struct session *session; /* NULL for the server's own doing */
     struct database *db;
-    struct section *section; /* of a write, or of a read that has to hold its locks; else NULL */
-    struct key key;          /* argv's first key, if the row names one */
+    struct section *section;   /* of a write, or of a read that has to hold its locks; else NULL */
+    struct key key;            /* argv's first key, if the row names one */
+    const struct multi *multi; /* of EXEC and DISCARD */
+    bool in_txn;               /* one of several in a section: it must not wait for other clients */
     const void *hint;
     int64_t now_ms; /* the node's clock when the command began */
     int64_t
-        alive_until_ms;  /* private to the backend: when the first of the keys it found expires */
-    bool retry;          /* set by a read that met a publication: the handler will run again */
-    void *blocked_on;    /* private to the backend: the partition it met */
-    bool again;          /* set by a handler that has more to do: it is called again next turn */
+        alive_until_ms; /* private to the backend: when the first of the keys it found expires */
+    bool retry;         /* set by a read that met a publication: the handler will run again */
+    bool wants_locks;   /* set with it by cmd_needs_locks() */
+    bool drops_locks;   /* set with `again` by a read in a section: what follows needs no locks */
+    void *blocked_on;   /* private to the backend: the partition it met */
+    bool again;         /* set by a handler that has more to do: it is called again in a later turn,
+                          * its section (if any) as it left it */
     int64_t again_at_ms; /* or at this moment of the worker's clock; INT64_MAX: when unblocked */
     enum cmd_unblocked unblocked; /* set by CLIENT UNBLOCK before it is called again */
+    struct block *blocked;        /* it waits for data (node/block.h) */
+    struct block_ready *ready; /* private to the backend, owned: whom it has to serve when done */
+    void (*go_on)(struct cmd *c); /* set with `again`: called then, instead of the row's handler */
     void *progress;               /* owned by such a handler between calls; NULL at the first */
     void (*progress_free)(void *progress);
+    /* A handler of many arguments: the next, 0 at the first call, and what it counts. */
+    uint32_t at;
+    int64_t sum;
 };
+
+/* Calls its handler, or goes on where it left off. */
+static inline void cmd_run(struct cmd *c)
+{
+    if (UNLIKELY(c->go_on != NULL)) {
+        c->go_on(c);
+    } else {
+        c->def->run(c);
+    }
+}
+
+/* Arguments that it looks at in a turn. */
+enum { CMD_SLICE_ARGS = 1000 };
+
+/* Up to which argument this slice goes, c->at being set to `from` in the first. */
+static inline uint32_t cmd_slice_end(struct cmd *c, uint32_t from)
+{
+    c->at = c->at == 0 ? from : c->at;
+    return c->argc - c->at > CMD_SLICE_ARGS ? c->at + CMD_SLICE_ARGS : c->argc;
+}
+
+/* Whether the slice was the last; else c->again is set. */
+static inline bool cmd_slice_is_last(struct cmd *c)
+{
+    c->again = c->at < c->argc;
+    return !c->again;
+}
+
+/* For a read without locks that found more to do than a turn allows: the handler returns at once, and is
+ * called from the start under the locks of its keys, c->section set. Then it may set `again`: nobody
+ * changes its keys until it has answered, or has taken what it needs and set `drops_locks`. */
+static inline void cmd_needs_locks(struct cmd *c)
+{
+    c->retry = c->wants_locks = true;
+}
+
+/* A read of so many keys, which is then to return. */
+static inline bool cmd_is_long(struct cmd *c)
+{
+    if (LIKELY(c->argc <= CMD_SLICE_ARGS) || c->section != NULL) {
+        return false;
+    }
+    cmd_needs_locks(c);
+    return true;
+}
 
 struct backend {
     /* Neither blocks. */
@@ -85,6 +146,8 @@ struct backend {
     bool (*may_send)(struct backend *b, struct session *s, uint64_t position);
     /* The session ends: free what was kept for it. NULL if nothing ever is. */
     void (*session_close)(struct backend *b, struct session *s);
+    /* RESET: the session goes on, and nothing is watched any more. NULL if nothing ever is. */
+    void (*session_reset)(struct backend *b, struct session *s);
     /* CLIENT UNBLOCK: ends a command that waits for other clients, by a timeout's reply or an error.
      * False if none waits; NULL if none ever does. */
     bool (*unblock)(struct backend *b, struct session *s, bool with_error);

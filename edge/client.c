@@ -4,6 +4,7 @@
 #include "base/metric.h"
 #include "edge/conn.h"
 #include "edge/metrics.h"
+#include "edge/multi.h"
 #include "edge/pubsub.h"
 #include "edge/tracking.h"
 
@@ -159,14 +160,15 @@ int client_line(const struct conn *c, struct buf *out)
     put_flags(c, flags);
     if (buf_printf(out,
                    "id=%lu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=%s db=0 sub=%u "
-                   "psub=%u ssub=%u multi=-1 qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=0 rbs=%zu "
-                   "rbp=%zu obl=%zu oll=0 omem=%zu tot-mem=%zu events=%s%s cmd=",
+                   "psub=%u ssub=%u multi=%d qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=%zu "
+                   "rbs=%zu rbp=%zu obl=%zu oll=0 omem=%zu tot-mem=%zu events=%s%s cmd=",
                    (unsigned long)c->session.id, addr, local, c->file.fd, text_of(c->name),
                    (long long)(now_ms - c->made_ms) / 1000, (long long)(now_ms - c->last_ms) / 1000,
                    flags, pubsub_subscriptions(c, PUBSUB_CHANNEL),
                    pubsub_subscriptions(c, PUBSUB_PATTERN), pubsub_subscriptions(c, PUBSUB_SHARD),
-                   c->in.len, c->in.cap - c->in.len, c->reply.out.cap, c->reply.out.cap, out_bytes,
-                   c->reply.out.cap + c->pushed.cap, total, c->is_ending ? "" : "r",
+                   c->multi == NULL ? -1 : (int)c->multi->count, c->in.len, c->in.cap - c->in.len,
+                   c->multi == NULL ? 0 : c->multi->bytes, c->reply.out.cap, c->reply.out.cap,
+                   out_bytes, c->reply.out.cap + c->pushed.cap, total, c->is_ending ? "" : "r",
                    c->is_stalled ? "w" : "") != OK ||
         put_command(c, out) != OK) {
         return ERR_NOMEM;

@@ -31,6 +31,10 @@ static bool authenticate(struct cmd *cmd, struct slice user, struct slice passwo
     int64_t now_ms = c->set->worker->now_ms;
     int64_t wait_ms;
 
+    if (cmd->in_txn) { /* its answer may have to wait, and its database is another */
+        reply_errf(cmd->reply, "ERR authentication is not allowed inside a transaction");
+        return false;
+    }
     switch (auth_check(user, password, &c->peer, now_ms, &wait_ms)) {
     case AUTH_GOOD:
         c->is_authed = true;
@@ -213,6 +217,9 @@ static void cmd_reset(struct cmd *cmd)
     tracking_stop(c);
     conn_text_set(&c->name, SLICE(""));
     c->no_evict = false;
+    if (c->session.backend->session_reset != NULL) {
+        c->session.backend->session_reset(c->session.backend, &c->session);
+    }
     door_resp_reset(c);
     reply_simple(cmd->reply, SLICE("RESET"));
 }
@@ -221,6 +228,11 @@ static void cmd_reset(struct cmd *cmd)
 static void cmd_no_cluster(struct cmd *c)
 {
     reply_errf(c->reply, "ERR This instance has cluster support disabled");
+}
+
+static void cmd_multi(struct cmd *c)
+{
+    door_resp_multi(conn_of(c->session));
 }
 
 static void cmd_monitor(struct cmd *c)
@@ -246,16 +258,22 @@ static struct cmd_def connection_cmds[] = {
     { "PING",     -1, DOOR | CMD_PUBSUB, KEYS_NONE, "1.0.0", cmd_ping, "[message]",
       "Returns the server's liveliness response.",
       .request = CMD_ALL_SHARDS, .response = CMD_ALL_SUCCEEDED },
-    { "QUIT",     -1, DOOR | CMD_NOAUTH | CMD_NOSCRIPT | CMD_PUBSUB, KEYS_NONE, "1.0.0", cmd_quit, "",
+    { "QUIT",     -1, DOOR | CMD_NOAUTH | CMD_NOSCRIPT | CMD_PUBSUB | CMD_TXN, KEYS_NONE, "1.0.0", cmd_quit, "",
       "Closes the connection." },
     { "READONLY",  1, DOOR, KEYS_NONE, "3.0.0", cmd_no_cluster, "",
       "Enables read-only queries for a connection to a Redis Cluster replica node." },
     { "READWRITE", 1, DOOR, KEYS_NONE, "3.0.0", cmd_no_cluster, "",
       "Enables read-write queries for a connection to a Redis Cluster replica node." },
-    { "RESET",     1, DOOR | CMD_NOAUTH | CMD_NOSCRIPT | CMD_PUBSUB, KEYS_NONE, "6.2.0", cmd_reset, "",
+    { "RESET",     1, DOOR | CMD_NOAUTH | CMD_NOSCRIPT | CMD_PUBSUB | CMD_TXN, KEYS_NONE, "6.2.0", cmd_reset, "",
       "Resets the connection." },
     { "SELECT",    2, DOOR, KEYS_NONE, "1.0.0", cmd_select, "index",
       "Changes the selected database." },
+    CMD_END
+};
+
+static struct cmd_def txn_cmds[] = {
+    { "MULTI",     1, DOOR | CMD_NOSCRIPT | CMD_TXN, KEYS_NONE, "1.2.0", cmd_multi, "",
+      "Begins to queue commands, which EXEC carries out at once." },
     CMD_END
 };
 
@@ -269,6 +287,7 @@ static struct cmd_def server_cmds[] = {
 void edge_register_commands(void)
 {
     cmd_register("connection", connection_cmds);
+    cmd_register("transactions", txn_cmds);
     cmd_register("server", server_cmds);
     cmd_register("pubsub", edge_pubsub_cmds);
 }

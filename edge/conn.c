@@ -22,6 +22,7 @@
 #include "edge/client.h"
 #include "edge/door_resp.h"
 #include "edge/monitor.h"
+#include "edge/multi.h"
 #include "edge/options.h"
 #include "edge/pubsub.h"
 #include "edge/tracking.h"
@@ -36,6 +37,10 @@ enum {
     OUT_KEPT_BYTES = 256 * 1024, /* a larger one is given back when drained */
     IN_KEPT_BYTES = 64 * 1024,
     IN_AHEAD_BYTES = 1024 * 1024,
+    IN_WHOLE_FROM =
+        4 * 1024 * 1024, /* an argument of which so much has come gets all the room it asks for */
+    IN_TURN_BYTES = 256 * 1024,   /* read at once, of a long argument */
+    OUT_TURN_BYTES = 1024 * 1024, /* written at once */
     SPARES = 8
 };
 
@@ -224,7 +229,8 @@ static bool conn_write(struct conn *c)
 
     note_max(&c->set->count.out_max, c->reply.out.len - c->sent);
     while (c->sent < c->sendable) {
-        size_t len = c->sendable - c->sent;
+        size_t all = c->sendable - c->sent;
+        size_t len = all < OUT_TURN_BYTES ? all : OUT_TURN_BYTES;
         ssize_t n = write(c->file.fd, c->reply.out.ptr + c->sent, len);
 
         if (n < 0) {
@@ -242,7 +248,8 @@ static bool conn_write(struct conn *c)
         c->sent += (size_t)n;
         c->out_bytes += (uint64_t)n;
         conn_count(&c->set->count.out_bytes, (uint64_t)n);
-        if ((size_t)n < len) { /* the socket is full: asking again would only say so */
+        if ((size_t)n <
+            all) { /* the socket is full and asking again would only say so; or next turn */
             note_stall(c, true);
             return true;
         }
@@ -454,9 +461,12 @@ static char *read_place(struct conn *c, size_t *room)
         *room = CONN_READ_BYTES - left;
         return c->scratch->input + left;
     }
-    /* As much as the argument under way needs, but no further ahead than what has come of it. */
+    /* As much as the argument under way needs, but no further ahead than what has come of it; not so for
+     * long ones, since what is moved with each growth takes the longer (what is not written to is not there). */
     size_t wants = resp_req_wants(&c->req);
     size_t ahead = left > IN_AHEAD_BYTES ? left : IN_AHEAD_BYTES;
+
+    ahead = left > IN_WHOLE_FROM ? SIZE_MAX : ahead;
 
     wants = wants < CONN_READ_BYTES ? CONN_READ_BYTES : wants;
     if (buf_reserve(&c->in, wants < ahead ? wants : ahead) != OK) {
@@ -464,7 +474,7 @@ static char *read_place(struct conn *c, size_t *room)
     }
     c->view = c->in.ptr;
     c->view_len = left;
-    *room = c->in.cap - left;
+    *room = c->in.cap - left < IN_TURN_BYTES ? c->in.cap - left : IN_TURN_BYTES;
     return c->in.ptr + left;
 }
 
@@ -662,6 +672,7 @@ static void free_parts(struct conn *c)
         scratch_give(c->set, c->scratch);
         c->scratch = NULL;
     }
+    multi_destroy(c->multi);
     reply_fini(&c->reply);
     resp_req_fini(&c->req);
     buf_fini(&c->in);

@@ -124,6 +124,7 @@ struct conn {
     int64_t stalled_ms;        /* when the peer last took something */
     struct worker_timer timer; /* of a slowed answer */
     const struct cmd_def *last_def;
+    struct multi *multi; /* owned: what MULTI has queued; NULL outside one */
     uint64_t in_bytes, out_bytes, requests;
     struct sockaddr_storage peer;
     char *name, *lib_name, *lib_ver; /* owned; NULL is empty */

@@ -29,6 +29,7 @@ MUST_CHECK int door_http_start(struct door_http *d);
 void door_http_close(struct door_http *d);
 
 void door_http_ready(struct door_http *d, bool is_ready) ON_ANY;
+/* 0: its setting closes it. */
 uint16_t door_http_port(const struct door_http *d, enum door_http_kind kind);
 
 #endif

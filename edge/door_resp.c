@@ -10,11 +10,13 @@
 #include "edge/door_resp.h"
 
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "edge/auth.h"
 #include "edge/conn.h"
 #include "edge/monitor.h"
+#include "edge/multi.h"
 #include "edge/options.h"
 #include "proto/cmd_doc.h"
 #include "proto/error_count.h"
@@ -76,8 +78,23 @@ void conn_reply_mode_set(struct conn *c, enum conn_reply mode)
     watch_replies(c);
 }
 
+/* The queue was carried out or dropped. */
+static void multi_end(struct conn *c)
+{
+    multi_destroy(c->multi);
+    c->multi = NULL;
+}
+
+static void forget_watched(struct conn *c)
+{
+    if (c->session.backend->session_reset != NULL) {
+        c->session.backend->session_reset(c->session.backend, &c->session);
+    }
+}
+
 void door_resp_reset(struct conn *c)
 {
+    multi_end(c);
     c->protocol = 2;
     c->reply_mode = CONN_REPLY_ON;
     c->session.no_touch = false;
@@ -142,8 +159,11 @@ static void refuse_arity(struct conn *c, const struct cmd_def *def)
         put_lower(&name, "|");
     }
     put_lower(&name, def->name);
-    reply_errf(&c->reply, "ERR wrong number of arguments for '%.*s' command", (int)name.len,
-               name.ptr);
+    /* Redis says it of EXEC in this way, and has it end the transaction, if there is one. */
+    reply_errf(&c->reply, "%s wrong number of arguments for '%.*s' command",
+               (def->flags & CMD_TXN_RUN) != 0 ? "EXECABORT Transaction discarded because of:"
+                                               : "ERR",
+               (int)name.len, name.ptr);
     buf_fini(&name);
 }
 
@@ -174,11 +194,70 @@ static void refuse_barred(struct conn *c, const struct cmd_def *def)
                (int)cmd_full_name(def, name), name);
 }
 
-/* Whether the backend has nothing to do with it. */
+/* Whether MULTI keeps it for EXEC. */
+static bool is_queued(const struct conn *c, const struct request *q)
+{
+    return UNLIKELY(c->multi != NULL) && (q->def->flags & CMD_TXN) == 0;
+}
+
+static bool is_watch_in_multi(const struct conn *c, const struct request *q)
+{
+    return UNLIKELY(c->multi != NULL) &&
+           q->def->keys.kind != CMD_KEYS_NONE; /* of all CMD_TXN rows */
+}
+
+/* Whether the backend has nothing to do with it, or not yet. */
 static bool is_for_door(const struct conn *c, const struct request *q)
 {
     return q->def == NULL || (q->def->flags & CMD_DOOR) != 0 || !cmd_arity_fits(q->def, q->argc) ||
-           UNLIKELY(!c->is_authed) || is_barred(c, q->def);
+           UNLIKELY(!c->is_authed) || is_barred(c, q->def) || is_queued(c, q) ||
+           is_watch_in_multi(c, q);
+}
+
+/* Whether nothing may be in one batch with it. */
+static bool is_alone(const struct cmd_def *def)
+{
+    return UNLIKELY((def->flags & (CMD_BLOCKING | CMD_TXN)) != 0);
+}
+
+/* What was refused while MULTI queues makes EXEC refuse all. */
+static void spoil(struct conn *c)
+{
+    if (c->multi != NULL) {
+        c->multi->is_spoiled = true;
+    }
+}
+
+static void queue(struct conn *c, const struct request *q)
+{
+    int err;
+
+    if ((q->def->flags & CMD_NOMULTI) != 0) {
+        reply_errf(&c->reply, "ERR Command not allowed inside a transaction");
+        spoil(c);
+        return;
+    }
+    err = multi_add(c->multi, q, conf_u64(&opt_client_query_buffer_limit));
+    if (err != OK) {
+        reply_err(&c->reply, err == ERR_LIMIT ? WIRE_TOO_LARGE : WIRE_NOMEM);
+        spoil(c);
+        return;
+    }
+    reply_simple(&c->reply, SLICE("QUEUED"));
+}
+
+void door_resp_multi(struct conn *c)
+{
+    if (c->multi != NULL) {
+        reply_errf(&c->reply, "ERR MULTI calls can not be nested");
+        return;
+    }
+    c->multi = multi_create();
+    if (c->multi == NULL) {
+        reply_err(&c->reply, WIRE_NOMEM);
+    } else {
+        reply_ok(&c->reply);
+    }
 }
 
 /* What a browser sends that a web page aimed at our port: none of it may be carried out, and what
@@ -202,12 +281,23 @@ static void run_here(struct conn *c, struct request *q)
         conn_close(c, "HTTP");
     } else if (q->def == NULL) {
         refuse_unknown(c, q);
+        spoil(c);
     } else if (!cmd_arity_fits(q->def, q->argc)) {
         refuse_arity(c, q->def);
+        spoil(c);
+        if ((q->def->flags & CMD_TXN_RUN) != 0) {
+            multi_end(c);
+            forget_watched(c);
+        }
     } else if (!c->is_authed && (q->def->flags & CMD_NOAUTH) == 0) {
         reply_err(&c->reply, WIRE_NOAUTH);
     } else if (is_barred(c, q->def)) {
         refuse_barred(c, q->def);
+        spoil(c);
+    } else if (is_queued(c, q)) {
+        queue(c, q);
+    } else if (is_watch_in_multi(c, q)) {
+        reply_errf(&c->reply, "ERR WATCH inside MULTI is not allowed");
     } else if ((q->def->flags & CMD_DOOR) != 0) {
         struct cmd cmd = {.def = q->def,
                           .argv = q->argv,
@@ -314,6 +404,7 @@ static bool place(struct conn *c, struct request *q)
         q->argv[i] = resp_req_arg(&c->req, in, i);
     }
     q->def = find(q->argv, argc);
+    q->multi = c->multi;
     return true;
 }
 
@@ -321,11 +412,12 @@ static bool is_paused(struct conn *c, const struct request *q)
 {
     struct conn_set *set = c->set;
 
-    if (LIKELY(set->pause_until_ms == 0) || q->def == NULL) {
+    if (LIKELY(set->pause_until_ms == 0) || q->def == NULL || is_queued(c, q)) {
         return false;
     }
     /* CLIENT passes, or nobody could end the pause. */
-    return (q->def->flags & CMD_WRITE) != 0 || (set->pause_all && (q->def->flags & CMD_DOOR) == 0);
+    return (q->def->flags & (CMD_WRITE | CMD_TXN_RUN | CMD_CACHES)) != 0 ||
+           (set->pause_all && (q->def->flags & CMD_DOOR) == 0);
 }
 
 enum gathered { GATHERED_NONE, GATHERED_BATCH, GATHERED_HERE };
@@ -359,7 +451,7 @@ static enum gathered gather(struct conn *c)
             break;
         }
         is_here = is_for_door(c, q);
-        if (UNLIKELY(is_here || (q->def->flags & CMD_BLOCKING) != 0) && c->batch.count > 0) {
+        if (UNLIKELY(is_here || is_alone(q->def)) && c->batch.count > 0) {
             break; /* what came before it must be answered first */
         }
         if (UNLIKELY(is_paused(c, q))) {
@@ -384,7 +476,7 @@ static enum gathered gather(struct conn *c)
             break;
         }
         resp_req_reset(&c->req);
-        if (UNLIKELY((q->def->flags & CMD_BLOCKING) != 0)) {
+        if (is_alone(q->def)) {
             break;
         }
     }
@@ -427,6 +519,9 @@ static bool run_batch(struct conn *c)
         }
     }
     c->last_def = batch->requests[batch->count - 1].def;
+    if (UNLIKELY((c->last_def->flags & CMD_TXN_END) != 0)) {
+        multi_end(c);
+    }
     fit_batch(c);
     batch->count = batch->next = 0;
     c->whole = c->reply.out.len;
@@ -451,6 +546,10 @@ static bool start_batch(struct conn *c)
     batch->whole = c->reply.out.len;
     c->batch_from = c->reply.out.len;
     if (UNLIKELY(monitor_is_on())) {
+        if (c->multi != NULL && !c->multi->is_spoiled &&
+            (batch->requests[0].def->flags & CMD_TXN_RUN) != 0) {
+            monitor_feed(c, c->multi->requests, c->multi->count);
+        }
         monitor_feed(c, batch->requests, batch->count);
     }
     return run_batch(c);

@@ -17,4 +17,7 @@ void door_resp_turn(struct conn *c) ON_WORKER HOT;
 /* As a connection is before AUTH, HELLO and the rest: at its birth and at RESET. */
 void door_resp_reset(struct conn *c) ON_WORKER;
 
+/* MULTI: what follows is queued until EXEC (edge/multi.h). */
+void door_resp_multi(struct conn *c) ON_WORKER;
+
 #endif

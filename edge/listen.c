@@ -158,6 +158,25 @@ int listen_open(struct listen_set *l, struct slice addresses, uint16_t port, boo
     return ERR_IO;
 }
 
+int listen_open_setting(struct listen_set *l, struct slice addresses, const struct conf_opt *port)
+{
+    uint64_t n = conf_u64(port);
+
+    memset(l, 0, sizeof(*l));
+    if (n == 0) {
+        return OK;
+    }
+    int err =
+        listen_open(l, addresses, n == CONF_PORT_AUTO ? 0 : (uint16_t)n, conf_is_default(port));
+
+    if (err == OK && l->was_elsewhere) {
+        log_warn(
+            "listen: the default port is busy, another is taken\tsetting=%s\tdefault=%lu\tport=%u",
+            port->name, (unsigned long)n, l->port);
+    }
+    return err;
+}
+
 bool listen_is_loopback(struct slice addresses)
 {
     struct slice host;

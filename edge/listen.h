@@ -10,6 +10,7 @@
 #define EDGE_LISTEN_H
 
 #include "base/annot.h"
+#include "base/conf.h"
 #include "base/slice.h"
 #include "base/worker.h"
 
@@ -34,6 +35,10 @@ struct listen_set {
  * same on all addresses. If it is busy and may_move, another is taken. ERR_IO: logged. Main. */
 MUST_CHECK int listen_open(struct listen_set *l, struct slice addresses, uint16_t port,
                            bool may_move);
+/* By a port's setting: 0 opens nothing, auto any free one; another than the default if nobody set it and
+ * it is busy, which is logged. */
+MUST_CHECK int listen_open_setting(struct listen_set *l, struct slice addresses,
+                                   const struct conf_opt *port);
 /* Of sockets that nobody watches (any more). */
 void listen_close(struct listen_set *l);
 

@@ -8,7 +8,7 @@
  * without looking up anything. A listener that came after the message was posted is passed over by the
  * number of its arrival (P2).
  */
-#include "edge/pubsub.h"
+#include "edge/pubsub_parts.h"
 
 #include "base/err.h"
 #include "base/hash.h"
@@ -23,66 +23,7 @@
 
 #include <assert.h>
 
-enum { STRIPES = 64, SPACES = 64, BUCKETS_FIRST = 8, HEAD_MAX = 40 };
-
-/* A channel's listeners on one worker. */
-struct seat {
-    struct channel *channel; /* while it has listeners */
-    struct conn_set *set;
-    struct seat *next; /* of the channel's; guarded as the channel is */
-    uint32_t count;    /* of listeners; guarded as the channel is */
-    struct list subs;  /* struct sub.link; the worker's */
-    _Atomic uint32_t
-        under_way; /* messages; raised under the channel's lock, lowered by the worker */
-    bool is_gone;  /* the worker's: its last listener left, the last message frees it */
-};
-
-/* Guarded by its stripe's lock; a pattern's seats by its space's lock of patterns besides, since
- * publishers come to them that way. */
-struct channel {
-    struct channel *next; /* of the bucket */
-    struct space *space;
-    struct seat *seats;
-    struct list link; /* of a pattern: space.patterns */
-    uint64_t hash;
-    uint64_t arrivals; /* subscriptions so far */
-    enum pubsub_kind kind;
-    size_t name_len;
-    size_t head_len; /* of a pattern: what its messages begin with, behind the name */
-    char bytes[];
-};
-
-struct stripe {
-    struct lock lock;
-    uint32_t cap, count; /* cap: a power of two, or 0 */
-    struct channel **buckets;
-};
-
-/* One for each database; kept for good, as the databases are. */
-struct space {
-    struct space *next;
-    const struct database *db;
-    _Atomic uint64_t counts[PUBSUB_KINDS];
-    struct lock patterns_lock;
-    struct list patterns; /* struct channel.link */
-    struct stripe stripes[STRIPES];
-};
-
-/* One connection at one channel. */
-struct sub {
-    struct list link; /* of the seat's */
-    struct sub *next; /* of the connection's bucket */
-    struct seat *seat;
-    struct conn *conn;
-    uint64_t arrival;
-};
-
-struct conn_subs {
-    struct sub **buckets;
-    uint32_t cap, count;
-    uint32_t counts[PUBSUB_KINDS];
-    uint64_t bytes;
-};
+enum { SPACES = 64, HEAD_MAX = 40 };
 
 /* A message, made once: what follows the first byte is the same in RESP2 and RESP3. */
 struct message {
@@ -105,7 +46,7 @@ struct hand {
 
 static _Atomic(struct space *) spaces[SPACES];
 static struct lock spaces_lock;
-static _Atomic uint64_t channels_all[PUBSUB_KINDS], subscriptions_all;
+static _Atomic uint64_t channels_all[PUBSUB_KINDS];
 
 /* --- spaces ----------------------------------------------------------------------------------- */
 
@@ -116,7 +57,7 @@ static _Atomic(struct space *) *space_bucket(const struct database *db)
 
 static struct space *space_find(const struct database *db)
 {
-    /* Acquire: pairs with the release in space_make(). */
+    /* Acquire: pairs with the release in pubsub_space_make(). */
     struct space *s = atomic_load_explicit(space_bucket(db), memory_order_acquire);
 
     while (s != NULL && s->db != db) {
@@ -125,7 +66,7 @@ static struct space *space_find(const struct database *db)
     return s;
 }
 
-static struct space *space_make(const struct database *db)
+struct space *pubsub_space_make(const struct database *db)
 {
     struct space *s = space_find(db);
 
@@ -152,16 +93,6 @@ static bool has_any(struct space *s, enum pubsub_kind kind)
 
 /* --- channels --------------------------------------------------------------------------------- */
 
-static uint64_t hash_of(enum pubsub_kind kind, struct slice name)
-{
-    return hash_key(name) + (uint64_t)kind * 0x9e3779b97f4a7c15u;
-}
-
-static struct slice name_of(const struct channel *ch)
-{
-    return (struct slice){ch->bytes, ch->name_len};
-}
-
 static size_t channel_size(const struct channel *ch)
 {
     return sizeof(*ch) + ch->name_len + ch->head_len;
@@ -169,13 +100,13 @@ static size_t channel_size(const struct channel *ch)
 
 static struct stripe *stripe_of(struct space *s, uint64_t hash)
 {
-    return &s->stripes[hash >> 32 & (STRIPES - 1)];
+    return &s->stripes[hash >> 32 & (PUBSUB_STRIPES - 1)];
 }
 
-static bool is_channel(const struct channel *ch, enum pubsub_kind kind, struct slice name,
+bool pubsub_is_channel(const struct channel *ch, enum pubsub_kind kind, struct slice name,
                        uint64_t hash)
 {
-    return ch->hash == hash && ch->kind == kind && slice_is(name_of(ch), name);
+    return ch->hash == hash && ch->kind == kind && slice_is(pubsub_name(ch), name);
 }
 
 static struct channel **channel_place(struct stripe *st, enum pubsub_kind kind, struct slice name,
@@ -183,7 +114,7 @@ static struct channel **channel_place(struct stripe *st, enum pubsub_kind kind, 
 {
     struct channel **at = &st->buckets[hash & (st->cap - 1)];
 
-    while (*at != NULL && !is_channel(*at, kind, name, hash)) {
+    while (*at != NULL && !pubsub_is_channel(*at, kind, name, hash)) {
         at = &(*at)->next;
     }
     return at;
@@ -198,7 +129,7 @@ static struct channel *channel_find(struct stripe *st, enum pubsub_kind kind, st
 /* Room for one more; a table that cannot grow has longer chains. */
 static bool stripe_grow(struct stripe *st)
 {
-    uint32_t cap = st->cap == 0 ? BUCKETS_FIRST : st->cap * 2;
+    uint32_t cap = st->cap == 0 ? PUBSUB_BUCKETS_FIRST : st->cap * 2;
     struct channel **buckets;
 
     if (st->count < st->cap || (buckets = mem_zalloc(cap * sizeof(buckets[0]))) == NULL) {
@@ -285,7 +216,7 @@ static void channel_drop(struct stripe *st, struct channel *ch)
 {
     struct space *s = ch->space;
 
-    *channel_place(st, ch->kind, name_of(ch), ch->hash) = ch->next;
+    *channel_place(st, ch->kind, pubsub_name(ch), ch->hash) = ch->next;
     st->count--;
     list_remove(&ch->link);
     atomic_fetch_sub_explicit(&s->counts[ch->kind], 1, memory_order_release);
@@ -345,7 +276,7 @@ static void seat_unlink(struct stripe *st, struct seat *seat)
     }
 }
 
-UNCHECKED_LOCKS static struct seat *arrive(struct space *s, struct conn_set *set,
+UNCHECKED_LOCKS struct seat *pubsub_arrive(struct space *s, struct conn_set *set,
                                            enum pubsub_kind kind, struct slice name, uint64_t hash,
                                            uint64_t *arrival)
 {
@@ -364,7 +295,7 @@ UNCHECKED_LOCKS static struct seat *arrive(struct space *s, struct conn_set *set
     return seat;
 }
 
-UNCHECKED_LOCKS static void depart(struct seat *seat)
+UNCHECKED_LOCKS void pubsub_depart(struct seat *seat)
 {
     struct space *s = seat->channel->space;
     struct stripe *st = stripe_of(s, seat->channel->hash);
@@ -386,184 +317,6 @@ UNCHECKED_LOCKS static void depart(struct seat *seat)
     if (seat->is_gone && atomic_load_explicit(&seat->under_way, memory_order_relaxed) == 0) {
         mem_free(seat, sizeof(*seat));
     }
-}
-
-/* --- a connection's own list ------------------------------------------------------------------ */
-
-static struct sub **sub_place(struct conn_subs *own, enum pubsub_kind kind, struct slice name,
-                              uint64_t hash)
-{
-    struct sub **at = &own->buckets[hash & (own->cap - 1)];
-
-    while (*at != NULL && !is_channel((*at)->seat->channel, kind, name, hash)) {
-        at = &(*at)->next;
-    }
-    return at;
-}
-
-static bool subs_grow(struct conn_subs *own)
-{
-    uint32_t cap = own->cap == 0 ? BUCKETS_FIRST : own->cap * 2;
-    struct sub **buckets;
-
-    if (own->count < own->cap || (buckets = mem_zalloc(cap * sizeof(struct sub *))) == NULL) {
-        return own->cap > 0;
-    }
-    for (uint32_t i = 0; i < own->cap; i++) {
-        struct sub *next;
-
-        for (struct sub *sub = own->buckets[i]; sub != NULL; sub = next) {
-            uint32_t to = (uint32_t)sub->seat->channel->hash & (cap - 1);
-
-            next = sub->next;
-            sub->next = buckets[to];
-            buckets[to] = sub;
-        }
-    }
-    mem_free(own->buckets, own->cap * sizeof(struct sub *));
-    own->buckets = buckets;
-    own->cap = cap;
-    return true;
-}
-
-static void subs_free(struct conn *c)
-{
-    mem_free(c->subs->buckets, c->subs->cap * sizeof(struct sub *));
-    mem_free(c->subs, sizeof(*c->subs));
-    c->subs = NULL;
-}
-
-static bool subs_make(struct conn *c)
-{
-    if (c->subs == NULL) {
-        c->subs = mem_zalloc(sizeof(*c->subs));
-    }
-    return c->subs != NULL && subs_grow(c->subs);
-}
-
-/* Of one subscription: what it adds to the connection's account. */
-static uint64_t weight(size_t name_len)
-{
-    return sizeof(struct sub) + sizeof(struct seat) + sizeof(struct channel) + 2 * name_len;
-}
-
-int pubsub_join(struct conn *c, enum pubsub_kind kind, struct slice name)
-{
-    uint64_t hash = hash_of(kind, name);
-    struct space *s = space_make(c->session.db);
-    struct sub *sub = NULL;
-    int err = ERR_NOMEM;
-
-    if (s == NULL || !subs_make(c)) {
-        goto fail;
-    }
-    struct sub **at = sub_place(c->subs, kind, name, hash);
-
-    if (*at != NULL) {
-        return OK;
-    }
-    if (c->subs->bytes + weight(name.len) > LIMIT_SUBSCRIPTION_BYTES) {
-        err = ERR_LIMIT;
-        goto fail;
-    }
-    sub = mem_zalloc(sizeof(*sub));
-    if (sub == NULL || (sub->seat = arrive(s, c->set, kind, name, hash, &sub->arrival)) == NULL) {
-        goto fail;
-    }
-    sub->conn = c;
-    list_push(&sub->seat->subs, &sub->link);
-    *at = sub;
-    c->subs->count++;
-    c->subs->counts[kind]++;
-    c->subs->bytes += weight(name.len);
-    atomic_fetch_add_explicit(&subscriptions_all, 1, memory_order_relaxed);
-    return OK;
-
-fail:
-    mem_free(sub, sizeof(*sub));
-    if (c->subs != NULL && c->subs->count == 0) {
-        subs_free(c);
-    }
-    return err;
-}
-
-static void sub_drop(struct conn *c, struct sub **at)
-{
-    struct sub *sub = *at;
-
-    *at = sub->next;
-    list_remove(&sub->link);
-    c->subs->count--;
-    c->subs->counts[sub->seat->channel->kind]--;
-    c->subs->bytes -= weight(sub->seat->channel->name_len);
-    atomic_fetch_sub_explicit(&subscriptions_all, 1, memory_order_relaxed);
-    depart(sub->seat);
-    mem_free(sub, sizeof(*sub));
-    if (c->subs->count == 0) {
-        subs_free(c);
-    }
-}
-
-bool pubsub_leave(struct conn *c, enum pubsub_kind kind, struct slice name)
-{
-    struct sub **at;
-
-    if (c->subs == NULL) {
-        return false;
-    }
-    at = sub_place(c->subs, kind, name, hash_of(kind, name));
-    if (*at == NULL) {
-        return false;
-    }
-    sub_drop(c, at);
-    return true;
-}
-
-/* The first of the kind, or of any; buckets before *from hold none. */
-static struct sub **sub_any(struct conn_subs *own, enum pubsub_kind kind, uint32_t *from)
-{
-    for (; *from < own->cap; (*from)++) {
-        struct sub **at = &own->buckets[*from];
-
-        while (*at != NULL && kind != PUBSUB_KINDS && (*at)->seat->channel->kind != kind) {
-            at = &(*at)->next;
-        }
-        if (*at != NULL) {
-            return at;
-        }
-    }
-    return NULL;
-}
-
-int pubsub_leave_one(struct conn *c, enum pubsub_kind kind, uint32_t *from, struct buf *name)
-{
-    assert(pubsub_subscriptions(c, kind) > 0);
-    struct sub **at = sub_any(c->subs, kind, from);
-
-    if (buf_append_slice(name, name_of((*at)->seat->channel)) != OK) {
-        return ERR_NOMEM;
-    }
-    sub_drop(c, at);
-    return OK;
-}
-
-void pubsub_leave_all(struct conn *c)
-{
-    uint32_t from = 0;
-
-    while (c->subs != NULL) {
-        sub_drop(c, sub_any(c->subs, PUBSUB_KINDS, &from));
-    }
-}
-
-uint32_t pubsub_subscriptions(const struct conn *c, enum pubsub_kind kind)
-{
-    return c->subs == NULL ? 0 : c->subs->counts[kind];
-}
-
-uint64_t pubsub_bytes(const struct conn *c)
-{
-    return c->subs == NULL ? 0 : c->subs->bytes;
 }
 
 /* --- publishing ------------------------------------------------------------------------------- */
@@ -670,7 +423,7 @@ static void round_add_patterns(struct round *r, struct space *s, struct slice ch
     for (struct list *n = s->patterns.next; n != &s->patterns; n = n->next) {
         const struct channel *ch = LIST_ITEM(n, struct channel, link);
 
-        if (glob_match(name_of(ch), channel, false)) {
+        if (glob_match(pubsub_name(ch), channel, false)) {
             round_add_channel(r, ch);
         }
     }
@@ -726,7 +479,7 @@ uint64_t pubsub_publish(const struct database *db, enum pubsub_kind kind, struct
         (!has_any(s, kind) && (kind != PUBSUB_CHANNEL || !has_any(s, PUBSUB_PATTERN)))) {
         return 0;
     }
-    uint64_t hash = hash_of(kind, channel);
+    uint64_t hash = pubsub_hash(kind, channel);
     struct stripe *st = stripe_of(s, hash);
 
     lock_write(&st->lock);
@@ -821,7 +574,7 @@ uint64_t pubsub_receivers(const struct database *db, enum pubsub_kind kind, stru
     if (s == NULL) {
         return 0;
     }
-    uint64_t hash = hash_of(kind, channel);
+    uint64_t hash = pubsub_hash(kind, channel);
     struct stripe *st = stripe_of(s, hash);
 
     lock_write(&st->lock);
@@ -832,7 +585,7 @@ uint64_t pubsub_receivers(const struct database *db, enum pubsub_kind kind, stru
         for (struct list *p = s->patterns.next; p != &s->patterns; p = p->next) {
             const struct channel *ch = LIST_ITEM(p, struct channel, link);
 
-            n += glob_match(name_of(ch), channel, false) ? listeners(ch) : 0;
+            n += glob_match(pubsub_name(ch), channel, false) ? listeners(ch) : 0;
         }
         lock_read_end(&s->patterns_lock);
     }
@@ -851,7 +604,7 @@ bool pubsub_walk(const struct database *db, enum pubsub_kind kind, uint32_t stri
 {
     struct space *s = space_find(db);
 
-    if (s == NULL || stripe >= STRIPES) {
+    if (s == NULL || stripe >= PUBSUB_STRIPES) {
         return false;
     }
     struct stripe *st = &s->stripes[stripe];
@@ -860,7 +613,7 @@ bool pubsub_walk(const struct database *db, enum pubsub_kind kind, uint32_t stri
     for (uint32_t i = 0; i < st->cap; i++) {
         for (const struct channel *ch = st->buckets[i]; ch != NULL; ch = ch->next) {
             if (ch->kind == kind) {
-                fn(arg, name_of(ch));
+                fn(arg, pubsub_name(ch));
             }
         }
     }
@@ -878,5 +631,5 @@ void pubsub_metrics_use(void)
 {
     metric_ask(&metric_pubsub_channels, ask_word, &channels_all[PUBSUB_CHANNEL]);
     metric_ask(&metric_pubsub_patterns, ask_word, &channels_all[PUBSUB_PATTERN]);
-    metric_ask(&metric_pubsub_subscriptions, ask_word, &subscriptions_all);
+    metric_ask(&metric_pubsub_subscriptions, ask_word, &pubsub_subscriptions_all);
 }

@@ -34,7 +34,8 @@ struct session {
     void (*on_ready)(struct session *s);
     /* private to the backend */
     void *backend_state;
-    void *gate_waiter; /* the commit gate's */
+    void *backend_watches; /* the keys that it watches */
+    void *gate_waiter;     /* the commit gate's */
 };
 
 #endif

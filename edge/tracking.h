@@ -41,9 +41,12 @@ static inline bool tracking_is_on(void)
     return UNLIKELY(atomic_load_explicit(&tracking_clients, memory_order_relaxed) > 0);
 }
 
-/* Before each command of a session with is_tracking: registers what it reads, if the client's mode says
- * so. What CLIENT CACHING said holds for one. */
+/* Before each command of a session with is_tracking, also those that EXEC runs: registers what it reads, if the
+ * client's mode says so. */
 void tracking_read(struct session *s, const struct request *q) ON_WORKER;
+/* When its reply is written. What CLIENT CACHING said has held for this one. in_turns: others may have run while
+ * it was under way, and changed what it had read by then. */
+void tracking_has_read(struct session *s, const struct request *q, bool in_turns) ON_WORKER;
 /* A change of the key is visible; `by` is the client that made it, or 0. */
 void tracking_changed(const struct database *db, struct slice key, uint64_t by,
                       uint64_t position) ON_ANY;

@@ -1,16 +1,24 @@
 #include "node/apply.h"
 
 #include "base/err.h"
+#include "base/mem.h"
+#include "node/block.h"
 #include "node/database.h"
 #include "node/exec.h"
 #include "node/keyspace.h"
 #include "node/section.h"
 #include "node/type_hash.h"
+#include "node/type_list.h"
+#include "node/type_set.h"
+#include "node/type_stream.h"
 #include "node/type_string.h"
+#include "node/type_zset.h"
 #include "proto/change.h"
 
 #include <proto/change.pb-c.h>
 #include <sched.h>
+
+enum { MEMBERS_STEP = 64 };
 
 static struct slice bytes_of(const ProtobufCBinaryData *b)
 {
@@ -58,6 +66,149 @@ static void apply_expire_fields(struct cmd *c, struct key key, const Godwit__Exp
     }
 }
 
+/* Whether the key's list has this number (0: there is none), so that the operation has not been applied
+ * yet. Then it has so many elements, or this store is not what the change was made for. */
+static bool is_next(struct cmd *c, struct key key, uint32_t number, uint64_t count)
+{
+    struct vlist_view l;
+    enum found found = vlist_open(c, key, &l);
+    uint32_t has = found == FOUND ? vlist_number(&l) : 0;
+    bool fits = found != WRONG_TYPE && (found == ABSENT || vlist_count(&l) >= count);
+
+    if (found == FOUND) {
+        vlist_close(&l);
+    }
+    if (found == WRONG_TYPE || has != number) {
+        return false; /* what the Change makes of the key further on is there already */
+    }
+    if (!fits) {
+        section_fail(c->section, SECTION_CLIENT);
+    }
+    return fits;
+}
+
+static void apply_push(struct cmd *c, struct key key, const Godwit__PushValues *p)
+{
+    enum vlist_end end = p->head ? LIST_HEAD : LIST_TAIL;
+    struct slice some[64];
+
+    if (p->replace) {
+        (void)keyspace_delete(c, key);
+    } else if (!is_next(c, key, p->number, 0)) {
+        return;
+    }
+    for (size_t i = 0; i < p->n_values;) {
+        size_t n = 0;
+
+        for (; n < 64 && i < p->n_values; i++) {
+            some[n++] = bytes_of(&p->values[i]);
+        }
+        vlist_push(c, key, end, some, n);
+    }
+    vlist_renumber(c, key, p->replace ? p->number : p->number + 1 != 0 ? p->number + 1 : 1);
+    if (p->replace && p->has_expire_at_ms && p->expire_at_ms != 0 &&
+        section_find(c->section, key) != NULL) {
+        keyspace_expire_at(c, key, p->expire_at_ms);
+    }
+}
+
+static void apply_remove_ranges(struct cmd *c, struct key key, const Godwit__RemoveRanges *m)
+{
+    struct vlist_range *v = m->n_ranges == 0 ? NULL : mem_alloc(m->n_ranges * sizeof(v[0]));
+
+    if (v == NULL) {
+        if (m->n_ranges > 0) {
+            section_fail(c->section, SECTION_NOMEM);
+        }
+        return;
+    }
+    for (size_t i = 0; i < m->n_ranges; i++) {
+        v[i] = (struct vlist_range){m->ranges[i]->index, m->ranges[i]->count};
+    }
+    const struct vlist_range *last = &v[m->n_ranges - 1];
+
+    if (is_next(c, key, m->number, last->index + last->count)) {
+        vlist_remove(c, key, v, m->n_ranges);
+    }
+    mem_free(v, m->n_ranges * sizeof(v[0]));
+}
+
+static void apply_set(struct cmd *c, struct key key, const Godwit__SetElement *m)
+{
+    if (is_next(c, key, m->number, m->index + 1)) {
+        vlist_set(c, key, m->index, bytes_of(&m->value));
+    }
+}
+
+static void apply_insert(struct cmd *c, struct key key, const Godwit__InsertElement *m)
+{
+    if (is_next(c, key, m->number, m->index + 1)) {
+        vlist_insert(c, key, m->index, bytes_of(&m->value));
+    }
+}
+
+static void apply_put_members(struct cmd *c, struct key key, const Godwit__PutMembers *p)
+{
+    bool replace = p->has_replace && p->replace;
+    const struct entry *e = keyspace_peek(c, key);
+
+    /* Of another type only when a change is applied again: what follows in it made it so. */
+    if (e != NULL && (replace || e->type != TYPE_SET)) {
+        (void)keyspace_delete(c, key);
+    }
+    for (size_t i = 0; i < p->n_members;) {
+        struct slice some[MEMBERS_STEP];
+        size_t n = 0;
+
+        for (; n < MEMBERS_STEP && i < p->n_members; n++) {
+            some[n] = bytes_of(&p->members[i++]);
+        }
+        (void)set_add(c, key, some, n);
+    }
+    if (replace && p->has_expire_at_ms && p->expire_at_ms != 0) {
+        keyspace_expire_at(c, key, p->expire_at_ms);
+    }
+}
+
+static void apply_delete_members(struct cmd *c, struct key key, const Godwit__DeleteMembers *d)
+{
+    for (size_t i = 0; i < d->n_members; i++) {
+        const struct entry *e = keyspace_peek(c, key);
+        struct slice member = bytes_of(&d->members[i]);
+
+        if (e != NULL && e->type == TYPE_SET) {
+            (void)set_remove(c, key, &member, 1);
+        } else if (e != NULL && e->type == TYPE_ZSET) {
+            (void)zset_remove(c, key, &member, 1);
+        } else {
+            return; /* as above */
+        }
+    }
+}
+
+static void apply_put_scores(struct cmd *c, struct key key, const Godwit__PutScores *p)
+{
+    struct zset_item items[64];
+    const struct entry *e = keyspace_peek(c, key);
+    size_t n = 0;
+
+    /* Of another type only when a change is applied again: what follows in it made it so. */
+    if (e != NULL && ((p->has_replace && p->replace) || e->type != TYPE_ZSET)) {
+        (void)keyspace_delete(c, key);
+    }
+    for (size_t i = 0; i < p->n_scores; i++) {
+        items[n++] = (struct zset_item){bytes_of(&p->scores[i]->member), p->scores[i]->score};
+        if (n == sizeof(items) / sizeof(items[0]) || i + 1 == p->n_scores) {
+            (void)zset_add(c, key, items, n, 0);
+            n = 0;
+        }
+    }
+    if (p->has_replace && p->replace && p->has_expire_at_ms && p->expire_at_ms != 0 &&
+        p->n_scores > 0) {
+        keyspace_expire_at(c, key, p->expire_at_ms);
+    }
+}
+
 static void apply_op(struct cmd *c, const Godwit__Op *op)
 {
     struct key key = key_of(bytes_of(&op->key));
@@ -79,6 +230,15 @@ static void apply_op(struct cmd *c, const Godwit__Op *op)
     case GODWIT__OP__KIND_EXPIRE_FIELDS:
         apply_expire_fields(c, key, op->expire_fields);
         break;
+    case GODWIT__OP__KIND_PUT_MEMBERS:
+        apply_put_members(c, key, op->put_members);
+        break;
+    case GODWIT__OP__KIND_DELETE_MEMBERS:
+        apply_delete_members(c, key, op->delete_members);
+        break;
+    case GODWIT__OP__KIND_PUT_SCORES:
+        apply_put_scores(c, key, op->put_scores);
+        break;
     case GODWIT__OP__KIND_EXPIRE_AT:
         if (section_find(c->section, key) != NULL) {
             keyspace_expire_at(c, key, op->expire_at->at_ms);
@@ -89,6 +249,31 @@ static void apply_op(struct cmd *c, const Godwit__Op *op)
         break;
     case GODWIT__OP__KIND_FLUSH:
         keyspace_flush(c);
+        break;
+    case GODWIT__OP__KIND_STREAM_APPEND:
+    case GODWIT__OP__KIND_STREAM_CREATE:
+    case GODWIT__OP__KIND_STREAM_REMOVE:
+    case GODWIT__OP__KIND_STREAM_TRIM:
+    case GODWIT__OP__KIND_STREAM_META:
+    case GODWIT__OP__KIND_STREAM_GROUP:
+    case GODWIT__OP__KIND_STREAM_DELETE_GROUP:
+    case GODWIT__OP__KIND_STREAM_CONSUMER:
+    case GODWIT__OP__KIND_STREAM_DELETE_CONSUMER:
+    case GODWIT__OP__KIND_STREAM_PENDING:
+    case GODWIT__OP__KIND_STREAM_ACKNOWLEDGE:
+        stream_apply(c, key, op);
+        break;
+    case GODWIT__OP__KIND_PUSH_VALUES:
+        apply_push(c, key, op->push_values);
+        break;
+    case GODWIT__OP__KIND_REMOVE_RANGES:
+        apply_remove_ranges(c, key, op->remove_ranges);
+        break;
+    case GODWIT__OP__KIND_SET_ELEMENT:
+        apply_set(c, key, op->set_element);
+        break;
+    case GODWIT__OP__KIND_INSERT_ELEMENT:
+        apply_insert(c, key, op->insert_element);
         break;
     case GODWIT__OP__KIND__NOT_SET:
     case _GODWIT__OP__KIND__CASE_IS_INT_SIZE:
@@ -132,7 +317,10 @@ static int apply_ops(struct exec *x, struct database *db, const Godwit__Change *
     for (size_t i = 0; i < change->n_ops; i++) {
         apply_op(&c, change->ops[i]);
     }
-    switch (section_commit(s, &seq)) {
+    enum section_end end = section_commit(s, &seq);
+
+    block_poke(section_take_ready(s));
+    switch (end) {
     case SECTION_COMMITTED:
         return OK;
     case SECTION_AGAIN:

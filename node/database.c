@@ -5,6 +5,7 @@
 #include "base/rcu.h"
 #include "base/worker.h"
 #include "node/entry.h"
+#include "node/keyed.h"
 #include "node/type.h"
 
 #include <assert.h>
@@ -63,6 +64,8 @@ void database_destroy(struct database *db)
             bool all = database_free_table(table_detach(&p->table, &p->stats), &budget);
 
             assert(all);
+            keyed_table_destroy(p->watched);
+            keyed_table_destroy(p->blocked);
             mem_free(p, sizeof(*p));
         }
     }

@@ -38,10 +38,12 @@ enum encoding {
 enum { ENTRY_INLINE_MAX = 16 << 10 };
 
 enum entry_flag {
-    ENTRY_EXPIRES = 1,      /* has an expiry */
-    ENTRY_CLOCKED = 2,      /* has an eviction clock */
-    ENTRY_LONG_KEY = 4,     /* the key is longer than 255 bytes */
-    ENTRY_FIELDS_EXPIRE = 8 /* a hash, some field of which has an expiry: the janitor looks at it */
+    ENTRY_EXPIRES = 1,  /* has an expiry */
+    ENTRY_CLOCKED = 2,  /* has an eviction clock */
+    ENTRY_LONG_KEY = 4, /* the key is longer than 255 bytes */
+    ENTRY_FIELDS_EXPIRE =
+        8,         /* a hash, some field of which has an expiry: the janitor looks at it */
+    ENTRY_RAW = 16 /* a string that was changed in place: for OBJECT ENCODING's word only */
 };
 
 struct entry {

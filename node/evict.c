@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/worker.h"
 #include "edge/backend.h"
+#include "node/block.h"
 #include "node/database.h"
 #include "node/entry.h"
 #include "node/exec.h"
@@ -16,8 +17,9 @@
 enum {
     STEPS = 64, /* keys removed at most for one command: bounded, and more than one adds */
     SAMPLES_MAX = 64,
-    LFU_FIRST = 5, /* Redis: a new key is not the first to go */
-    BUCKETS = 32   /* looked at for keys with an expiry */
+    LFU_FIRST = 5,   /* Redis: a new key is not the first to go */
+    BUCKETS = 32,    /* looked at for keys with an expiry */
+    WEIGH_EVERY = 64 /* draws: so few do not change what is where */
 };
 
 enum evict_policy evict_policy(void)
@@ -211,19 +213,69 @@ static void sample_volatile(const struct table *t, struct rand *r, struct candid
     }
 }
 
-/* The best of a sample, from a partition drawn by chance; NULL if it has none that may go. */
-static struct entry *choose(struct database *db, struct rand *r, unsigned *partition)
+/* How many keys of each partition and those before it may go; each thread looks by itself. */
+struct weights {
+    const struct database *db; /* only compared */
+    bool is_volatile_only;
+    uint32_t draws;
+    uint64_t upto[PARTITIONS];
+};
+
+static void weigh(struct weights *w, const struct database *db, bool volatile_only)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < PARTITIONS; i++) {
+        const struct partition *p = database_partition(db, i);
+
+        if (p != NULL) {
+            sum += volatile_only ? table_count_expiring(&p->stats) : table_count(&p->stats);
+        }
+        w->upto[i] = sum;
+    }
+    w->db = db;
+    w->is_volatile_only = volatile_only;
+    w->draws = 0;
+}
+
+/* A partition, drawn by how many of its keys may go: every key is as likely to be looked at, however
+ * many share a tag. */
+static unsigned draw_partition(const struct database *db, struct rand *r, bool volatile_only)
+{
+    static _Thread_local struct weights w;
+
+    if (w.db != db || w.is_volatile_only != volatile_only || ++w.draws >= WEIGH_EVERY) {
+        weigh(&w, db, volatile_only);
+    }
+    uint64_t all = w.upto[PARTITIONS - 1];
+    uint64_t at = all == 0 ? 0 : rand_below(r, all);
+    unsigned i = 0;
+
+    while (i < PARTITIONS - 1 && w.upto[i] <= at) {
+        i++;
+    }
+    return i;
+}
+
+/* The best of a sample, from a partition drawn by chance; NULL if there is none that may go, but for those
+ * in partitions that are busy. */
+static struct entry *choose(struct database *db, struct rand *r, unsigned *partition,
+                            bool *any_busy)
 {
     enum evict_policy policy = evict_policy();
     struct candidates c = {.n = 0, .want = conf_u64(&opt_maxmemory_samples)};
     struct entry *best = NULL;
     uint64_t highest = 0;
-    unsigned first = (unsigned)rand_below(r, PARTITIONS);
+    unsigned first = draw_partition(db, r, is_volatile_only(policy));
 
     for (unsigned i = 0; i < PARTITIONS && c.n == 0; i++) {
         const struct partition *p = database_partition(db, (first + i) % PARTITIONS);
 
         if (p == NULL || table_count(&p->stats) == 0) {
+            continue;
+        }
+        if (UNLIKELY(partition_is_busy(p))) {
+            *any_busy = true;
             continue;
         }
         *partition = p->index;
@@ -265,7 +317,10 @@ static bool evict_one(struct exec *x, struct database *db, const struct entry *e
         notify_in(s, NOTIFY_EVICTED, "evicted", key.name);
         database_count(&database_usage(db)->evicted, 1);
     }
-    return section_commit(s, &seq) == SECTION_COMMITTED;
+    bool done = section_commit(s, &seq) == SECTION_COMMITTED;
+
+    block_poke(section_take_ready(s));
+    return done;
 }
 
 bool evict_make_room(struct exec *x, struct database *db)
@@ -277,10 +332,11 @@ bool evict_make_room(struct exec *x, struct database *db)
     }
     for (int i = 0; i < STEPS && evict_is_over(db); i++) {
         unsigned partition = 0;
-        struct entry *e = choose(db, r, &partition);
+        bool any_busy = false;
+        struct entry *e = choose(db, r, &partition, &any_busy);
 
         if (e == NULL) {
-            return false;
+            return any_busy;
         }
         (void)evict_one(x, db, e, partition);
     }

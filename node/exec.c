@@ -8,11 +8,16 @@
 #include "base/worker.h"
 #include "edge/session.h"
 #include "edge/tracking.h"
+#include "node/block.h"
 #include "node/database.h"
 #include "node/evict.h"
+#include "node/histogram.h"
 #include "node/keyspace.h"
 #include "node/node.h"
 #include "node/section.h"
+#include "node/txn.h"
+#include "node/wait.h"
+#include "node/watched.h"
 #include "replication/changelog.h"
 
 #include <assert.h>
@@ -27,29 +32,18 @@ enum {
 };
 
 struct exec_counts {
-    _Atomic uint64_t calls, cycles, rejected, failed;
+    _Atomic uint64_t cycles, rejected, failed;
+    _Atomic uint64_t uncounted;        /* calls that `times` misses, for want of memory */
+    _Atomic(struct histogram *) times; /* owned; NULL until it runs here */
 };
 
-enum wait { WAIT_NOT, WAIT_LOCK, WAIT_LOG, WAIT_AGAIN, WAIT_TIME };
+/* What one command came to. GO_ON: nothing stands in its way so far. */
+enum outcome { RAN, PUT_OFF, GO_ON };
 
-/* What the backend keeps for a session that had to wait once. */
-struct waiting {
-    struct session *session; /* NULL: cancelled; freed when its waiter comes back */
-    struct worker *worker;
-    enum wait wait;
-    struct partition *partition;
-    struct partition_waiter lock;
-    struct changelog_waiter log;
-    struct inbox_msg msg;
-    struct worker_task task;
-    struct worker_timer timer;
-    struct cmd cmd; /* of WAIT_AGAIN and WAIT_TIME */
-    size_t from;    /* of its reply, which it may have begun */
-    bool has_cmd;
-};
-
-/* What one command came to. */
-enum outcome { RAN, PUT_OFF };
+static struct histogram *times_of(const struct exec_counts *c)
+{
+    return atomic_load_explicit(&c->times, memory_order_acquire);
+}
 
 int exec_init(struct exec *x, struct node *n, struct worker *w)
 {
@@ -60,6 +54,7 @@ int exec_init(struct exec *x, struct node *n, struct worker *w)
         mem_free(x->counts, cmd_count() * sizeof(x->counts[0]));
         return ERR_NOMEM;
     }
+    wait_line_init(&x->line, w);
     x->in_use = true;
     return OK;
 }
@@ -68,6 +63,13 @@ void exec_fini(struct exec *x)
 {
     if (x->in_use) {
         section_destroy(x->section);
+        while (x->spare_count > 0) {
+            section_destroy(x->spare[--x->spare_count]);
+        }
+        wait_line_fini(&x->line);
+        for (uint16_t id = 0; id < cmd_count(); id++) {
+            mem_free(times_of(&x->counts[id]), sizeof(struct histogram));
+        }
         mem_free(x->counts, cmd_count() * sizeof(x->counts[0]));
         x->in_use = false;
     }
@@ -80,154 +82,75 @@ struct exec *exec_self(struct node *n)
     return w == NULL ? NULL : &n->execs[w->index];
 }
 
-/* ---- Waiting ---- */
+/* ---- Suspended sections ---- */
 
-static void resume(struct waiting *w)
+/* X5. The worker's section is its command's from now on. False: no memory for another. */
+static bool section_part_with(struct exec *x)
 {
-    struct partition *p = w->partition;
-    enum wait was = w->wait;
+    struct section *s;
 
-    w->wait = WAIT_NOT;
-    w->partition = NULL;
-    if (w->session != NULL) {
-        w->session->on_ready(w->session);
+    if (x->spare_count > 0) {
+        s = x->spare[--x->spare_count];
+    } else if (section_create(&s, x->node->log) != OK) {
+        return false;
+    }
+    x->section = s;
+    return true;
+}
+
+/* It has ended. */
+static void section_take_back(struct exec *x, struct section *s)
+{
+    if (s == x->section) {
+        return;
+    }
+    if (x->spare_count < EXEC_SPARES) {
+        section_unreserve(s);
+        x->spare[x->spare_count++] = s;
     } else {
-        mem_free(w, sizeof(*w)); /* X3 */
-    }
-    /* The lock that it was called for is another's now, or is passed on. */
-    if (was == WAIT_LOCK) {
-        partition_pass(p);
+        section_destroy(s);
     }
 }
 
-static void on_message(struct inbox_msg *msg)
+/* What the handler keeps goes first: it may point to what the section has made. */
+static void progress_drop(struct cmd *c)
 {
-    resume((struct waiting *)(void *)((char *)msg - offsetof(struct waiting, msg)));
-}
-
-static void on_task(struct worker_task *t)
-{
-    resume((struct waiting *)(void *)((char *)t - offsetof(struct waiting, task)));
-}
-
-static void on_time(struct worker_timer *t)
-{
-    resume((struct waiting *)(void *)((char *)t - offsetof(struct waiting, timer)));
-}
-
-/* On another thread. */
-static void on_lock(struct partition_waiter *l)
-{
-    struct waiting *w = (struct waiting *)(void *)((char *)l - offsetof(struct waiting, lock));
-
-    worker_post(w->worker, &w->msg);
-}
-
-static void on_room(struct changelog_waiter *l)
-{
-    struct waiting *w = (struct waiting *)(void *)((char *)l - offsetof(struct waiting, log));
-
-    worker_post(w->worker, &w->msg);
-}
-
-static struct waiting *waiting_of(struct session *s)
-{
-    struct waiting *w = s->backend_state;
-
-    if (w == NULL) {
-        w = mem_zalloc(sizeof(*w));
-        if (w == NULL) {
-            return NULL;
-        }
-        w->session = s;
-        w->worker = s->worker;
-        list_init(&w->lock.link);
-        list_init(&w->log.link);
-        list_init(&w->task.link);
-        w->lock.on_free = on_lock;
-        w->log.on_room = on_room;
-        w->msg.fn = on_message;
-        w->task.run = on_task;
-        w->timer.on_time = on_time;
-        s->backend_state = w;
+    if (c->progress != NULL && c->progress_free != NULL) {
+        c->progress_free(c->progress);
     }
-    return w;
+    c->progress = NULL;
 }
 
-/* False: no need to wait (it came free), or no memory to: try again. */
-UNCHECKED_LOCKS static bool wait_for_lock(struct session *s, struct partition *p)
+/* Of a command that will not go on. */
+static void command_drop(struct exec *x, struct cmd *c)
 {
-    struct waiting *w = waiting_of(s);
+    struct section *s = c->section;
 
-    if (w == NULL) {
-        sched_yield();
-        return false;
+    progress_drop(c);
+    if (c->blocked != NULL) {
+        block_cancel(c->blocked);
+        c->blocked = NULL;
     }
-    w->wait = WAIT_LOCK;
-    w->partition = p;
-    if (partition_wait(p, &w->lock)) {
-        w->wait = WAIT_NOT;
-        partition_unlock(p);
-        return false;
+    if (c->ready != NULL) {
+        block_poke(c->ready); /* whoever it would have served */
+        c->ready = NULL;
     }
-    return true;
-}
-
-static bool wait_for_log(struct exec *x, struct session *s)
-{
-    struct waiting *w = waiting_of(s);
-
-    if (w == NULL) {
-        sched_yield();
-        return false;
+    c->section = NULL;
+    if (s != NULL) {
+        section_abort(s);
+        section_take_back(x, s);
     }
-    w->wait = WAIT_LOG;
-    if (!changelog_wait(x->node->log, &w->log)) {
-        w->wait = WAIT_NOT;
-        return false;
-    }
-    return true;
-}
-
-static void drop_progress(struct waiting *w)
-{
-    if (w->has_cmd && w->cmd.progress != NULL && w->cmd.progress_free != NULL) {
-        w->cmd.progress_free(w->cmd.progress);
-    }
-    w->has_cmd = false;
 }
 
 void exec_cancel(struct session *s)
 {
     struct waiting *w = s->backend_state;
 
-    if (w == NULL) {
-        return;
+    if (w != NULL && w->has_cmd) {
+        w->has_cmd = false;
+        command_drop(&node_self()->execs[w->worker->index], &w->cmd);
     }
-    s->backend_state = NULL;
-    drop_progress(w);
-    w->session = NULL;
-    switch (w->wait) {
-    case WAIT_LOCK:
-        if (!partition_wait_cancel(w->partition, &w->lock)) {
-            return; /* called already: the message frees it */
-        }
-        break;
-    case WAIT_LOG:
-        if (!changelog_wait_cancel(node_self()->log, &w->log)) {
-            return;
-        }
-        break;
-    case WAIT_AGAIN:
-        list_remove(&w->task.link);
-        break;
-    case WAIT_TIME:
-        worker_timer_clear(w->worker, &w->timer);
-        break;
-    case WAIT_NOT:
-        break;
-    }
-    mem_free(w, sizeof(*w));
+    wait_cancel(s);
 }
 
 bool exec_unblock(struct session *s, bool with_error)
@@ -239,7 +162,7 @@ bool exec_unblock(struct session *s, bool with_error)
     }
     worker_timer_clear(w->worker, &w->timer);
     w->cmd.unblocked = with_error ? CMD_UNBLOCKED_ERROR : CMD_UNBLOCKED_TIMEOUT;
-    resume(w);
+    wait_resume(w);
     return true;
 }
 
@@ -255,15 +178,14 @@ static uint64_t bit(const struct key *k)
     return (uint64_t)1 << k->partition;
 }
 
-/* The partitions of all the command's keys. */
-static uint64_t mask_of(const struct request *r)
+uint64_t exec_mask(const struct request *r)
 {
     uint32_t some[256];
     uint64_t mask = 0;
     uint32_t *at = some;
     int n;
 
-    if ((r->def->flags & CMD_WHOLE) != 0) {
+    if (cmd_reads_any_key(r->def, r->argv, r->argc)) {
         return UINT64_MAX >> (64 - PARTITIONS);
     }
     if (has_one_key(r->def)) {
@@ -287,8 +209,7 @@ static uint64_t mask_of(const struct request *r)
     return mask;
 }
 
-/* Hashes the first key of each and brings bucket, then entry, near. */
-static void look_ahead(struct database *db, struct request *r, uint32_t n)
+void exec_look_ahead(struct database *db, struct request *r, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
         const struct cmd_def *def = r[i].def;
@@ -322,8 +243,32 @@ struct call {
     struct batch *batch;
     struct request *request;
     struct cmd cmd;
-    size_t from; /* of the reply */
+    size_t from;      /* of the reply */
+    int tries;        /* of a section whose keys expired under it */
+    bool was_blocked; /* it waited for data before this run */
+    bool was_kept;    /* it took more than one turn */
 };
+
+/* Of a transaction: of all that was queued, and of what its session watches. */
+static uint64_t mask_of(const struct call *k)
+{
+    return k->request->multi != NULL ? txn_mask(k->session, k->request->multi)
+                                     : exec_mask(k->request);
+}
+
+/* A command that had begun to wait does not, after all; one that waited before keeps its place. */
+static void unqueue(struct call *k)
+{
+    if (UNLIKELY(k->cmd.blocked != NULL) && !k->was_blocked) {
+        block_cancel(k->cmd.blocked);
+        k->cmd.blocked = NULL;
+    }
+}
+
+static uint32_t flags_of(const struct call *k)
+{
+    return k->request->multi != NULL ? txn_flags(k->request->multi) : k->cmd.def->flags;
+}
 
 static void refuse(struct call *k, enum wire_err err)
 {
@@ -336,63 +281,158 @@ static enum wire_err failure_text(const struct section *s)
     return section_failure(s) == SECTION_TOO_LARGE ? WIRE_TOO_LARGE : WIRE_NOMEM;
 }
 
-/* Runs the handler in a section. */
-static enum outcome run_write(struct call *k)
+/* For running the handler from the start. */
+static void restart(struct call *k)
 {
-    const struct cmd_def *def = k->cmd.def;
-    struct section *s = k->x->section;
-    uint64_t mask = mask_of(k->request);
-    bool grows = (def->flags & CMD_GROWS) != 0;
-    bool make = grows || (mask & (mask - 1)) != 0;
+    progress_drop(&k->cmd);
+    unqueue(k);
+    k->cmd.go_on = NULL;
+    k->cmd.at = 0;
+    k->cmd.sum = 0;
+    k->cmd.alive_until_ms = 0;
+    k->cmd.again = k->cmd.retry = false;
+    k->cmd.wants_locks = k->cmd.drops_locks = false;
+    reply_restart(k->cmd.reply, k->from);
+}
 
-    if (grows && UNLIKELY(evict_is_over(k->cmd.db)) && !evict_make_room(k->x, k->cmd.db)) {
-        refuse(k, WIRE_OOM);
+/* GO_ON: try again. RAN: it was refused. */
+static enum outcome stand_in_line(struct call *k, enum parked p)
+{
+    switch (p) {
+    case PARKED:
+        return PUT_OFF;
+    case NOT_PARKED:
+        return GO_ON;
+    case PARKED_NOT_NOMEM:
+        break;
+    }
+    refuse(k, WIRE_NOMEM);
+    return RAN;
+}
+
+static enum outcome run_blocked(struct call *k);
+
+/* A handler that has more to do goes on in a later turn, or at the moment that it named. */
+static enum outcome keep_going(struct call *k)
+{
+    struct section *s = k->cmd.section;
+    struct waiting *w = wait_of(k->session);
+
+    assert(s == NULL || k->cmd.again_at_ms == 0); /* X4 */
+    if (w == NULL || (s != NULL && s == k->x->section && !section_part_with(k->x)) ||
+        !wait_for_turn(k->x, w, k->cmd.again_at_ms)) {
+        command_drop(k->x, &k->cmd);
+        refuse(k, WIRE_NOMEM);
         return RAN;
     }
-    for (int i = 0; i < AGAIN_TRIES;) {
+    if (s != NULL) {
+        section_suspend(s);
+    }
+    k->cmd.again = false;
+    w->cmd = k->cmd;
+    w->from = k->from;
+    w->tries = k->tries;
+    w->has_cmd = true;
+    return PUT_OFF;
+}
+
+/* A command that waits for data goes on waiting, unless its end came while it looked. */
+static enum outcome keep_waiting(struct call *k)
+{
+    struct block *b = k->cmd.blocked;
+
+    if (k->was_blocked && !block_give_back(b)) {
+        k->cmd.again = false;
+        return run_blocked(k);
+    }
+    k->cmd.again_at_ms = block_deadline_ms(b);
+    return keep_going(k);
+}
+
+/* A write's section. */
+static enum outcome begin_write(struct call *k)
+{
+    struct section *s = k->x->section;
+    uint64_t mask = mask_of(k);
+    bool grows = (flags_of(k) & CMD_GROWS) != 0;
+    bool make = grows || ((flags_of(k) & CMD_WRITE) != 0 && (mask & (mask - 1)) != 0);
+    enum outcome o = GO_ON;
+
+    if (grows && UNLIKELY(evict_is_over(k->cmd.db)) && !evict_make_room(k->x, k->cmd.db)) {
+        refuse(k, k->request->multi != NULL ? WIRE_EXEC_OOM : WIRE_OOM);
+        return RAN;
+    }
+    while (o == GO_ON) {
         struct partition *held = NULL;
-        uint64_t seq;
 
         if (section_reserve(s) != OK) {
-            if (wait_for_log(k->x, k->session)) {
-                return PUT_OFF;
-            }
+            o = stand_in_line(k, wait_for_log(k->x, k->session));
             continue;
         }
         int err = section_begin(s, k->cmd.db, mask, make, &held);
 
-        if (err == ERR_FULL) {
-            if (wait_for_lock(k->session, held)) {
-                return PUT_OFF;
-            }
-            continue;
+        if (LIKELY(err == OK)) {
+            k->cmd.section = s;
+            section_made_by(s, k->session->id);
+            k->cmd.now_ms = clock_now_ms();
+            return GO_ON;
         }
-        if (err != OK) {
+        if (err != ERR_FULL) {
             refuse(k, WIRE_NOMEM);
             return RAN;
         }
-        k->cmd.section = s;
-        section_made_by(s, k->session->id);
-        k->cmd.now_ms = clock_now_ms();
-        def->run(&k->cmd);
-        k->cmd.section = NULL;
-        if (UNLIKELY(k->cmd.reply->failed)) {
-            section_fail(s, SECTION_NOMEM); /* what cannot be answered is not done */
-        }
-        enum section_end end = section_commit(s, &seq);
+        o = stand_in_line(k, wait_for_lock(k->session, held));
+    }
+    return o;
+}
 
-        if (LIKELY(end == SECTION_COMMITTED)) {
-            if (seq > k->batch->position) {
-                k->batch->position = seq;
+static enum section_end end_write(struct call *k)
+{
+    struct section *s = k->cmd.section;
+    uint64_t seq;
+
+    if (UNLIKELY(k->cmd.progress != NULL)) {
+        progress_drop(&k->cmd); /* it has failed, and was not called to its end */
+    }
+    k->cmd.section = NULL;
+    if (UNLIKELY(k->cmd.reply->failed)) {
+        section_fail(s, SECTION_NOMEM); /* what cannot be answered is not done */
+    }
+    enum section_end end = section_commit(s, &seq);
+
+    if (LIKELY(end == SECTION_COMMITTED) && seq > k->batch->position) {
+        k->batch->position = seq;
+    } else if (end == SECTION_FAILED) {
+        k->cmd.again = false;
+        unqueue(k);
+        refuse(k, failure_text(s));
+    }
+    k->cmd.ready = section_take_ready(s);
+    section_take_back(k->x, s);
+    return end;
+}
+
+/* Runs the handler in a section, or its next slice in the one that it has. */
+static enum outcome run_write(struct call *k)
+{
+    for (; k->tries < AGAIN_TRIES; k->tries++) {
+        if (LIKELY(k->cmd.section == NULL)) {
+            enum outcome o = begin_write(k);
+
+            if (UNLIKELY(o != GO_ON)) {
+                return o;
             }
-            return RAN;
         }
-        if (end == SECTION_FAILED) {
-            refuse(k, failure_text(s));
-            return RAN;
+        cmd_run(&k->cmd);
+        if (UNLIKELY(k->cmd.again) && k->cmd.blocked == NULL && !k->cmd.reply->failed &&
+            !section_has_failed(k->cmd.section)) {
+            return keep_going(k);
         }
-        reply_restart(k->cmd.reply, k->from);
-        i++;
+        if (LIKELY(end_write(k) != SECTION_AGAIN)) {
+            /* It waits for data: outside a section. */
+            return UNLIKELY(k->cmd.again) && k->cmd.blocked != NULL ? keep_waiting(k) : RAN;
+        }
+        restart(k);
     }
     refuse(k, WIRE_NOMEM);
     return RAN;
@@ -445,54 +485,76 @@ static bool outlived(const struct cmd *c)
     return !BROKEN(8) && UNLIKELY(c->alive_until_ms != 0) && clock_now_ms() >= c->alive_until_ms;
 }
 
-/* For running the handler from the start. */
-static void restart(struct call *k)
-{
-    if (k->cmd.progress != NULL && k->cmd.progress_free != NULL) {
-        k->cmd.progress_free(k->cmd.progress);
-    }
-    k->cmd.progress = NULL;
-    k->cmd.alive_until_ms = 0;
-    k->cmd.again = k->cmd.retry = false;
-    reply_restart(k->cmd.reply, k->from);
-}
-
-/* The handler under the locks of all its keys; it changes nothing. */
-static enum outcome run_read_locked(struct call *k, uint64_t mask)
+static enum outcome begin_read(struct call *k)
 {
     struct section *s = k->x->section;
+    uint64_t mask = mask_of(k);
+    enum outcome o = GO_ON;
 
-    for (;;) {
+    while (o == GO_ON) {
         struct partition *held = NULL;
         int err = section_begin(s, k->cmd.db, mask, false, &held);
 
         if (err == OK) {
-            break;
+            k->cmd.section = s;
+            k->cmd.now_ms = clock_now_ms();
+            return GO_ON;
         }
         if (err != ERR_FULL) {
             refuse(k, WIRE_NOMEM);
             return RAN;
         }
-        if (wait_for_lock(k->session, held)) {
-            return PUT_OFF;
+        o = stand_in_line(k, wait_for_lock(k->session, held));
+    }
+    return o;
+}
+
+/* The handler, or its next slice, under the locks of all its keys; it changes nothing. */
+static enum outcome run_read_locked(struct call *k)
+{
+    bool one = has_one_key(k->cmd.def);
+
+    if (k->cmd.section == NULL) {
+        enum outcome o = begin_read(k);
+
+        if (o != GO_ON) {
+            return o;
         }
     }
-    k->cmd.section = s;
-    k->cmd.def->run(&k->cmd);
-    while (outlived(&k->cmd)) {
+    for (;;) {
+        cmd_run(&k->cmd);
+        if (k->cmd.again && !k->cmd.drops_locks && !k->cmd.reply->failed &&
+            k->cmd.blocked == NULL) {
+            return keep_going(k);
+        }
+        if (one || !outlived(&k->cmd)) {
+            break;
+        }
         restart(k); /* each time at least one key less is alive */
-        k->cmd.def->run(&k->cmd);
+    }
+    struct section *s = k->cmd.section;
+
+    if (k->cmd.again && !k->cmd.drops_locks && k->cmd.blocked == NULL) {
+        progress_drop(&k->cmd); /* its reply has failed: the connection ends */
+        k->cmd.again = false;
+    }
+    if (UNLIKELY(section_has_failed(s))) {
+        k->cmd.again = false;
+        unqueue(k);
+        refuse(k, failure_text(s));
     }
     k->cmd.section = NULL;
-    section_abort(s);
-    return RAN;
+    section_abort_telling(s);
+    section_take_back(k->x, s);
+    return UNLIKELY(k->cmd.again) && k->cmd.blocked != NULL ? keep_waiting(k) : RAN;
 }
 
 static enum outcome run_read_many(struct call *k)
 {
-    struct versions v = {.mask = mask_of(k->request)};
+    struct versions v = {.mask = mask_of(k)};
+    bool wants_locks = false;
 
-    for (int i = 0; i < READ_TRIES; i++) {
+    for (int i = 0; i < READ_TRIES && !wants_locks; i++) {
         struct partition *held = NULL;
 
         if (!versions_take(&v, k->cmd.db, &held)) {
@@ -503,9 +565,10 @@ static enum outcome run_read_many(struct call *k)
         if (!k->cmd.retry && versions_unmoved(&v, k->cmd.db) && !outlived(&k->cmd)) {
             return RAN;
         }
+        wants_locks = k->cmd.wants_locks;
         restart(k);
     }
-    return run_read_locked(k, v.mask);
+    return run_read_locked(k);
 }
 
 static enum outcome run_read_one(struct call *k)
@@ -515,45 +578,18 @@ static enum outcome run_read_one(struct call *k)
         if (LIKELY(!k->cmd.retry)) {
             return RAN;
         }
+        bool wants_locks = k->cmd.wants_locks;
+        enum outcome o;
+
         restart(k);
-        if (wait_for_lock(k->session, k->cmd.blocked_on)) {
-            return PUT_OFF;
+        if (wants_locks) {
+            return run_read_locked(k);
+        }
+        o = stand_in_line(k, wait_for_lock(k->session, k->cmd.blocked_on));
+        if (o != GO_ON) {
+            return o;
         }
     }
-}
-
-/* False: no memory for the timer. */
-static bool wait_for_turn(struct waiting *w, int64_t at_ms)
-{
-    if (at_ms == 0) {
-        w->wait = WAIT_AGAIN;
-        worker_defer(w->worker, &w->task);
-        return true;
-    }
-    w->wait = WAIT_TIME;
-    return at_ms == INT64_MAX || worker_timer_set(w->worker, &w->timer, at_ms) == OK;
-}
-
-/* A handler that has more to do goes on in the next turn, or at the moment that it named. */
-static enum outcome keep_going(struct call *k)
-{
-    struct waiting *w = waiting_of(k->session);
-
-    if (w == NULL || !wait_for_turn(w, k->cmd.again_at_ms)) {
-        if (w != NULL) {
-            w->wait = WAIT_NOT;
-        }
-        if (k->cmd.progress != NULL && k->cmd.progress_free != NULL) {
-            k->cmd.progress_free(k->cmd.progress);
-        }
-        refuse(k, WIRE_NOMEM);
-        return RAN;
-    }
-    k->cmd.again = false;
-    w->cmd = k->cmd;
-    w->from = k->from;
-    w->has_cmd = true;
-    return PUT_OFF;
 }
 
 static enum outcome run_any(struct call *k)
@@ -561,13 +597,19 @@ static enum outcome run_any(struct call *k)
     const struct cmd_def *def = k->cmd.def;
     enum outcome o;
 
-    if ((def->flags & CMD_WRITE) != 0) {
+    if (UNLIKELY(k->cmd.blocked != NULL) && !k->was_blocked) {
+        return run_blocked(k);
+    }
+
+    if ((def->flags & (CMD_WRITE | CMD_TXN_RUN | CMD_CACHES)) != 0) {
         return run_write(k);
     }
-    /* One that goes on has read its keys in its first turn. */
-    if (def->keys.kind == CMD_KEYS_NONE || (def->flags & CMD_WHOLE) != 0 ||
-        UNLIKELY(k->cmd.progress != NULL)) {
-        def->run(&k->cmd);
+    if (UNLIKELY(k->cmd.section != NULL)) {
+        o = run_read_locked(k);
+    } else if (def->keys.kind == CMD_KEYS_NONE || (def->flags & CMD_WHOLE) != 0 ||
+               UNLIKELY(k->cmd.progress != NULL)) {
+        /* One that goes on without locks took what it needs of its keys before. */
+        cmd_run(&k->cmd);
         o = RAN;
     } else if (has_one_key(def)) {
         o = run_read_one(k);
@@ -577,10 +619,63 @@ static enum outcome run_any(struct call *k)
     return o == RAN && UNLIKELY(k->cmd.again) ? keep_going(k) : o;
 }
 
+/* Parked for a lock on the way: begun again with what it has. */
+static enum outcome keep_blocked(struct call *k, enum outcome o)
+{
+    struct waiting *w = k->session->backend_state;
+
+    if (o == PUT_OFF && !w->has_cmd) {
+        w->cmd = k->cmd;
+        w->from = k->from;
+        w->tries = k->tries;
+        w->has_cmd = true;
+    }
+    return o;
+}
+
+/* A command that waits for data was called. */
+static enum outcome run_blocked(struct call *k)
+{
+    struct block *b = k->cmd.blocked;
+    enum outcome o;
+
+    switch (block_wake(b, &k->cmd)) {
+    case BLOCK_STILL:
+        k->cmd.again_at_ms = block_deadline_ms(b);
+        return keep_going(k);
+    case BLOCK_TAKEN: {
+        uint64_t position = block_answer(b, k->cmd.reply);
+
+        k->batch->position = position > k->batch->position ? position : k->batch->position;
+        break;
+    }
+    case BLOCK_ENDED:
+        k->cmd.section = NULL;
+        k->cmd.def->run(&k->cmd);
+        break;
+    case BLOCK_RETRIES:
+        k->was_blocked = true;
+        k->cmd.again = false;
+        k->cmd.again_at_ms = 0;
+        o = keep_blocked(k, run_any(k));
+        k->was_blocked = false;
+        if (o == PUT_OFF || k->cmd.blocked == NULL) {
+            return o;
+        }
+        break;
+    }
+    k->cmd.again = false;
+    k->cmd.blocked = NULL;
+    block_end(b);
+    return RAN;
+}
+
 static void begin_call(struct call *k)
 {
     struct request *r = k->request;
 
+    k->tries = 0;
+    k->was_kept = false;
     k->cmd = (struct cmd){
         .def = r->def,
         .argv = r->argv,
@@ -589,6 +684,7 @@ static void begin_call(struct call *k)
         .session = k->session,
         .db = k->session->db,
         .key = r->key,
+        .multi = r->multi,
         .now_ms = clock_now_ms(),
     };
 }
@@ -602,8 +698,8 @@ static void note_position(struct call *k)
     if (LIKELY(k->session->level == ACK_LEADER)) {
         return;
     }
-    uint64_t mask = k->cmd.def->keys.kind == CMD_KEYS_NONE ? UINT64_MAX >> (64 - PARTITIONS)
-                                                           : mask_of(k->request);
+    uint64_t mask =
+        k->cmd.def->keys.kind == CMD_KEYS_NONE ? UINT64_MAX >> (64 - PARTITIONS) : mask_of(k);
 
     for (uint64_t m = mask; m != 0; m &= m - 1) {
         const struct partition *p = database_partition(k->session->db, (unsigned)__builtin_ctzl(m));
@@ -613,17 +709,36 @@ static void note_position(struct call *k)
     }
 }
 
-static void tally(struct exec *x, struct call *k, uint64_t cycles)
+/* The first call here of the command. */
+COLD static void tally_first(struct exec_counts *n, uint64_t cycles)
 {
-    struct exec_counts *n = &x->counts[k->cmd.def->id];
+    struct histogram *h = mem_zalloc(sizeof(*h));
 
-    database_count(&n->calls, 1);
+    if (h == NULL) {
+        database_count(&n->uncounted, 1);
+        return;
+    }
+    histogram_count(h, cycles);
+    /* Release: pairs with the acquire in times_of(). */
+    atomic_store_explicit(&n->times, h, memory_order_release);
+}
+
+void exec_tally(struct exec *x, const struct cmd *c, uint64_t cycles)
+{
+    struct exec_counts *n = &x->counts[c->def->id];
+    struct histogram *times = atomic_load_explicit(&n->times, memory_order_relaxed);
+
     database_count(&n->cycles, cycles);
-    if (UNLIKELY((k->cmd.reply->flags & REPLY_ERROR) != 0)) {
+    if (LIKELY(times != NULL)) {
+        histogram_count(times, cycles);
+    } else {
+        tally_first(n, cycles);
+    }
+    if (UNLIKELY((c->reply->flags & REPLY_ERROR) != 0)) {
         database_count(&n->failed, 1);
     }
     if (UNLIKELY(cycles >= node_slow_cycles())) {
-        node_note_slow(k->session, &k->cmd, cycles);
+        node_note_slow(c->session, c, cycles);
     }
 }
 
@@ -641,30 +756,51 @@ enum backend_progress exec_run(struct exec *x, struct session *s, struct batch *
         if (b->next == ahead) {
             uint32_t n = b->count - ahead < GROUP ? b->count - ahead : GROUP;
 
-            look_ahead(s->db, &b->requests[ahead], n);
+            exec_look_ahead(s->db, &b->requests[ahead], n);
             ahead += n;
         }
         k.request = &b->requests[b->next];
         if (UNLIKELY(w != NULL && w->has_cmd)) {
             k.cmd = w->cmd;
             k.from = w->from;
+            k.tries = w->tries;
             w->has_cmd = false;
+            begun -= w->cycles;
+            k.was_kept = true;
         } else {
             begin_call(&k);
             k.from = reply_begin(b->reply);
+            if (UNLIKELY(s->is_tracking)) {
+                tracking_read(s, k.request); /* before it reads: edge/tracking.h */
+            }
         }
-        if (UNLIKELY(s->is_tracking)) {
-            tracking_read(s, k.request); /* before it reads: edge/tracking.h */
+        /* One that is done may have others to serve, which it may have to wait for. */
+        if (k.cmd.ready == NULL && run_any(&k) == PUT_OFF) {
+            w = s->backend_state;
+            w->cycles = __rdtsc() - begun;
+            b->whole = k.from;
+            return BACKEND_LATER;
         }
-        if (run_any(&k) == PUT_OFF) {
+        if (UNLIKELY(k.cmd.ready != NULL) && block_serve(x, s, &k.cmd.ready) == BLOCK_PUT_OFF) {
+            w = s->backend_state;
+            w->cmd = k.cmd;
+            w->from = k.from;
+            w->has_cmd = true;
+            w->cycles = __rdtsc() - begun;
             b->whole = k.from;
             return BACKEND_LATER;
         }
         reply_end(b->reply, k.from);
+        if (UNLIKELY(s->is_tracking)) {
+            tracking_has_read(s, k.request, k.was_kept);
+        }
         note_position(&k);
         uint64_t now = __rdtsc();
 
-        tally(x, &k, now - begun);
+        exec_tally(x, &k.cmd, now - begun);
+        if (UNLIKELY((k.cmd.def->flags & CMD_TXN_END) != 0) && txn_has_ended(&k.cmd)) {
+            watched_clear(s);
+        }
         begun = now;
         b->next++;
     }
@@ -692,7 +828,7 @@ struct cmd_stats exec_stats(struct node *n, uint16_t id)
         if (n->execs[i].in_use) {
             const struct exec_counts *c = &n->execs[i].counts[id];
 
-            sum.calls += sum_of(&c->calls);
+            sum.calls += histogram_total(times_of(c)) + sum_of(&c->uncounted);
             cycles += sum_of(&c->cycles);
             sum.rejected += sum_of(&c->rejected);
             sum.failed += sum_of(&c->failed);
@@ -700,6 +836,15 @@ struct cmd_stats exec_stats(struct node *n, uint16_t id)
     }
     sum.usec = (uint64_t)((double)cycles / node_cycles_per_us());
     return sum;
+}
+
+void exec_times(struct node *n, uint16_t id, struct histogram_sum *sum)
+{
+    for (uint32_t i = 0; i < n->exec_count; i++) {
+        if (n->execs[i].in_use) {
+            histogram_add(sum, times_of(&n->execs[i].counts[id]));
+        }
+    }
 }
 
 uint64_t exec_stats_total(struct node *n)
@@ -718,7 +863,8 @@ void exec_stats_reset(struct node *n)
         for (uint16_t id = 0; n->execs[i].in_use && id < cmd_count(); id++) {
             struct exec_counts *c = &n->execs[i].counts[id];
 
-            atomic_store_explicit(&c->calls, 0, memory_order_relaxed);
+            histogram_reset(times_of(c));
+            atomic_store_explicit(&c->uncounted, 0, memory_order_relaxed);
             atomic_store_explicit(&c->cycles, 0, memory_order_relaxed);
             atomic_store_explicit(&c->rejected, 0, memory_order_relaxed);
             atomic_store_explicit(&c->failed, 0, memory_order_relaxed);
@@ -750,8 +896,8 @@ void exec_internal(struct exec *x, struct database *db, struct slice *argv, uint
     while (exec_run(x, &s, &b) == BACKEND_LATER) {
         struct waiting *w = s.backend_state;
 
-        if (w->wait == WAIT_AGAIN) {
-            list_remove(&w->task.link);
+        if (w->wait == WAIT_SLICE) {
+            list_remove(&w->slice);
             w->wait = WAIT_NOT;
         }
         while (w->wait != WAIT_NOT) {

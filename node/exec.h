@@ -5,30 +5,54 @@
  * that it touches moved, the third time under their locks. A command that meets a held lock, or a log
  * without room, is put off: its session waits in line, its worker goes on.
  *
+ * A command that has more to do than a turn allows sets `again` and is called in a later turn; of all
+ * such on a worker one a turn. With locks (a write; a read that asked for them by cmd_needs_locks()) it
+ * is suspended: its section stays as it is, the partitions' locks held and marked busy. Who meets a busy
+ * partition stands in line as for any lock; reads without locks pass, since nothing is published.
+ *
  * Invariants (tests/unit/node/test_exec.c, tests/prop/isolation.c)
  *  X1  a session's requests are carried out in its order, each once.
- *  X2  what is put off has changed nothing and replied nothing.
- *  X3  a cancelled session is never touched again, whoever still has its waiter.
+ *  X2  what is put off has changed nothing and replied nothing; what is suspended has shown nothing.
+ *  X3  a cancelled session is never touched again, whoever still has its waiter. Its suspended section
+ *      is aborted and unlocked at once.
+ *  X4  a suspended section waits for nothing but its turn: it has its locks and its room in the log, so
+ *      whoever waits for it waits for a bounded number of slices. No thread blocks on what it holds.
+ *  X5  a section object runs one section: while one is suspended, its worker has another in `section`.
+ *  X6  what a suspended section or its handler keeps over turns lives by its locks, by a count that it
+ *      took, or is its own: a slice's end is a quiescent state.
  */
 #ifndef NODE_EXEC_H
 #define NODE_EXEC_H
 
 #include "base/annot.h"
+#include "base/worker.h"
 #include "edge/backend.h"
 
+enum { EXEC_SPARES = 2 };
+
+struct histogram_sum;
 struct node;
 struct section;
-struct worker;
 
 struct cmd_stats {
     uint64_t calls, usec, rejected, failed;
+};
+
+/* Commands that wait for their next slice (node/wait.c). */
+struct wait_line {
+    struct worker *worker;
+    struct list waiting;
+    struct worker_task task;
 };
 
 /* A worker's part of the backend. */
 struct exec {
     struct node *node;
     struct worker *worker;
-    struct section *section;
+    struct section *section; /* no command's: whoever runs on this thread may begin one */
+    struct section *spare[EXEC_SPARES];
+    uint32_t spare_count;
+    struct wait_line line;
     struct exec_counts *counts; /* by command id; this worker's */
     bool in_use;
 };
@@ -45,9 +69,17 @@ bool exec_unblock(struct session *s, bool with_error) ON_WORKER;
 
 /* Over all workers since the start, or since exec_stats_reset(). */
 struct cmd_stats exec_stats(struct node *n, uint16_t cmd_id);
+/* Adds how many cycles the calls took, each. */
+void exec_times(struct node *n, uint16_t cmd_id, struct histogram_sum *sum);
 void exec_stats_reset(struct node *n);
 /* Calls of all commands. */
 uint64_t exec_stats_total(struct node *n);
+/* The partitions of all its keys. */
+uint64_t exec_mask(const struct request *r);
+/* Hashes the first key of each and brings bucket, then entry, near. */
+void exec_look_ahead(struct database *db, struct request *r, uint32_t n);
+/* A command is done: counted, and noted if it was slow. */
+void exec_tally(struct exec *x, const struct cmd *c, uint64_t cycles);
 /* Commands answered with an error that a door made (unknown, arity, auth) or exec refused. */
 void exec_count_rejected(struct exec *x, const struct cmd_def *def);
 

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/worker.h"
+#include "node/block.h"
 #include "node/database.h"
 #include "node/keyspace.h"
 #include "node/node.h"
@@ -29,9 +30,13 @@ struct janitor {
     struct database *db; /* being swept */
     unsigned partition;
     bool found; /* in this tick */
+    /* Of the keys with an expiry that this sweep of the partition has seen. */
+    double expiry_sum_ms;
+    uint64_t expiry_count;
 };
 
 struct due {
+    struct janitor *janitor;
     struct key keys[SLICE_KEYS];
     size_t n;
     int64_t now_ms;
@@ -46,6 +51,10 @@ static void find_due(struct entry *e, void *arg)
 
     if (is_due && d->n < SLICE_KEYS) {
         d->keys[d->n++] = key_of(entry_key(e));
+    }
+    if (!is_due && (e->flags & ENTRY_EXPIRES) != 0) {
+        d->janitor->expiry_sum_ms += (double)entry_expire_at_ms(e);
+        d->janitor->expiry_count++;
     }
 }
 
@@ -81,6 +90,7 @@ static void remove_due(struct janitor *j, struct partition *p, struct due *d)
         }
     }
     (void)section_commit(s, &seq);
+    block_poke(section_take_ready(s));
 }
 
 static struct database *next_database(struct janitor *j)
@@ -109,16 +119,29 @@ static bool advance(struct janitor *j, const struct database *began)
     return j->db != began;
 }
 
+/* What the sweep of a partition has seen, for INFO's avg_ttl. */
+static void tell_mean(struct janitor *j, struct partition *p)
+{
+    double n = (double)j->expiry_count;
+
+    /* Relaxed: a figure. */
+    atomic_store_explicit(&p->mean_expiry_ms, n > 0 ? (int64_t)(j->expiry_sum_ms / n) : 0,
+                          memory_order_relaxed);
+    j->expiry_sum_ms = 0;
+    j->expiry_count = 0;
+}
+
 /* False when the sweep has come round. */
 static bool sweep_slice(struct janitor *j, const struct database *began)
 {
     struct partition *p = database_partition(j->db, j->partition);
 
-    if (p == NULL || table_count_watched(&p->stats) == 0) {
+    if (p == NULL || table_count_watched(&p->stats) == 0 || partition_is_busy(p)) {
         return advance(j, began);
     }
     struct due d;
 
+    d.janitor = j;
     d.n = 0;
     d.now_ms = clock_now_ms();
     uint64_t at = table_scan_expiring(&p->table, p->expire_cursor, SLICE_BUCKETS, find_due, &d);
@@ -128,7 +151,11 @@ static bool sweep_slice(struct janitor *j, const struct database *began)
         j->found = true;
         remove_due(j, p, &d);
     }
-    return at != 0 || advance(j, began);
+    if (at != 0) {
+        return true;
+    }
+    tell_mean(j, p);
+    return advance(j, began);
 }
 
 static void on_tick(struct worker_timer *t)

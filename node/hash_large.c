@@ -7,7 +7,15 @@
 
 #include <assert.h>
 
-enum { PAGE = 64 };
+/* COPY_: of a copy, in a turn. */
+enum {
+    PAGE = 64,
+    WITNESSES = 8,
+    SAMPLE = 24,
+    COPY_FIELDS = 1000,
+    COPY_STEP = 50,
+    COPY_BYTES = 128 << 10
+};
 
 static uint64_t hash_of(const struct entry *field)
 {
@@ -151,20 +159,43 @@ size_t hash_large_due(const struct hash_large *l, int64_t now_ms)
     return n;
 }
 
-bool hash_large_all_due(const struct hash_large *l, int64_t now_ms)
+int64_t hash_large_alive_until(const struct hash_large *l, int64_t now_ms)
 {
     const struct hash_heap *h = &l->heap;
+    int64_t latest_ms = 0;
 
     if (h->count != l->stats.count) {
-        return false;
+        return INT64_MAX;
     }
-    /* From the leaves, where the latest are. */
-    for (uint32_t i = h->count; i-- > 0;) {
-        if (heap_at(h, i)->at_ms > now_ms) {
-            return false;
-        }
+    /* From the leaves, where the latest are: the best of some, if one of them lives. */
+    for (uint32_t i = h->count; i-- > 0 && (latest_ms <= now_ms || i + WITNESSES > h->count);) {
+        int64_t at_ms = heap_at(h, i)->at_ms;
+
+        latest_ms = at_ms > latest_ms ? at_ms : latest_ms;
     }
-    return true;
+    return latest_ms > now_ms ? latest_ms : 0;
+}
+
+bool hash_large_all_due(const struct hash_large *l, int64_t now_ms)
+{
+    return hash_large_alive_until(l, now_ms) == 0;
+}
+
+UNCHECKED_LOCKS enum type_life hash_large_life(struct hash_large *l, int64_t now_ms)
+{
+    /* Relaxed: whoever saw anything of a section that holds the hash sees its 0, which was stored before. */
+    if (LIKELY(now_ms < atomic_load_explicit(&l->alive_until_ms, memory_order_relaxed))) {
+        return TYPE_ALIVE;
+    }
+    if (!large_try_lock(&l->large)) {
+        return TYPE_BUSY;
+    }
+    int64_t until_ms = hash_large_alive_until(l, now_ms);
+
+    /* For the next who asks. No section holds it; what another reader found is as good. */
+    atomic_store_explicit(&l->alive_until_ms, until_ms, memory_order_relaxed);
+    large_unlock(&l->large);
+    return until_ms == 0 ? TYPE_DEAD : TYPE_ALIVE;
 }
 
 struct entry *hash_large_first_due(const struct hash_large *l, int64_t now_ms)
@@ -177,6 +208,19 @@ struct entry *hash_large_first_due(const struct hash_large *l, int64_t now_ms)
 size_t hash_large_count(const struct hash_large *l, int64_t now_ms)
 {
     return l->stats.count - hash_large_due(l, now_ms);
+}
+
+struct entry *hash_large_random(const struct hash_large *l, struct rand *r)
+{
+    struct entry *sample[SAMPLE];
+    struct entry *e = table_random(&l->table, r);
+
+    if (e == NULL) { /* sparse: neighbours from a random place */
+        size_t n = table_sample(&l->table, r, sample, SAMPLE);
+
+        e = n == 0 ? NULL : sample[rand_below(r, n)];
+    }
+    return e;
 }
 
 void hash_large_field(const struct entry *e, struct hash_field *out)
@@ -333,11 +377,19 @@ static void end(struct large *large, const struct large_undo *v, size_t n, bool 
     if (is_kept) {
         heap_trim(&l->heap);
     }
+    atomic_store_explicit(&l->alive_until_ms, hash_large_alive_until(l, 0), memory_order_relaxed);
+}
+
+/* Nobody goes by what is not published yet. */
+static void begin(struct large *large)
+{
+    atomic_store_explicit(&of(large)->alive_until_ms, 0, memory_order_relaxed);
 }
 
 static const struct large_ops ops = {
     .bytes = all_bytes,
     .undo = undo,
+    .begin = begin,
     .end = end,
     .free = hash_large_free,
 };
@@ -365,10 +417,10 @@ static int changed(struct section *s, struct hash_large *l, struct entry *old, s
     return section_has_failed(s) ? ERR_NOMEM : OK;
 }
 
-int hash_large_put(struct section *s, struct hash_large *l, const struct hash_field *f)
+/* In place of old, or NULL. */
+static int put(struct section *s, struct hash_large *l, const struct hash_field *f, uint64_t hash,
+               struct entry *old)
 {
-    uint64_t hash = hash_key(f->name);
-    struct entry *old = table_find(&l->table, f->name, hash);
     struct entry *now = field_create(f);
 
     if (now == NULL || (expires(now) && heap_reserve(&l->heap) != OK) ||
@@ -391,6 +443,19 @@ fail:
     entry_free(now);
     section_fail(s, SECTION_NOMEM);
     return ERR_NOMEM;
+}
+
+int hash_large_put(struct section *s, struct hash_large *l, const struct hash_field *f)
+{
+    uint64_t hash = hash_key(f->name);
+
+    return put(s, l, f, hash, table_find(&l->table, f->name, hash));
+}
+
+int hash_large_add(struct section *s, struct hash_large *l, const struct hash_field *f,
+                   uint64_t hash)
+{
+    return put(s, l, f, hash, NULL);
 }
 
 int hash_large_remove(struct section *s, struct hash_large *l, struct entry *field)
@@ -440,21 +505,32 @@ static void copy_field(struct entry *e, void *arg)
     count_in(c->to, now);
 }
 
-struct hash_large *hash_large_copy(struct hash_large *from, int64_t now_ms)
+struct hash_large *hash_large_blank(void)
 {
-    struct copying c = {.to = create(), .now_ms = now_ms};
-    uint64_t cursor = 0;
+    return create();
+}
 
-    if (c.to == NULL) {
-        return NULL;
+int hash_large_copy(struct hash_large *to, struct hash_large *from, int64_t now_ms,
+                    uint64_t *cursor, size_t want)
+{
+    struct copying c = {.to = to, .now_ms = now_ms};
+
+    *cursor = table_scan(&from->table, *cursor, want, copy_field, &c);
+    large_settle(&to->large);
+    return c.err;
+}
+
+int hash_large_copy_slice(struct entry *to, const struct entry *from, struct type_walk *walk)
+{
+    struct hash_large *l = hash_large_of(to);
+    int err = OK;
+
+    walk->is_done = l == NULL;
+    for (size_t n = 0, full = type_large_bytes(to) + 2 * COPY_BYTES;
+         err == OK && n < COPY_FIELDS && !walk->is_done && type_large_bytes(to) < full;
+         n += COPY_STEP) {
+        err = hash_large_copy(l, hash_large_of(from), walk->now_ms, &walk->at, COPY_STEP);
+        walk->is_done = walk->at == 0;
     }
-    do {
-        cursor = table_scan(&from->table, cursor, 1024, copy_field, &c);
-    } while (cursor != 0 && c.err == OK);
-    if (c.err != OK) {
-        large_free_now(&c.to->large);
-        return NULL;
-    }
-    large_settle(&c.to->large);
-    return c.to;
+    return err;
 }

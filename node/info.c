@@ -9,6 +9,7 @@
 #include "edge/pubsub.h"
 #include "edge/tracking.h"
 #include "node/database.h"
+#include "node/histogram.h"
 #include "node/keyspace.h"
 #include "node/node.h"
 #include "node/options.h"
@@ -430,18 +431,19 @@ static void put_errorstats(struct info *i)
     }
 }
 
-/* Quantiles are not kept by command; the mean stands for each, which a tool can at least read. */
 static void put_latencystats(struct info *i)
 {
     char name[CMD_NAME_MAX];
+    double per_us = node_cycles_per_us();
 
     for (uint16_t id = 0; id < cmd_count(); id++) {
-        struct cmd_stats s = exec_stats(node_self(), id);
-        double mean = ratio(s.usec, s.calls);
+        struct histogram_sum sum = {.total = 0};
 
-        if (s.calls > 0) {
+        exec_times(node_self(), id, &sum);
+        if (sum.total > 0) {
             put(i, "latency_percentiles_usec_%.*s:p50=%.3f,p99=%.3f,p99.9=%.3f", NAME(id, name),
-                mean, mean, mean);
+                histogram_quantile(&sum, 0.5) / per_us, histogram_quantile(&sum, 0.99) / per_us,
+                histogram_quantile(&sum, 0.999) / per_us);
         }
     }
 }
@@ -456,7 +458,8 @@ static void put_keyspace(struct info *i)
     uint64_t keys = keyspace_count(i->c->db);
 
     if (keys > 0) {
-        put(i, "db0:keys=%lu,expires=%lu,avg_ttl=0", keys, keyspace_count_expiring(i->c->db));
+        put(i, "db0:keys=%lu,expires=%lu,avg_ttl=%ld", keys, keyspace_count_expiring(i->c->db),
+            keyspace_mean_ttl_ms(i->c->db));
     }
 }
 

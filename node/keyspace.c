@@ -7,6 +7,7 @@
 #include "edge/session.h"
 #include "node/database.h"
 #include "node/evict.h"
+#include "node/large.h"
 #include "node/notify.h"
 #include "node/section.h"
 #include "node/type.h"
@@ -26,7 +27,10 @@ struct key cmd_key(const struct cmd *c, uint32_t index)
 {
     struct slice name = c->argv[index];
 
-    return c->key.name.ptr == name.ptr && c->key.name.ptr != NULL ? c->key : key_of(name);
+    /* Behind an empty argument the next may begin at the same byte. */
+    return c->key.name.ptr == name.ptr && c->key.name.len == name.len && name.ptr != NULL
+               ? c->key
+               : key_of(name);
 }
 
 bool keyspace_clocked(const struct database *db)
@@ -50,15 +54,19 @@ static int64_t judging_ms(void)
     return stale_ms;
 }
 
-static bool is_gone(const struct entry *e, bool in_section)
+static enum type_life life_of(const struct cmd *c, const struct entry *e)
 {
     if (LIKELY((e->flags & (ENTRY_EXPIRES | ENTRY_FIELDS_EXPIRE)) == 0)) {
-        return false;
+        return TYPE_ALIVE;
     }
     const struct type_ops *t = type_ops[e->type];
-    int64_t now_ms = judging_ms();
+    bool in_section = c->section != NULL;
+    int64_t now_ms = c->in_txn ? section_now_ms(c->section) : judging_ms();
 
-    return entry_is_expired(e, now_ms) || (t->is_dead != NULL && t->is_dead(e, now_ms, in_section));
+    if (entry_is_expired(e, now_ms)) {
+        return TYPE_DEAD;
+    }
+    return t->life == NULL ? TYPE_ALIVE : t->life(e, now_ms, in_section);
 }
 
 /* A read of several keys notes when the first of those that it found alive expires. */
@@ -87,15 +95,19 @@ static const struct entry *find_unlocked(struct cmd *c, const struct key *key)
 
         if (LIKELY((section & 1) == 0)) {
             struct entry *e = table_find(&p->table, key->name, key->hash);
-            bool gone = e != NULL && is_gone(e, false);
+            enum type_life life = e == NULL ? TYPE_DEAD : life_of(c, e);
 
+            if (UNLIKELY(life == TYPE_BUSY)) {
+                break;
+            }
             if (LIKELY(partition_unmoved(p, section))) {
-                return e == NULL || gone ? NULL : found_alive(c, e);
+                return life == TYPE_DEAD ? NULL : found_alive(c, e);
             }
         }
         __builtin_ia32_pause();
     }
-    /* Whoever publishes was put off the processor: wait for its lock, off this thread. */
+    /* Whoever publishes was put off the processor, or is suspended with what the key holds: wait for its
+     * lock, off this thread. */
     c->retry = true;
     c->blocked_on = p;
     return NULL;
@@ -106,12 +118,12 @@ const struct entry *keyspace_peek(struct cmd *c, struct key key)
     if (c->section == NULL) {
         return find_unlocked(c, &key);
     }
-    if ((c->def->flags & CMD_WRITE) != 0) {
+    if ((c->def->flags & (CMD_WRITE | CMD_CACHES)) != 0 || c->in_txn) {
         return section_find(c->section, key);
     }
     const struct entry *e = section_look(c->section, key);
 
-    return e == NULL || is_gone(e, true) ? NULL : found_alive(c, e);
+    return e == NULL || life_of(c, e) == TYPE_DEAD ? NULL : found_alive(c, e);
 }
 
 const struct entry *keyspace_find(struct cmd *c, struct key key)
@@ -119,6 +131,9 @@ const struct entry *keyspace_find(struct cmd *c, struct key key)
     const struct entry *e = keyspace_peek(c, key);
     struct database_usage *u = database_usage(c->db);
 
+    if (UNLIKELY(c->progress != NULL)) {
+        return e; /* a later slice looks again */
+    }
     if (e == NULL) {
         database_count(&u->misses, 1);
         /* A write that looks at its key first does not miss it; one that answers its value says so. */
@@ -168,35 +183,6 @@ bool keyspace_drop(struct cmd *c, struct key key)
     return true;
 }
 
-/* The same value under another key or with another expiry; what the payload points to is shared. */
-static struct entry *entry_with(const struct entry *e, struct slice key, int64_t expire_at_ms)
-{
-    struct slice payload = entry_payload(e);
-    struct entry *n = entry_create(&(struct entry_spec){
-        .type = e->type,
-        .encoding = e->encoding,
-        .key = key,
-        .payload_len = payload.len,
-        .expire_at_ms = expire_at_ms,
-        .clocked = evict_uses_clock(),
-    });
-
-    if (n != NULL) {
-        n->flags |= e->flags & ENTRY_FIELDS_EXPIRE;
-        if (payload.len > 0) {
-            memcpy(entry_payload_ptr(n), payload.ptr, payload.len);
-        }
-        _Atomic uint32_t *from = entry_clock(e);
-        _Atomic uint32_t *to = entry_clock(n);
-
-        if (from != NULL && to != NULL) {
-            atomic_store_explicit(to, atomic_load_explicit(from, memory_order_relaxed),
-                                  memory_order_relaxed);
-        }
-    }
-    return n;
-}
-
 void keyspace_expire_at(struct cmd *c, struct key key, int64_t at_ms)
 {
     const struct entry *e = section_find(c->section, key);
@@ -206,7 +192,7 @@ void keyspace_expire_at(struct cmd *c, struct key key, int64_t at_ms)
         (void)keyspace_delete(c, key);
         return;
     }
-    struct entry *n = entry_with(e, key.name, at_ms);
+    struct entry *n = keyspace_entry_with(e, key.name, at_ms);
 
     if (n == NULL) {
         section_fail(c->section, SECTION_NOMEM);
@@ -216,71 +202,6 @@ void keyspace_expire_at(struct cmd *c, struct key key, int64_t at_ms)
     section_keep_value(c->section, key);
     section_put(c->section, key, n);
     notify(c, NOTIFY_GENERIC, at_ms == 0 ? "persist" : "expire", key.name);
-}
-
-void keyspace_rename(struct cmd *c, struct key from, struct key to)
-{
-    struct entry *e = section_find(c->section, from);
-    struct change_writer *w = section_change(c->section);
-
-    assert(e != NULL);
-    bool replaces = section_find(c->section, to) != NULL; /* removes an expired one as such */
-    struct entry *n = entry_with(e, to.name, entry_expire_at_ms(e));
-
-    if (n == NULL) {
-        section_fail(c->section, SECTION_NOMEM);
-        return;
-    }
-    log_or_fail(c, type_log(w, to.name, n));
-    log_or_fail(c, change_delete(w, from.name, CHANGE_COMMAND));
-    section_keep_value(c->section, from);
-    section_put(c->section, to, n);
-    section_remove(c->section, from);
-    if (replaces) { /* else section_put() has said it */
-        notify(c, NOTIFY_NEW, "new", to.name);
-    }
-    notify(c, NOTIFY_GENERIC, "rename_from", from.name);
-    notify(c, NOTIFY_GENERIC, "rename_to", to.name);
-}
-
-/* Of the value, not of the entry: a section that fails may have freed the entry's block before. */
-static void free_value_now(void *object, void *type)
-{
-    const struct type_ops *t = type;
-    size_t budget = SIZE_MAX;
-
-    (void)t->free_value(object, &budget);
-}
-
-void keyspace_copy(struct cmd *c, struct key from, struct key to)
-{
-    struct entry *e = section_find(c->section, from);
-
-    assert(e != NULL);
-    bool replaces = section_find(c->section, to) != NULL;
-    struct entry *n =
-        type_ops[e->type]->copy(e, to.name, entry_expire_at_ms(e), evict_uses_clock());
-
-    if (n == NULL) {
-        section_fail(c->section, SECTION_NOMEM);
-        return;
-    }
-    const struct type_ops *t = type_ops[n->type];
-    void *object = t->object(n);
-
-    if (object != NULL) {
-        section_on_abort(c->section, free_value_now, object, (void *)(uintptr_t)t);
-    }
-    if (section_has_failed(c->section)) {
-        entry_free(n); /* its value goes, or went, with the abort */
-        return;
-    }
-    log_or_fail(c, type_log(section_change(c->section), to.name, n));
-    section_put(c->section, to, n);
-    if (replaces) {
-        notify(c, NOTIFY_NEW, "new", to.name);
-    }
-    notify(c, NOTIFY_GENERIC, "copy_to", to.name);
 }
 
 void keyspace_flush(struct cmd *c)
@@ -315,27 +236,63 @@ uint64_t keyspace_count_expiring(struct database *db)
     return sum;
 }
 
+int64_t keyspace_mean_ttl_ms(struct database *db)
+{
+    double sum_ms = 0, count = 0, now_ms = (double)clock_now_ms();
+
+    for (unsigned i = 0; i < PARTITIONS; i++) {
+        const struct partition *p = database_partition(db, i);
+        int64_t mean_ms =
+            p == NULL ? 0 : atomic_load_explicit(&p->mean_expiry_ms, memory_order_relaxed);
+
+        if (mean_ms != 0) {
+            double n = (double)table_count_expiring(&p->stats);
+
+            sum_ms += n * ((double)mean_ms - now_ms);
+            count += n;
+        }
+    }
+    return count > 0 && sum_ms > 0 ? (int64_t)(sum_ms / count) : 0;
+}
+
 struct scan {
+    const struct cmd *c;
     keyspace_scan_fn fn;
     void *arg;
     size_t seen;
-    bool in_section;
 };
 
-static void scan_entry(struct entry *e, void *arg)
+static void scan_entry(struct entry *found, void *arg)
 {
     struct scan *s = arg;
+    struct section *section = s->c->section;
+    const struct entry *e =
+        section == NULL ? found : section_look(section, key_of(entry_key(found)));
 
     s->seen++;
-    if (!is_gone(e, s->in_section)) {
+    if (e != NULL && life_of(s->c, e) != TYPE_DEAD) {
         s->fn(e, s->arg);
+    }
+}
+
+/* What the section that asks has made, and no table has. */
+static void scan_new(const struct cmd *c, keyspace_scan_fn fn, void *arg)
+{
+    const struct entry *e;
+    uint32_t at = 0;
+
+    while (c->section != NULL && (e = section_next_new(c->section, &at)) != NULL) {
+        if (life_of(c, e) != TYPE_DEAD) {
+            fn(e, arg);
+        }
     }
 }
 
 uint64_t keyspace_scan(struct cmd *c, uint64_t cursor, size_t want, keyspace_scan_fn fn, void *arg)
 {
-    struct scan s = {fn, arg, 0, c->section != NULL};
-    uint64_t part = cursor >> CURSOR_BITS;
+    struct scan s = {c, fn, arg, 0};
+    bool flushed = c->section != NULL && section_is_flushed(c->section);
+    uint64_t part = flushed ? PARTITIONS : cursor >> CURSOR_BITS;
     uint64_t at = cursor & UINT32_MAX;
 
     for (; part < PARTITIONS; part++) {
@@ -353,7 +310,18 @@ uint64_t keyspace_scan(struct cmd *c, uint64_t cursor, size_t want, keyspace_sca
             return (part + 1) << CURSOR_BITS;
         }
     }
+    scan_new(c, fn, arg);
     return 0;
+}
+
+uint64_t keyspace_count_seen(const struct cmd *c)
+{
+    if (c->section == NULL) {
+        return keyspace_count(c->db);
+    }
+    int64_t in_tables = section_is_flushed(c->section) ? 0 : (int64_t)keyspace_count(c->db);
+
+    return (uint64_t)(in_tables + section_added(c->section));
 }
 
 /* A partition drawn by how many keys it has, NULL if there is none. */
@@ -378,23 +346,60 @@ static struct partition *random_partition(struct database *db, struct rand *r)
     return NULL;
 }
 
+static const struct entry *random_in_tables(struct cmd *c, struct rand *r)
+{
+    struct entry *some[SAMPLE];
+    struct partition *p = random_partition(c->db, r);
+    struct entry *e = p == NULL ? NULL : table_random(&p->table, r);
+
+    if (p != NULL && e == NULL) {
+        size_t n = table_sample(&p->table, r, some, SAMPLE);
+
+        e = n == 0 ? NULL : some[rand_below(r, n)];
+    }
+    return e;
+}
+
+/* One of those that the section has made. */
+static const struct entry *random_new(const struct section *s, uint64_t index)
+{
+    const struct entry *e;
+    uint32_t at = 0;
+
+    do {
+        e = section_next_new(s, &at);
+    } while (e != NULL && index-- > 0);
+    return e;
+}
+
+static uint64_t count_new(const struct section *s)
+{
+    uint64_t n = 0;
+    uint32_t at = 0;
+
+    while (s != NULL && section_next_new(s, &at) != NULL) {
+        n++;
+    }
+    return n;
+}
+
 const struct entry *keyspace_random(struct cmd *c)
 {
     struct rand local = {(uint64_t)clock_mono_ns()};
     struct rand *r = worker_self() == NULL ? &local : &worker_self()->rand;
+    uint64_t added = count_new(c->section);
+    bool flushed = c->section != NULL && section_is_flushed(c->section);
+    uint64_t all = added + (flushed ? 0 : keyspace_count(c->db));
 
-    for (int i = 0; i < RANDOM_TRIES; i++) {
-        struct entry *some[SAMPLE];
-        struct partition *p = random_partition(c->db, r);
-        struct entry *e = p == NULL ? NULL : table_random(&p->table, r);
+    for (int i = 0; i < RANDOM_TRIES && all > 0; i++) {
+        const struct entry *e = rand_below(r, all) < added
+                                    ? random_new(c->section, rand_below(r, added))
+                                    : random_in_tables(c, r);
 
-        if (p != NULL && e == NULL) {
-            size_t n = table_sample(&p->table, r, some, SAMPLE);
-
-            e = n == 0 ? NULL : some[rand_below(r, n)];
+        if (e != NULL && c->section != NULL) {
+            e = section_look(c->section, key_of(entry_key(e)));
         }
-
-        if (e != NULL && !is_gone(e, c->section != NULL)) {
+        if (e != NULL && life_of(c, e) != TYPE_DEAD) {
             return e;
         }
     }

@@ -29,14 +29,22 @@ bool keyspace_drop(struct cmd *c, struct key key);
 /* at_ms 0 removes the expiry. The key is there. A moment that has passed deletes the key. */
 void keyspace_expire_at(struct cmd *c, struct key key, int64_t at_ms);
 /* `from` is there and differs from `to`, whose value is replaced. Expiry goes with the value. */
-void keyspace_rename(struct cmd *c, struct key from, struct key to);
-void keyspace_copy(struct cmd *c, struct key from, struct key to);
+/* In slices: false when there is more to do (c->again is set), and the same is to be called again. The last
+ * that a handler does but for its reply. */
+MUST_CHECK bool keyspace_rename(struct cmd *c, struct key from, struct key to);
+MUST_CHECK bool keyspace_copy(struct cmd *c, struct key from, struct key to);
+/* The same value under another key or with another expiry; what the payload points to is shared. */
+struct entry *keyspace_entry_with(const struct entry *e, struct slice key, int64_t expire_at_ms);
 /* All keys of the database (CMD_WHOLE rows). */
 void keyspace_flush(struct cmd *c);
 /* Whether new entries get an eviction clock: the policy goes by use. */
 bool keyspace_clocked(const struct database *db);
 uint64_t keyspace_count(struct database *db);
+/* As the command sees it: inside a section with what that has added and removed. */
+uint64_t keyspace_count_seen(const struct cmd *c);
 uint64_t keyspace_count_expiring(struct database *db);
+/* How long keys with an expiry still live, on average, as the janitor last saw them. */
+int64_t keyspace_mean_ttl_ms(struct database *db);
 
 /* SCAN: a page from `cursor` (0 begins), at least `want` looked at; returns the next, 0 at the end,
  * always below 2^53. Every key there throughout is given; none twice in a walk. fn gets live entries. */

@@ -51,9 +51,9 @@ void large_free_now(struct large *l)
 
 /* ---- Reading ---- */
 
-UNCHECKED_LOCKS void large_lock(struct large *l)
+UNCHECKED_LOCKS bool large_try_lock(struct large *l)
 {
-    lock_read(&l->lock);
+    return lock_try_read(&l->lock);
 }
 
 UNCHECKED_LOCKS void large_unlock(struct large *l)
@@ -84,7 +84,11 @@ enum found large_open(struct cmd *c, struct key key, enum value_type type, struc
         if (out->large == NULL || c->section != NULL) {
             return FOUND;
         }
-        large_lock(out->large);
+        if (UNLIKELY(!large_try_lock(out->large))) {
+            c->retry = true;
+            c->blocked_on = database_partition(c->db, key.partition);
+            return ABSENT;
+        }
         out->locked = true;
         if (LIKELY(still_has(c->db, key, out->large))) {
             return FOUND;
@@ -173,6 +177,9 @@ UNCHECKED_LOCKS static int hold_begin(struct section *s, struct key key, struct 
     l->hold = hold;
     if (!created) {
         lock_write(&l->lock);
+        if (l->ops->begin != NULL) {
+            l->ops->begin(l);
+        }
         section_on_abort(s, undo_all, hold, NULL);
     }
     return section_has_failed(s) ? ERR_NOMEM : OK;

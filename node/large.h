@@ -6,7 +6,9 @@
  * Locks  readers hold `lock`; a section takes it for writing at its first change (large_hold()) and
  *        keeps it until after its publication. Writers are kept apart by the partition's lock, so inside
  *        a section reading takes none. The lock ranks after the partitions': who reads under it takes no
- *        other.
+ *        other, and lets go of it before its turn ends. A section may hold it over turns (exec.h), so
+ *        readers try only, and then wait in the partition's line. What reads for long asks for the
+ *        partition's lock (cmd_needs_locks()) and needs this one no more.
  * Undo   a section keeps a journal of its changes and, if it is given up, undoes them, last first.
  *        Undoing cannot fail: whatever it needs is kept until the section has ended.
  * Gone   the collection may have left the key while changed in place: who took the lock outside a section
@@ -36,6 +38,8 @@ struct large_ops {
     size_t (*bytes)(struct large *l);
     /* Takes one change back. */
     void (*undo)(struct large *l, const struct large_undo *u);
+    /* Under the lock, which a section has just taken for its changes. NULL: nothing to do. */
+    void (*begin)(struct large *l);
     /* Under the lock, after publication or after undoing (then n is 0): gives back what was kept for
      * undoing. is_kept: the key still has the collection, which may now be made tighter. What readers of
      * this turn may borrow was handed to section_retire() at the change. NULL: nothing to do. */
@@ -80,11 +84,13 @@ struct large_view {
 };
 
 /* FOUND opens it: close before the handler returns, and before it opens another. Looks the key up as
- * keyspace_find() does. */
+ * keyspace_find() does. In a section closing does nothing, and the view is good over turns as long as the
+ * section neither ends nor writes the key. */
 enum found large_open(struct cmd *c, struct key key, enum value_type type, struct large_view *out);
 void large_close(struct large_view *v);
 
-void large_lock(struct large *l);
+/* False: whoever changes it takes long. */
+MUST_CHECK bool large_try_lock(struct large *l);
 void large_unlock(struct large *l);
 
 /* ---- Writing, by a section ---- */

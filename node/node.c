@@ -12,6 +12,7 @@
 #include "node/database.h"
 #include "node/expire.h"
 #include "node/options.h"
+#include "node/watched.h"
 #include "replication/changelog.h"
 
 #include <x86intrin.h>
@@ -48,7 +49,14 @@ static void cancel(struct backend *b, struct session *s)
 static void session_close(struct backend *b, struct session *s)
 {
     exec_cancel(s);
+    watched_clear(s);
     gate_cancel(&node_of(b)->gate, s);
+}
+
+static void session_reset(struct backend *b, struct session *s)
+{
+    (void)b;
+    watched_clear(s);
 }
 
 static bool may_send(struct backend *b, struct session *s, uint64_t position)
@@ -74,6 +82,7 @@ int node_create(struct node **out, const struct node_options *o)
                                   .cancel = cancel,
                                   .may_send = may_send,
                                   .session_close = session_close,
+                                  .session_reset = session_reset,
                                   .unblock = unblock};
     n->exec_count = o->workers;
     pthread_mutex_init(&n->lock, NULL);

@@ -2,7 +2,6 @@
 
 #include "base/conf.h"
 #include "base/err.h"
-#include "edge/tracking.h"
 #include "node/node.h"
 #include "node/options.h"
 #include "node/section.h"
@@ -135,7 +134,6 @@ void notify_queue(struct section *s, enum notify_class class, const char *event,
 
 /* What stands in front of a notice's bytes. */
 struct notice {
-    bool is_change; /* in place: for client-side caches */
     uint32_t class; /* 0: a message */
     enum pubsub_kind kind;
     const char *event;
@@ -160,13 +158,6 @@ bool notices_event(struct notices *n, enum notify_class class, const char *event
     return add(n, &head, key, (struct slice){NULL, 0});
 }
 
-bool notices_changed(struct notices *n, struct slice key)
-{
-    struct notice head = {.is_change = true, .name_len = key.len};
-
-    return add(n, &head, key, (struct slice){NULL, 0});
-}
-
 bool notices_message(struct notices *n, enum pubsub_kind kind, struct slice channel,
                      struct slice text)
 {
@@ -175,7 +166,7 @@ bool notices_message(struct notices *n, enum pubsub_kind kind, struct slice chan
     return add(n, &head, channel, text);
 }
 
-void notices_send(struct notices *n, const struct database *db, uint64_t client, uint64_t position)
+void notices_send(struct notices *n, const struct database *db, uint64_t position)
 {
     size_t at = 0;
 
@@ -188,9 +179,7 @@ void notices_send(struct notices *n, const struct database *db, uint64_t client,
         struct slice text = {name.ptr + name.len, head.text_len};
 
         at += name.len + text.len;
-        if (head.is_change) {
-            tracking_changed(db, name, client, position);
-        } else if (head.class != 0) {
+        if (head.class != 0) {
             send_event(db, head.class, slice_of(head.event), name, position);
         } else {
             (void)pubsub_publish(db, head.kind, name, text, position);

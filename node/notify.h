@@ -85,10 +85,8 @@ MUST_CHECK bool notices_event(struct notices *n, enum notify_class class, const 
                               struct slice key);
 MUST_CHECK bool notices_message(struct notices *n, enum pubsub_kind kind, struct slice channel,
                                 struct slice text);
-/* The key was changed in place, which only its type knows: for client-side caches. */
-MUST_CHECK bool notices_changed(struct notices *n, struct slice key);
 /* In the order in which they were queued. Cannot fail; leaves it empty. */
-void notices_send(struct notices *n, const struct database *db, uint64_t client, uint64_t position);
+void notices_send(struct notices *n, const struct database *db, uint64_t position);
 void notices_clear(struct notices *n);
 void notices_fini(struct notices *n);
 

@@ -32,9 +32,18 @@ UNCHECKED_LOCKS bool partition_lock(struct partition *p)
         if (LIKELY(try_lock(p))) {
             return true;
         }
+        if (UNLIKELY(partition_is_busy(p))) {
+            return false;
+        }
         __builtin_ia32_pause();
     }
     return false;
+}
+
+void partition_busy_set(struct partition *p, bool busy)
+{
+    /* Relaxed: who sees an old value spins for nothing, or stands in line and finds the lock free. */
+    atomic_store_explicit(&p->busy, busy, memory_order_relaxed);
 }
 
 /* Calls the first in line, who will find the lock free or stand in front again. */

@@ -7,7 +7,8 @@
  *             look at it before the first and after the last.
  *   last_seq  of the last change, stored before it is published.
  *
- * A lock is held for microseconds. Who finds it held spins for as long, then waits in line without
+ * A lock is held for microseconds, or by a suspended section for many turns: then the partition is marked
+ * busy. Who finds it held spins for as long, not at all if it is busy, then waits in line without
  * blocking its thread: the unlocker takes the first out of line and calls it, to try again.
  */
 #ifndef NODE_PARTITION_H
@@ -22,6 +23,7 @@
 enum { PARTITIONS = 64 }; /* a constant of the cluster, kept with the data */
 
 struct database;
+struct keyed_table;
 
 /* In line for a lock. */
 struct partition_waiter {
@@ -40,11 +42,17 @@ struct LOCKABLE partition {
     _Atomic uint32_t line_lock;
     /* The writers' line. */
     _Alignas(64) _Atomic uint32_t lock; /* 0 free, 1 held, 2 held and somebody is in line */
+    _Atomic bool busy;                  /* a hint: whoever holds it is suspended */
     _Atomic uint64_t version;
     _Atomic uint64_t last_seq;
     struct table_stats stats; /* guarded by lock; relaxed look-ins for DBSIZE */
     int64_t data_bytes;       /* guarded by lock: entries and values, by size class */
     uint32_t expire_cursor;   /* the janitor's */
+    /* Owned; guarded by lock; NULL until the first. */
+    struct keyed_table *watched; /* node/watched.h */
+    struct keyed_table *blocked; /* node/block.h */
+    /* When keys with an expiry end, on average over the janitor's last sweep; 0: not known. */
+    _Atomic int64_t mean_expiry_ms;
 };
 
 /* Tries for a few microseconds at most. */
@@ -52,6 +60,12 @@ bool partition_lock(struct partition *p) TAKES_IF(true, *p);
 void partition_unlock(struct partition *p) DROPS(*p);
 /* Stands in line, unless the lock came free: then true, and it is held. */
 bool partition_wait(struct partition *p, struct partition_waiter *w) TAKES_IF(true, *p);
+/* By the holder. */
+void partition_busy_set(struct partition *p, bool busy);
+static inline bool partition_is_busy(const struct partition *p)
+{
+    return atomic_load_explicit(&p->busy, memory_order_relaxed);
+}
 /* Out of line again. False: it was taken out already and its on_free runs or has run, so whoever gets
  * the message passes it on (partition_pass()) and only then frees the waiter. */
 bool partition_wait_cancel(struct partition *p, struct partition_waiter *w);
@@ -70,7 +84,7 @@ static inline uint64_t partition_version(const struct partition *p)
 }
 
 /* Behind acquire loads of the words that were read; sequentially consistent, with the clock that an
- * expiry was judged by, for node/section.c's S5. */
+ * expiry was judged by, for S5 of node/section_parts.h. */
 static inline bool partition_unmoved(const struct partition *p, uint32_t section)
 {
     return atomic_load_explicit(&p->section, memory_order_seq_cst) == section;

@@ -17,8 +17,6 @@ enum {
     LEN_64 = 0x81,
     LEN_SPECIAL = 0xc0,
     COMPRESS_MIN = 21, /* Redis tries from here on */
-    /* Compressing more would hold the worker for longer than the bytes saved are worth. */
-    COMPRESS_MAX = 1 << 20
 };
 
 struct rdb_chunk {
@@ -401,6 +399,41 @@ int rdb_pack_end(const struct rdb_pack *p)
     return p->count == UINT64_MAX || p->count == p->given ? OK : ERR_CORRUPT;
 }
 
+enum { INTSET_HEAD = 8 };
+
+int rdb_intset_begin(struct slice blob, unsigned *width, uint64_t *count)
+{
+    if (blob.len < INTSET_HEAD) {
+        return ERR_CORRUPT;
+    }
+    *width = (unsigned)little((struct slice){blob.ptr, 4});
+    *count = little((struct slice){blob.ptr + 4, 4});
+    if ((*width != 2 && *width != 4 && *width != 8) || blob.len - INTSET_HEAD != *count * *width) {
+        return ERR_CORRUPT;
+    }
+    return OK;
+}
+
+int rdb_intset_at(struct slice blob, uint64_t index, unsigned width, struct rdb_memory *m,
+                  struct slice *out)
+{
+    struct slice at = {blob.ptr + INTSET_HEAD + index * width, width};
+
+    return digits_of(m, with_sign(little(at), width), out);
+}
+
+int rdb_write_intset(struct buf *out, const char *ints, size_t count, unsigned width)
+{
+    uint32_t head[2] = {htole32(width), htole32((uint32_t)count)};
+    struct buf blob = {0};
+    int err = buf_append(&blob, head, sizeof(head));
+
+    err = err == OK ? buf_append(&blob, ints, count * width) : err;
+    err = err == OK ? rdb_write_string(out, buf_slice(&blob)) : err;
+    buf_fini(&blob);
+    return err;
+}
+
 int rdb_write_len(struct buf *out, uint64_t n)
 {
     uint8_t b[9];
@@ -472,7 +505,7 @@ int rdb_write_string(struct buf *out, struct slice s)
     bool done;
     int err = write_int(out, s, &done);
 
-    if (err == OK && !done && s.len >= COMPRESS_MIN && s.len <= COMPRESS_MAX) {
+    if (err == OK && !done && s.len >= COMPRESS_MIN && s.len <= RDB_COMPRESS_MAX) {
         err = write_compressed(out, s, &done);
     }
     if (err == OK && !done) {

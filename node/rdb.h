@@ -14,7 +14,9 @@
 #include "base/slice.h"
 
 /* All strings of one payload together: twice what the longest string may be. */
-#define RDB_MEMORY_MAX (1ull << 30)
+/* Compressing more would hold the worker for longer than the bytes saved are worth. */
+#define RDB_COMPRESS_MAX (1u << 20)
+#define RDB_MEMORY_MAX   (1ull << 30)
 
 struct rdb_chunk;
 
@@ -58,6 +60,14 @@ static inline bool rdb_pack_is_done(const struct rdb_pack *p)
 MUST_CHECK int rdb_pack_next(struct rdb_pack *p, struct slice *out);
 /* At the end: whether there were as many as the header promised. */
 MUST_CHECK int rdb_pack_end(const struct rdb_pack *p);
+
+/* Integers as a set of them is kept: ascending, little-endian, `width` bytes each. */
+MUST_CHECK int rdb_intset_begin(struct slice blob, unsigned *width, uint64_t *count);
+/* The text of one, index < count. */
+MUST_CHECK int rdb_intset_at(struct slice blob, uint64_t index, unsigned width,
+                             struct rdb_memory *m, struct slice *out);
+/* `ints` in the machine's order, which is little-endian. */
+MUST_CHECK int rdb_write_intset(struct buf *out, const char *ints, size_t count, unsigned width);
 
 MUST_CHECK int rdb_write_len(struct buf *out, uint64_t n);
 /* As a number if it is one, compressed if that is shorter. */

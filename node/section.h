@@ -8,7 +8,8 @@
  * For the type interfaces (node/type_*.c, node/keyspace.c) only: command handlers never come here.
  * Each write has two parts, made by one function of a type: section_put() or section_remove(), and
  * the operation written to section_change(). What fails sets `failed`: the executor then aborts, and
- * answers that error, whatever the handler replied. So writing functions return nothing.
+ * answers that error, whatever the handler replied. So writing functions return nothing. Keys' names live
+ * until the section ends, whatever else of the arguments does.
  */
 #ifndef NODE_SECTION_H
 #define NODE_SECTION_H
@@ -29,7 +30,7 @@ enum section_failure { SECTION_OK, SECTION_NOMEM, SECTION_TOO_LARGE, SECTION_CLI
 
 struct changelog;
 
-/* One a thread, used for one section after another. */
+/* Used for one section after another, on one thread. */
 MUST_CHECK int section_create(struct section **out, struct changelog *log);
 void section_destroy(struct section *s);
 
@@ -48,9 +49,17 @@ enum section_end {
 void section_made_by(struct section *s, uint64_t client);
 /* After section_begin(): what is written was decided elsewhere. Nothing expires by this clock. */
 void section_applies(struct section *s);
-/* Both unlock. */
+/* The command goes on in a later turn: its partitions are marked busy until the section ends. */
+void section_suspend(struct section *s);
+/* What is reserved and not used goes back to the log: the object is put aside. */
+void section_unreserve(struct section *s);
+/* Both unlock. A committed one may have changed keys that commands wait at (node/block.h). */
 enum section_end section_commit(struct section *s, uint64_t *seq);
 void section_abort(struct section *s);
+/* … of a section that only read: what it wants to be published is. */
+void section_abort_telling(struct section *s);
+/* Of the one committed last: the caller serves them, or has them poked. */
+struct block_ready *section_take_ready(struct section *s);
 enum section_failure section_failure(const struct section *s);
 struct database *section_database(const struct section *s);
 
@@ -91,6 +100,17 @@ void section_in_place(struct section *s, struct key key);
 /* Memory that a change in place took (or gave back, negative); undoing says the opposite. */
 void section_charge(struct section *s, struct key key, int64_t bytes);
 
+/* For who looks at the whole database from inside, whose partitions are all locked: the tables' entries, each
+ * through section_look(), unless it was flushed; and those of no table, one a call from *at = 0 on, NULL at
+ * the end. */
+bool section_is_flushed(const struct section *s);
+const struct entry *section_next_new(const struct section *s, uint32_t *at);
+/* Keys more than in the tables (none, if flushed). */
+int64_t section_added(const struct section *s);
+
+/* A change of about so many bytes will be written, in slices: room for it now, so that it does not grow by
+ * copying what there is. */
+void section_expect(struct section *s, size_t bytes);
 /* Where operations of the change are written. */
 struct change_writer *section_change(struct section *s);
 /* For `if (change_x(...) != OK) section_fail(s, SECTION_NOMEM)`. The first failure stays. */

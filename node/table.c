@@ -1,9 +1,3 @@
-/* table.c - see table.h for what is promised.
- *
- * A word: | 63…48 tag | 47…4 address | 2 expires | 1 pending | 0 link |. Addresses of entries are 16-byte
- * aligned on 64-bit jemalloc and glibc but for classes under 16 bytes, which no entry has; 8 would
- * do, since bit 3 is free. A link (word 7 only) holds the overflow's capacity where a tag would be.
- */
 #include "node/table.h"
 
 #include "base/err.h"
@@ -11,10 +5,10 @@
 #include "base/mem.h"
 #include "base/rcu.h"
 #include "node/entry.h"
+#include "node/table_segment.h"
 
 #include <assert.h>
 #if defined(__SSE4_1__)
-#include <sched.h>
 #include <smmintrin.h>
 #endif
 
@@ -30,31 +24,7 @@
 #define TABLE_UNDER_TSAN 0
 #endif
 
-enum { SLOTS = 8, LAST = SLOTS - 1, OVERFLOW_MAX = 1 << 15, DEPTH_MAX = 26 };
-
-#define LINK      ((uintptr_t)1)
-#define PENDING   ((uintptr_t)2)
-#define EXPIRES   ((uintptr_t)4)
-#define ADDRESS   ((uintptr_t)0x0000fffffffffff8u)
-#define TAG_SHIFT 48
-
-typedef _Atomic uintptr_t word;
-
-struct bucket {
-    _Alignas(64) word w[SLOTS];
-};
-
-struct segment {
-    _Alignas(64) uint32_t buckets;
-    uint32_t depth; /* leading hash bits that all its entries share */
-    uint32_t count; /* writer's: words in use, pending ones included */
-    bool dying;
-    struct bucket b[];
-};
-
-/* A segment's address with its bucket count (bits 48…55) and depth (56…61) in the unused top, so that a
- * look-up does not touch the segment's header: one cache miss less. */
-typedef uintptr_t segment_ref;
+enum { DEPTH_MAX = 26 };
 
 struct table_dir {
     uint32_t depth;
@@ -68,57 +38,6 @@ enum { SIZES = sizeof(sizes) / sizeof(sizes[0]), SIZE_MAX_BUCKETS = 255 };
 /* Mean entries a bucket at which a segment grows: with Poisson's tail an overflow then costs 9 bytes
  * a bucket, and the table 10.7 to 15 bytes an entry. Tenths. */
 enum { FULL_TENTHS = 68, SPARSE_TENTHS = 20 };
-
-static inline uint32_t position(uint64_t hash)
-{
-    return (uint32_t)(hash >> 32);
-}
-
-static inline uintptr_t tag(uint64_t hash)
-{
-    return (uintptr_t)(hash & 0xffff) << TAG_SHIFT;
-}
-
-static inline struct entry *entry_of(uintptr_t w)
-{
-    return (struct entry *)(w & ADDRESS);
-}
-
-static inline uintptr_t word_of(const struct entry *e, uint64_t hash)
-{
-    return (uintptr_t)e | tag(hash) |
-           ((e->flags & (ENTRY_EXPIRES | ENTRY_FIELDS_EXPIRE)) != 0 ? EXPIRES : 0);
-}
-
-static inline word *link_words(uintptr_t w)
-{
-    return (word *)(w & ADDRESS);
-}
-
-static inline uint32_t link_cap(uintptr_t w)
-{
-    return (uint32_t)(w >> TAG_SHIFT);
-}
-
-static inline struct segment *ref_segment(segment_ref r)
-{
-    return (struct segment *)(r & ADDRESS);
-}
-
-static inline segment_ref ref_of(const struct segment *s)
-{
-    return (segment_ref)s | (segment_ref)s->buckets << 48 | (segment_ref)s->depth << 56;
-}
-
-static inline uint32_t scaled(uint32_t pos, uint32_t depth, uint32_t buckets)
-{
-    return (uint32_t)(((uint64_t)(uint32_t)(pos << depth) * buckets) >> 32);
-}
-
-static inline uint32_t bucket_index(const struct segment *s, uint32_t pos)
-{
-    return scaled(pos, s->depth, s->buckets);
-}
 
 static inline segment_ref ref_at(const struct table_dir *d, uint32_t pos)
 {
@@ -158,7 +77,7 @@ static inline bool may_be(uintptr_t w, uintptr_t want)
     return ((w ^ want) >> TAG_SHIFT) == 0 && (w & (LINK | PENDING)) == 0 && (w & ADDRESS) != 0;
 }
 
-static struct entry *find_overflow(uintptr_t link, struct slice name, uintptr_t want)
+static word *find_overflow(uintptr_t link, struct slice name, uintptr_t want, struct entry **found)
 {
     word *o = link_words(link);
 
@@ -166,7 +85,8 @@ static struct entry *find_overflow(uintptr_t link, struct slice name, uintptr_t 
         uintptr_t w = atomic_load_explicit(&o[i], memory_order_acquire);
 
         if (may_be(w, want) && names(entry_of(w), name)) {
-            return entry_of(w);
+            *found = entry_of(w);
+            return &o[i];
         }
     }
     return NULL;
@@ -213,7 +133,9 @@ static inline uint32_t first_of(uint32_t candidates)
     return (uint32_t)__builtin_ctz(candidates) / 2;
 }
 
-HOT struct entry *table_find(const struct table *t, struct slice name, uint64_t hash)
+/* The word that holds the key's entry, which is *found; NULL: none, and *found is as it was. */
+static inline const word *find(const struct table *t, struct slice name, uint64_t hash,
+                               struct entry **found)
 {
     const struct bucket *b = bucket_find(t, hash);
     uintptr_t want = tag(hash);
@@ -227,13 +149,31 @@ HOT struct entry *table_find(const struct table *t, struct slice name, uint64_t 
         uintptr_t w = atomic_load_explicit(&b->w[first_of(left)], memory_order_acquire);
 
         if (may_be(w, want) && names(entry_of(w), name)) {
-            return entry_of(w);
+            *found = entry_of(w);
+            return &b->w[first_of(left)];
         }
     }
     /* Acquire: pairs with the release in make_room(). */
     uintptr_t last = atomic_load_explicit(&b->w[LAST], memory_order_acquire);
 
-    return (last & LINK) != 0 ? find_overflow(last, name, want) : NULL;
+    return (last & LINK) != 0 ? find_overflow(last, name, want, found) : NULL;
+}
+
+HOT struct entry *table_find(const struct table *t, struct slice name, uint64_t hash)
+{
+    struct entry *found = NULL;
+
+    (void)find(t, name, hash, &found);
+    return found;
+}
+
+struct entry *table_find_place(const struct table *t, struct slice name, uint64_t hash,
+                               table_place **place)
+{
+    struct entry *found = NULL;
+
+    *place = (word *)(uintptr_t)find(t, name, hash, &found);
+    return found;
 }
 
 void table_prefetch_bucket(const struct table *t, uint64_t hash)
@@ -254,214 +194,6 @@ void table_prefetch_entry(const struct table *t, uint64_t hash)
 
     __builtin_prefetch(entry_of(w));
     __builtin_prefetch((const char *)entry_of(w) + 64);
-}
-
-/* ---- Segments: made, filled, published, retired ---- */
-
-static size_t segment_bytes(uint32_t buckets)
-{
-    return sizeof(struct segment) + (size_t)buckets * sizeof(struct bucket);
-}
-
-static size_t overflow_bytes(uint32_t cap)
-{
-    return (size_t)cap * sizeof(word);
-}
-
-static struct segment *segment_create(uint32_t buckets, uint32_t depth)
-{
-    struct segment *s = mem_alloc_lines(segment_bytes(buckets));
-
-    if (s != NULL) {
-        s->buckets = buckets;
-        s->depth = depth;
-    }
-    return s;
-}
-
-/* Of a segment that nobody has seen. */
-static void segment_drop(struct segment *s)
-{
-    if (s == NULL) {
-        return;
-    }
-    for (uint32_t i = 0; i < s->buckets; i++) {
-        uintptr_t w = atomic_load_explicit(&s->b[i].w[LAST], memory_order_relaxed);
-
-        if ((w & LINK) != 0) {
-            mem_free(link_words(w), overflow_bytes(link_cap(w)));
-        }
-    }
-    mem_free(s, segment_bytes(s->buckets));
-}
-
-static size_t segment_footprint(const struct segment *s)
-{
-    size_t bytes = mem_size(segment_bytes(s->buckets));
-
-    for (uint32_t i = 0; i < s->buckets; i++) {
-        uintptr_t w = atomic_load_explicit(&s->b[i].w[LAST], memory_order_relaxed);
-
-        if ((w & LINK) != 0) {
-            bytes += mem_size(overflow_bytes(link_cap(w)));
-        }
-    }
-    return bytes;
-}
-
-static bool free_segment(void *object, size_t *budget)
-{
-    segment_drop(object);
-    *budget -= *budget > 16 ? 16 : *budget;
-    return true;
-}
-
-static int overflow_create(uint32_t cap, uintptr_t *link)
-{
-    word *o = mem_zalloc(overflow_bytes(cap));
-
-    if (o == NULL) {
-        return ERR_NOMEM;
-    }
-    *link = (uintptr_t)o | LINK | ((uintptr_t)cap << TAG_SHIFT);
-    return OK;
-}
-
-/* An empty word of a chain, or NULL. */
-static word *empty_in(word *o, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        if (atomic_load_explicit(&o[i], memory_order_relaxed) == 0) {
-            return &o[i];
-        }
-    }
-    return NULL;
-}
-
-/* Puts a word into a bucket: an empty word, or the overflow, which is made, or replaced by one of
- * twice the size. `seen`: the segment is published, so what it replaces must be retired. */
-static int bucket_put(struct table_stats *st, struct bucket *b, uintptr_t w, bool seen)
-{
-    uintptr_t last = atomic_load_explicit(&b->w[LAST], memory_order_relaxed);
-    bool linked = (last & LINK) != 0;
-    word *at = empty_in(b->w, linked ? LAST : SLOTS);
-
-    if (at == NULL && linked) {
-        at = empty_in(link_words(last), link_cap(last));
-    }
-    if (at != NULL) {
-        atomic_store_explicit(at, w, memory_order_release);
-        return OK;
-    }
-    uint32_t old_cap = linked ? link_cap(last) : 0;
-    uint32_t cap = linked ? old_cap * 2 : 2;
-    uintptr_t link;
-
-    if (cap > OVERFLOW_MAX || overflow_create(cap, &link) != OK) {
-        return ERR_NOMEM;
-    }
-    word *o = link_words(link);
-
-    if (linked) {
-        if (seen && rcu_reserve(1) != OK) {
-            mem_free(o, overflow_bytes(cap));
-            return ERR_NOMEM;
-        }
-        for (uint32_t i = 0; i < old_cap; i++) {
-            atomic_store_explicit(&o[i],
-                                  atomic_load_explicit(&link_words(last)[i], memory_order_relaxed),
-                                  memory_order_relaxed);
-        }
-        atomic_store_explicit(&o[old_cap], w, memory_order_relaxed);
-    } else {
-        /* T1: the eighth moves behind the word that it stood in. */
-        atomic_store_explicit(&o[0], last, memory_order_relaxed);
-        atomic_store_explicit(&o[1], w, memory_order_relaxed);
-    }
-    if (BROKEN(6) && seen) {
-        atomic_store_explicit(&b->w[LAST], 0, memory_order_release);
-        sched_yield();
-    }
-    /* Release: the overflow is complete before the word points to it. */
-    atomic_store_explicit(&b->w[LAST], link, memory_order_release);
-    st->bytes += mem_size(overflow_bytes(cap));
-    if (linked) {
-        st->bytes -= mem_size(overflow_bytes(old_cap));
-        if (seen) {
-            rcu_retire(link_words(last), overflow_bytes(old_cap));
-        } else {
-            mem_free(link_words(last), overflow_bytes(old_cap));
-        }
-    }
-    return OK;
-}
-
-/* ---- The words of a segment, in no order; `at` counts through buckets and overflows ---- */
-
-typedef void (*word_fn)(uintptr_t w, void *arg);
-
-static void bucket_each(const struct bucket *b, word_fn fn, void *arg)
-{
-    for (int i = 0; i < SLOTS; i++) {
-        uintptr_t w = atomic_load_explicit(&b->w[i], memory_order_acquire);
-
-        if ((w & LINK) != 0) {
-            for (uint32_t k = 0, n = link_cap(w); k < n; k++) {
-                uintptr_t o = atomic_load_explicit(&link_words(w)[k], memory_order_acquire);
-
-                if (o != 0) {
-                    fn(o, arg);
-                }
-            }
-        } else if (w != 0) {
-            fn(w, arg);
-        }
-    }
-}
-
-/* Up to LOOK_AHEAD words gathered, their entries prefetched, then put to where their hash says. */
-enum { LOOK_AHEAD = 32 };
-
-struct refill {
-    struct table_stats *st;
-    struct segment
-        *to[2]; /* by the hash bit after the parent's depth; both the same when not split */
-    uint32_t bit_shift;
-    uint32_t n;
-    int err;
-    uintptr_t ahead[LOOK_AHEAD];
-};
-
-static void refill_flush(struct refill *r)
-{
-    for (uint32_t i = 0; i < r->n && r->err == OK; i++) {
-        uint32_t pos = position(hash_key(entry_key(entry_of(r->ahead[i]))));
-        struct segment *s = r->to[(pos >> r->bit_shift) & 1];
-
-        r->err = bucket_put(r->st, &s->b[bucket_index(s, pos)], r->ahead[i], false);
-        s->count++;
-    }
-    r->n = 0;
-}
-
-static void refill_word(uintptr_t w, void *arg)
-{
-    struct refill *r = arg;
-
-    __builtin_prefetch(entry_of(w));
-    r->ahead[r->n++] = w;
-    if (r->n == LOOK_AHEAD) {
-        refill_flush(r);
-    }
-}
-
-static int refill_from(struct refill *r, const struct segment *old)
-{
-    for (uint32_t i = 0; i < old->buckets && r->err == OK; i++) {
-        bucket_each(&old->b[i], refill_word, r);
-    }
-    refill_flush(r);
-    return r->err;
 }
 
 /* ---- The directory ---- */
@@ -519,16 +251,16 @@ static int dir_double(struct table *t, struct table_stats *st)
 static int table_begin(struct table *t, struct table_stats *st)
 {
     struct table_dir *d = mem_alloc(dir_bytes(0));
-    struct segment *s = segment_create(1, 0);
+    struct segment *s = table_segment_create(1, 0);
 
     if (d == NULL || s == NULL) {
         mem_free(d, dir_bytes(0));
-        segment_drop(s);
+        table_segment_drop(s);
         return ERR_NOMEM;
     }
     d->depth = 0;
     atomic_init(&d->seg[0], ref_of(s));
-    st->bytes += mem_size(dir_bytes(0)) + mem_size(segment_bytes(1));
+    st->bytes += mem_size(dir_bytes(0)) + mem_size(table_segment_bytes(1));
     set_dir(t, d);
     return OK;
 }
@@ -546,6 +278,51 @@ static uint32_t fitting(uint32_t count)
     return SIZE_MAX_BUCKETS;
 }
 
+/* Up to LOOK_AHEAD words gathered, their entries prefetched, then put to where their hash says. */
+enum { LOOK_AHEAD = 32 };
+
+struct refill {
+    struct table_stats *st;
+    struct segment
+        *to[2]; /* by the hash bit after the parent's depth; both the same when not split */
+    uint32_t bit_shift;
+    uint32_t n;
+    int err;
+    uintptr_t ahead[LOOK_AHEAD];
+};
+
+static void refill_flush(struct refill *r)
+{
+    for (uint32_t i = 0; i < r->n && r->err == OK; i++) {
+        uint32_t pos = position(hash_key(entry_key(entry_of(r->ahead[i]))));
+        struct segment *s = r->to[(pos >> r->bit_shift) & 1];
+
+        r->err = table_bucket_put(r->st, &s->b[bucket_index(s, pos)], r->ahead[i], false);
+        s->count++;
+    }
+    r->n = 0;
+}
+
+static void refill_word(uintptr_t w, void *arg)
+{
+    struct refill *r = arg;
+
+    __builtin_prefetch(entry_of(w));
+    r->ahead[r->n++] = w;
+    if (r->n == LOOK_AHEAD) {
+        refill_flush(r);
+    }
+}
+
+static int refill_from(struct refill *r, const struct segment *old)
+{
+    for (uint32_t i = 0; i < old->buckets && r->err == OK; i++) {
+        table_bucket_each(&old->b[i], refill_word, r);
+    }
+    refill_flush(r);
+    return r->err;
+}
+
 /* `old` becomes one segment of `buckets`, or two when `split`. */
 static int rebuild(struct table *t, struct table_stats *st, struct segment *old, uint32_t pos,
                    uint32_t buckets, bool split)
@@ -557,23 +334,23 @@ static int rebuild(struct table *t, struct table_stats *st, struct segment *old,
         return ERR_NOMEM;
     }
     for (int i = 0; i < 2; i++) {
-        r.to[i] = i == 1 && !split ? r.to[0] : segment_create(buckets, old->depth + split);
+        r.to[i] = i == 1 && !split ? r.to[0] : table_segment_create(buckets, old->depth + split);
     }
     if (r.to[0] == NULL || r.to[1] == NULL || refill_from(&r, old) != OK) {
-        segment_drop(r.to[0]);
-        segment_drop(split ? r.to[1] : NULL);
+        table_segment_drop(r.to[0]);
+        table_segment_drop(split ? r.to[1] : NULL);
         st->bytes = bytes;
         return ERR_NOMEM;
     }
     uint32_t base = old->depth == 0 ? 0 : pos & ~(UINT32_MAX >> old->depth);
 
     point_to(dir_of(t), r.to[0], base);
-    st->bytes += mem_size(segment_bytes(buckets)) * (split ? 2 : 1);
+    st->bytes += mem_size(table_segment_bytes(buckets)) * (split ? 2 : 1);
     if (split) {
         point_to(dir_of(t), r.to[1], base | (uint32_t)1 << r.bit_shift);
     }
-    st->bytes -= segment_footprint(old);
-    rcu_retire_object(old, segment_footprint(old), free_segment);
+    st->bytes -= table_segment_footprint(old);
+    rcu_retire_object(old, table_segment_footprint(old), table_segment_free);
     return OK;
 }
 
@@ -613,7 +390,7 @@ int table_prepare(struct table *t, struct table_stats *st, struct entry *e, uint
     if (is_full(s) && grow(t, st, s, pos) == OK) {
         s = segment_for(t, pos); /* when it could not grow, the overflow still takes the entry */
     }
-    int err = bucket_put(st, &s->b[bucket_index(s, pos)], word_of(e, hash) | PENDING, true);
+    int err = table_bucket_put(st, &s->b[bucket_index(s, pos)], word_of(e, hash) | PENDING, true);
 
     if (err == OK) {
         s->count++;
@@ -665,7 +442,7 @@ void table_publish(struct table *t, struct table_stats *st, struct entry *e, uin
 {
     word *w = word_holding(t, e, hash);
 
-    /* Release: pairs with the acquire in table_find(). */
+    /* Release: pairs with the acquire in find(). */
     atomic_store_explicit(w, word_of(e, hash), memory_order_release);
     count(&st->count, 1);
     count_expiry(st, e, 1);
@@ -683,12 +460,20 @@ void table_unprepare(struct table *t, struct table_stats *st, struct entry *e, u
     clear(t, e, hash);
 }
 
+void table_replace_at(table_place *place, struct table_stats *st, struct entry *old,
+                      struct entry *new, uint64_t hash)
+{
+    assert(entry_of(atomic_load_explicit(place, memory_order_relaxed)) == old);
+    /* Release: pairs with the acquire in find(). */
+    atomic_store_explicit(place, word_of(new, hash), memory_order_release);
+    count_expiry(st, new, 1);
+    count_expiry(st, old, -1);
+}
+
 void table_replace(struct table *t, struct table_stats *st, struct entry *old, struct entry *new,
                    uint64_t hash)
 {
-    atomic_store_explicit(word_holding(t, old, hash), word_of(new, hash), memory_order_release);
-    count_expiry(st, new, 1);
-    count_expiry(st, old, -1);
+    table_replace_at(word_holding(t, old, hash), st, old, new, hash);
 }
 
 void table_remove(struct table *t, struct table_stats *st, struct entry *e, uint64_t hash)
@@ -716,21 +501,21 @@ static bool merge(struct table *t, struct table_stats *st, struct segment *s, ui
         (s->count + buddy->count) * 10 > SIZE_MAX_BUCKETS * (uint32_t)SPARSE_TENTHS * 2) {
         return false;
     }
-    struct segment *one = segment_create(fitting(s->count + buddy->count), s->depth - 1);
+    struct segment *one = table_segment_create(fitting(s->count + buddy->count), s->depth - 1);
     struct refill r = {.st = st, .to = {one, one}, .err = OK};
     uint64_t bytes = st->bytes;
 
     if (one == NULL || rcu_reserve(2) != OK || refill_from(&r, s) != OK ||
         refill_from(&r, buddy) != OK) {
-        segment_drop(one);
+        table_segment_drop(one);
         st->bytes = bytes;
         return false;
     }
     point_to(dir_of(t), one, pos & ~bit);
-    st->bytes += mem_size(segment_bytes(one->buckets));
-    st->bytes -= segment_footprint(s) + segment_footprint(buddy);
-    rcu_retire_object(s, segment_footprint(s), free_segment);
-    rcu_retire_object(buddy, segment_footprint(buddy), free_segment);
+    st->bytes += mem_size(table_segment_bytes(one->buckets));
+    st->bytes -= table_segment_footprint(s) + table_segment_footprint(buddy);
+    rcu_retire_object(s, table_segment_footprint(s), table_segment_free);
+    rcu_retire_object(buddy, table_segment_footprint(buddy), table_segment_free);
     return true;
 }
 
@@ -836,7 +621,7 @@ static uint64_t walk_some(const struct table *t, uint64_t cursor, size_t want, s
         uint64_t starts = b == 0 ? base : bucket_end(s, (uint32_t)pos, b - 1);
 
         k->from = starts == pos ? 0 : (uint32_t)pos;
-        bucket_each(&s->b[b], walk_word, k);
+        table_bucket_each(&s->b[b], walk_word, k);
         pos = bucket_end(s, (uint32_t)pos, b);
     }
     return pos > UINT32_MAX ? 0 : pos;
@@ -901,7 +686,7 @@ struct entry *table_random(const struct table *t, struct rand *r)
         if (b == NULL) {
             return NULL;
         }
-        bucket_each(b, walk_word, &k);
+        table_bucket_each(b, walk_word, &k);
         if (s.n > rand_below(r, RANDOM_FULL)) {
             return found[rand_below(r, s.n)];
         }
@@ -999,7 +784,7 @@ bool table_dir_free(struct table_dir *d, size_t *budget, bool (*fn)(struct entry
         for (uint64_t end = i + span; i < end; i++) {
             atomic_store_explicit(&d->seg[i], 0, memory_order_relaxed);
         }
-        (void)free_segment(s, budget);
+        (void)table_segment_free(s, budget);
     }
     mem_free(d, dir_bytes(d->depth));
     return true;

@@ -85,6 +85,13 @@ void table_publish(struct table *t, struct table_stats *s, struct entry *e, uint
 void table_unprepare(struct table *t, struct table_stats *s, struct entry *e, uint64_t hash);
 void table_replace(struct table *t, struct table_stats *s, struct entry *old, struct entry *new,
                    uint64_t hash);
+/* table_find(), and table_replace() at the place that it found: as long as nothing else was prepared,
+ * removed or shrunk in the table meanwhile (T1). */
+typedef _Atomic uintptr_t table_place;
+struct entry *table_find_place(const struct table *t, struct slice name, uint64_t hash,
+                               table_place **place);
+void table_replace_at(table_place *place, struct table_stats *s, struct entry *old,
+                      struct entry *new, uint64_t hash);
 void table_remove(struct table *t, struct table_stats *s, struct entry *e, uint64_t hash);
 /* The reverse of table_publish(): the word stays, invisible, so that publishing again cannot fail. */
 void table_conceal(struct table *t, struct table_stats *s, struct entry *e, uint64_t hash);

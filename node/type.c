@@ -9,8 +9,9 @@
 #include <assert.h>
 
 const struct type_ops *const type_ops[VALUE_TYPES] = {
-    [TYPE_STRING] = &type_string_ops,
-    [TYPE_HASH] = &type_hash_ops,
+    [TYPE_STRING] = &type_string_ops, [TYPE_LIST] = &type_list_ops,
+    [TYPE_SET] = &type_set_ops,       [TYPE_HASH] = &type_hash_ops,
+    [TYPE_ZSET] = &type_zset_ops,     [TYPE_STREAM] = &type_stream_ops,
 };
 
 static bool points_to_value(const struct entry *e)
@@ -28,6 +29,29 @@ bool type_free_value(const struct entry *e, size_t *budget)
 size_t type_bytes(const struct entry *e)
 {
     return mem_size(entry_bytes(e)) + (points_to_value(e) ? type_ops[e->type]->value_bytes(e) : 0);
+}
+
+int type_copy_slice(struct entry *to, const struct entry *from, struct type_walk *walk)
+{
+    const struct type_ops *t = type_ops[from->type];
+
+    if (t->copy_slice != NULL) {
+        return t->copy_slice(to, from, walk);
+    }
+    walk->is_done = true;
+    return OK;
+}
+
+int type_log_slice(struct change_writer *w, struct slice key, const struct entry *e,
+                   struct type_walk *walk)
+{
+    const struct type_ops *t = type_ops[e->type];
+
+    if (t->log_slice != NULL) {
+        return t->log_slice(w, key, e, walk);
+    }
+    walk->is_done = true;
+    return t->log(w, key, e);
 }
 
 int type_log(struct change_writer *w, struct slice key, const struct entry *e)

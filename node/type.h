@@ -10,6 +10,19 @@
 
 struct section;
 
+enum type_life {
+    TYPE_ALIVE,
+    TYPE_DEAD,
+    TYPE_BUSY /* a section is changing it, and takes long */
+};
+
+/* Where a walk over a large value stands. */
+struct type_walk {
+    uint64_t at;    /* 0 to begin with */
+    int64_t now_ms; /* what has expired then is passed over */
+    bool is_done;
+};
+
 struct type_ops {
     const char *name; /* TYPE's word */
     /* OBJECT ENCODING's word for this entry. */
@@ -24,11 +37,17 @@ struct type_ops {
      * payload points to. NULL: no memory. Under the source's partition lock. */
     struct entry *(*copy)(const struct entry *e, struct slice key, int64_t expire_at_ms,
                           bool clocked);
-    /* Whether nothing of it is left alive (a hash all of whose fields have expired). NULL: never.
-     * in_section: the caller holds the partition's lock; else none. */
-    bool (*is_dead)(const struct entry *e, int64_t now_ms, bool in_section);
+    /* Whether anything of it is left alive (of a hash, whose fields may all have expired). NULL: always.
+     * in_section: the caller holds the partition's lock; else none, and TYPE_BUSY may be the answer. */
+    enum type_life (*life)(const struct entry *e, int64_t now_ms, bool in_section);
     /* Writes the operations that make the key just this (RENAME, COPY, RESTORE, snapshots). */
     int (*log)(struct change_writer *w, struct slice key, const struct entry *e);
+    /* For values that take longer than a turn may, a turn's part at a time; NULL: copy and log do all. Then
+     * copy() of such a value gives a new one without members, which is filled from the old one under the
+     * old one's partition lock. ERR_NOMEM; `walk->is_done` says that it was the last. */
+    int (*copy_slice)(struct entry *to, const struct entry *from, struct type_walk *walk);
+    int (*log_slice)(struct change_writer *w, struct slice key, const struct entry *e,
+                     struct type_walk *walk);
 };
 
 extern const struct type_ops *const type_ops[VALUE_TYPES]; /* NULL for types not built yet */
@@ -37,6 +56,10 @@ extern const struct type_ops *const type_ops[VALUE_TYPES]; /* NULL for types not
 bool type_free_value(const struct entry *e, size_t *budget);
 /* The type's log(): the operations that make the key just this. */
 MUST_CHECK int type_log(struct change_writer *w, struct slice key, const struct entry *e);
+/* A turn's part of filling what copy() gave, and of log(): done when walk->is_done. */
+MUST_CHECK int type_copy_slice(struct entry *to, const struct entry *from, struct type_walk *walk);
+MUST_CHECK int type_log_slice(struct change_writer *w, struct slice key, const struct entry *e,
+                              struct type_walk *walk);
 /* The block and what it points to, by size class. */
 size_t type_bytes(const struct entry *e);
 
@@ -61,5 +84,9 @@ size_t type_large_bytes(const struct entry *e);
 
 extern const struct type_ops type_string_ops;
 extern const struct type_ops type_hash_ops;
+extern const struct type_ops type_list_ops;
+extern const struct type_ops type_set_ops;
+extern const struct type_ops type_zset_ops;
+extern const struct type_ops type_stream_ops;
 
 #endif

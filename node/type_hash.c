@@ -10,7 +10,15 @@
 #include "node/keyspace.h"
 #include "node/type.h"
 
-enum { SCAN_STEP = 1024, SAMPLE = 24, SAMPLE_TRIES = 8 };
+/* SLICE_: of a walk in a section, in a turn. */
+enum {
+    LONG_BYTES = 256 << 10,
+    SLICE_FIELDS = 1000,
+    SLICE_STEP = 50,
+    SLICE_BYTES = 128 << 10,
+    SCAN_STEP = 1024,
+    SAMPLE_TRIES = 8
+};
 
 /* ---- Reading ---- */
 
@@ -46,6 +54,16 @@ size_t hash_count(const struct hash *h)
 {
     return h->large != NULL ? hash_large_count(h->large, h->now_ms)
                             : hash_packed_count(entry_payload(h->view.entry), h->now_ms);
+}
+
+size_t hash_bytes(const struct hash *h)
+{
+    return h->large != NULL ? large_bytes(h->view.large) : entry_payload(h->view.entry).len;
+}
+
+bool hash_is_long(const struct hash *h)
+{
+    return h->large != NULL && large_bytes(h->view.large) > LONG_BYTES;
 }
 
 bool hash_get(const struct hash *h, struct slice name, struct hash_field *out)
@@ -130,17 +148,10 @@ static void pick_field(const struct hash_field *f, void *arg)
 
 bool hash_random(const struct hash *h, struct rand *r, struct hash_field *out)
 {
-    struct entry *sample[SAMPLE];
     struct pick p = {r, 0, out};
 
     for (int i = 0; h->large != NULL && i < SAMPLE_TRIES; i++) {
-        struct entry *e = table_random(&h->large->table, r);
-
-        if (e == NULL) { /* sparse: neighbours from a random place */
-            size_t n = table_sample(&h->large->table, r, sample, SAMPLE);
-
-            e = n == 0 ? NULL : sample[rand_below(r, n)];
-        }
+        const struct entry *e = hash_large_random(h->large, r);
 
         if (e != NULL && !entry_is_expired(e, h->now_ms)) {
             hash_large_field(e, out);
@@ -190,7 +201,7 @@ static struct entry *copy(const struct entry *e, struct slice key, int64_t expir
         memcpy(entry_payload_ptr(n), entry_payload(e).ptr, entry_payload(e).len);
         return n;
     }
-    struct hash_large *twin = hash_large_copy(l, clock_now_ms());
+    struct hash_large *twin = hash_large_blank();
 
     if (twin == NULL) {
         entry_free(n);
@@ -200,24 +211,20 @@ static struct entry *copy(const struct entry *e, struct slice key, int64_t expir
     return n;
 }
 
-static bool is_dead(const struct entry *e, int64_t now_ms, bool in_section)
+static enum type_life life(const struct entry *e, int64_t now_ms, bool in_section)
 {
     struct hash_large *l = hash_large_of(e);
 
     if ((e->flags & ENTRY_FIELDS_EXPIRE) == 0) {
-        return false;
+        return TYPE_ALIVE;
     }
-    if (l == NULL) {
-        return hash_packed_is_dead(entry_payload(e), now_ms);
+    if (l != NULL && !in_section) {
+        return hash_large_life(l, now_ms);
     }
-    if (in_section) {
-        return hash_large_all_due(l, now_ms);
-    }
-    large_lock(&l->large);
-    bool dead = hash_large_all_due(l, now_ms);
+    bool is_dead =
+        l == NULL ? hash_packed_is_dead(entry_payload(e), now_ms) : hash_large_all_due(l, now_ms);
 
-    large_unlock(&l->large);
-    return dead;
+    return is_dead ? TYPE_DEAD : TYPE_ALIVE;
 }
 
 struct logging {
@@ -234,22 +241,41 @@ static void log_field(const struct hash_field *f, void *arg)
     }
 }
 
+static int log_slice(struct change_writer *w, struct slice key, const struct entry *e,
+                     struct type_walk *walk)
+{
+    struct hash h = {.view = {.entry = e}, .large = hash_large_of(e), .now_ms = walk->now_ms};
+    struct logging l = {w, OK};
+    size_t full = w->out->len + SLICE_BYTES;
+
+    if (walk->at == 0) {
+        l.err = change_put_fields_begin(w, key, true, entry_expire_at_ms(e));
+        if (l.err != OK) {
+            return l.err;
+        }
+    }
+    for (int n = 0; n < SLICE_FIELDS && w->out->len < full && !walk->is_done; n += SLICE_STEP) {
+        walk->at = hash_scan(&h, walk->at, SLICE_STEP, log_field, &l);
+        walk->is_done = walk->at == 0;
+    }
+    if (l.err != OK) {
+        change_drop_open(w);
+    } else if (walk->is_done) {
+        change_put_fields_end(w);
+    }
+    return l.err;
+}
+
 /* Under the partition's lock. */
 static int log_whole(struct change_writer *w, struct slice key, const struct entry *e)
 {
-    struct hash h = {.view = {.entry = e}, .large = hash_large_of(e), .now_ms = clock_now_ms()};
-    struct logging l = {w, change_put_fields_begin(w, key, true, entry_expire_at_ms(e))};
+    struct type_walk walk = {.now_ms = clock_now_ms()};
+    int err = OK;
 
-    if (l.err != OK) {
-        return l.err;
+    while (err == OK && !walk.is_done) {
+        err = log_slice(w, key, e, &walk);
     }
-    hash_each(&h, log_field, &l);
-    if (l.err != OK) {
-        change_drop_open(w);
-        return l.err;
-    }
-    change_put_fields_end(w);
-    return OK;
+    return err;
 }
 
 const struct type_ops type_hash_ops = {
@@ -259,6 +285,8 @@ const struct type_ops type_hash_ops = {
     .object = type_large_object,
     .value_bytes = type_large_bytes,
     .copy = copy,
-    .is_dead = is_dead,
+    .life = life,
     .log = log_whole,
+    .copy_slice = hash_large_copy_slice,
+    .log_slice = log_slice,
 };

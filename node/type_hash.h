@@ -41,6 +41,9 @@ enum found hash_open(struct cmd *c, struct key key, struct hash *out);
 void hash_close(struct hash *h);
 
 size_t hash_count(const struct hash *h); /* live fields */
+size_t hash_bytes(const struct hash *h); /* what it takes, about */
+/* Whether looking at all of it takes more than a turn may: then in a section, slice by slice. */
+bool hash_is_long(const struct hash *h);
 bool hash_get(const struct hash *h, struct slice name, struct hash_field *out);
 /* Calls fn for every live field: of a packed hash in the order they were first set. */
 typedef void (*hash_each_fn)(const struct hash_field *f, void *arg);

@@ -6,8 +6,10 @@
  */
 #include "node/type_string.h"
 
+#include "base/err.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "base/rcu.h"
 #include "node/blocks.h"
 #include "node/keyspace.h"
 #include "node/section.h"
@@ -29,6 +31,7 @@ static struct tree_ref tree_of(const struct entry *e)
 void string_of_entry(const struct entry *e, struct string_value *out)
 {
     out->entry = e;
+    out->root = NULL;
     switch ((enum encoding)e->encoding) {
     case ENC_BYTES:
         out->len = e->payload_len;
@@ -38,6 +41,7 @@ void string_of_entry(const struct entry *e, struct string_value *out)
         break;
     case ENC_TREE:
         out->len = tree_of(e).len;
+        out->root = tree_of(e).root;
         break;
     case ENC_PACKED:
     case ENC_LARGE:
@@ -52,6 +56,7 @@ enum found string_read(struct cmd *c, struct key key, struct string_value *out)
     if (e == NULL) {
         out->len = 0;
         out->entry = NULL;
+        out->root = NULL;
         return ABSENT;
     }
     if (UNLIKELY(e->type != TYPE_STRING)) {
@@ -64,12 +69,12 @@ enum found string_read(struct cmd *c, struct key key, struct string_value *out)
 struct slice string_chunk(const struct string_value *v, size_t at)
 {
     assert(at < v->len);
-    assert(v->entry != NULL);
-    if (v->entry->encoding == ENC_TREE) {
-        struct tree_ref t = tree_of(v->entry);
+    if (v->root != NULL) {
+        struct tree_ref t = {v->root, v->len};
 
         return blocks_chunk(&t, at);
     }
+    assert(v->entry != NULL);
     const char *p = v->entry->encoding == ENC_INT ? v->digits : entry_payload(v->entry).ptr;
 
     return (struct slice){p + at, v->len - at};
@@ -100,7 +105,7 @@ bool string_flat(const struct string_value *v, struct buf *buf, struct slice *ou
 
 bool string_integer(const struct string_value *v, int64_t *out)
 {
-    if (v->len == 0 || v->entry->encoding == ENC_TREE) {
+    if (v->len == 0 || v->root != NULL) {
         return false;
     }
     if (v->entry->encoding == ENC_INT) {
@@ -124,6 +129,28 @@ void string_reply(struct reply *r, const struct string_value *v)
         reply_bulk_piece(r, piece);
     }
     reply_bulk_end(r);
+}
+
+void string_hold(struct string_value *v)
+{
+    assert(v->root != NULL);
+    blocks_get(v->root);
+    v->entry = NULL;
+}
+
+void string_let_go(struct string_value *v)
+{
+    size_t budget = SIZE_MAX;
+
+    /* In slices if it was the last to hold it; the count alone needs no grace period, since this reader
+     * is the only one that it was for. */
+    if (rcu_reserve(1) == OK) {
+        rcu_retire_object(v->root, 0, blocks_free);
+    } else {
+        (void)blocks_free(v->root, &budget);
+    }
+    v->root = NULL;
+    v->len = 0;
 }
 
 /* ---- Writing ---- */
@@ -188,16 +215,8 @@ static void put_small(struct cmd *c, struct key key, struct slice value, struct 
     section_put(c->section, key, e);
 }
 
-COLD static void put_long(struct cmd *c, struct key key, struct slice value, int64_t expire_at_ms)
+static void put_whole_tree(struct cmd *c, struct key key, struct tree_ref t, int64_t expire_at_ms)
 {
-    struct tree_ref none = {NULL, 0};
-    struct tree_ref t;
-    size_t replaced_bytes;
-
-    if (blocks_put(&none, 0, value, &t, &replaced_bytes) != 0) {
-        section_fail(c->section, SECTION_NOMEM);
-        return;
-    }
     struct entry *e = create_tree(c, key.name, &t, expire_at_ms);
 
     /* The section counts the root for the log when it ends. */
@@ -212,6 +231,55 @@ COLD static void put_long(struct cmd *c, struct key key, struct slice value, int
     put_tree(c, key, e, &t);
 }
 
+int string_make(struct string_making *m, struct slice bytes)
+{
+    struct tree_ref old = {m->root, m->len};
+    struct tree_ref t;
+    size_t replaced_bytes;
+
+    if (blocks_put(&old, old.len, bytes, &t, &replaced_bytes) != OK) {
+        return ERR_NOMEM;
+    }
+    blocks_settle(t.root);
+    if (old.root != NULL) {
+        free_root(old.root);
+    }
+    *m = (struct string_making){t.root, t.len};
+    return OK;
+}
+
+void string_making_fini(struct string_making *m)
+{
+    if (m->root != NULL) {
+        /* Nobody has seen it, but a hundred megabytes are not freed at once. */
+        struct string_value v = {.root = m->root};
+
+        string_let_go(&v);
+        *m = (struct string_making){NULL, 0};
+    }
+}
+
+void string_put_made(struct cmd *c, struct key key, struct string_making *m, int64_t expire_at_ms)
+{
+    struct tree_ref t = {m->root, m->len};
+
+    assert(m->len > STRING_SLICE);
+    *m = (struct string_making){NULL, 0};
+    put_whole_tree(c, key, t, expire_at_ms);
+}
+
+COLD static void put_long(struct cmd *c, struct key key, struct slice value, int64_t expire_at_ms)
+{
+    struct tree_ref none = {NULL, 0};
+    struct tree_ref t;
+    size_t replaced_bytes;
+
+    if (blocks_put(&none, 0, value, &t, &replaced_bytes) != 0) {
+        section_fail(c->section, SECTION_NOMEM);
+        return;
+    }
+    put_whole_tree(c, key, t, expire_at_ms);
+}
 static void put_number(struct cmd *c, struct key key, struct slice text, int64_t value,
                        int64_t expire_at_ms)
 {
@@ -223,6 +291,24 @@ static void put_number(struct cmd *c, struct key key, struct slice text, int64_t
     put_small(c, key, text, e);
 }
 
+static void put_text(struct cmd *c, struct key key, struct slice value, int64_t expire_at_ms,
+                     uint8_t flags)
+{
+    if (UNLIKELY(value.len > ENTRY_INLINE_MAX)) {
+        put_long(c, key, value, expire_at_ms);
+        return;
+    }
+    struct entry *e = create(c, key.name, ENC_BYTES, value.len, expire_at_ms);
+
+    if (e != NULL) {
+        e->flags |= flags;
+        if (value.len > 0) {
+            memcpy(entry_payload_ptr(e), value.ptr, value.len);
+        }
+    }
+    put_small(c, key, value, e);
+}
+
 void string_put(struct cmd *c, struct key key, struct slice value, int64_t expire_at_ms)
 {
     int64_t number;
@@ -231,16 +317,17 @@ void string_put(struct cmd *c, struct key key, struct slice value, int64_t expir
         put_number(c, key, value, number, expire_at_ms);
         return;
     }
-    if (UNLIKELY(value.len > ENTRY_INLINE_MAX)) {
-        put_long(c, key, value, expire_at_ms);
-        return;
-    }
-    struct entry *e = create(c, key.name, ENC_BYTES, value.len, expire_at_ms);
+    put_text(c, key, value, expire_at_ms, 0);
+}
 
-    if (e != NULL && value.len > 0) {
-        memcpy(entry_payload_ptr(e), value.ptr, value.len);
-    }
-    put_small(c, key, value, e);
+void string_put_text(struct cmd *c, struct key key, struct slice value, int64_t expire_at_ms)
+{
+    put_text(c, key, value, expire_at_ms, 0);
+}
+
+void string_put_raw(struct cmd *c, struct key key, struct slice value, int64_t expire_at_ms)
+{
+    put_text(c, key, value, expire_at_ms, ENTRY_RAW);
 }
 
 void string_put_int(struct cmd *c, struct key key, int64_t value, int64_t expire_at_ms)
@@ -348,17 +435,22 @@ void string_put_range(struct cmd *c, struct key key, size_t offset, struct slice
         section_fail(c->section, SECTION_NOMEM);
         return;
     }
+    e->flags |= ENTRY_RAW;
     section_put(c->section, key, e);
 }
 
 /* ---- The type's row ---- */
 
+/* Redis' word tells how the value came to be: what was changed in place stays raw until it is set anew. */
 static const char *encoding_word(const struct entry *e)
 {
     if (e->encoding == ENC_INT) {
         return "int";
     }
-    return e->encoding == ENC_BYTES && e->payload_len <= STRING_EMBSTR_MAX ? "embstr" : "raw";
+    return e->encoding == ENC_BYTES && (e->flags & ENTRY_RAW) == 0 &&
+                   e->payload_len <= STRING_EMBSTR_MAX
+               ? "embstr"
+               : "raw";
 }
 
 static void *object_of(const struct entry *e)
@@ -385,6 +477,7 @@ static struct entry *copy(const struct entry *e, struct slice key, int64_t expir
     if (to == NULL) {
         return NULL;
     }
+    to->flags |= e->flags & ENTRY_RAW;
     if (payload.len > 0) {
         memcpy(entry_payload_ptr(to), payload.ptr, payload.len);
     }

@@ -443,6 +443,28 @@ static bool op_fine(const Godwit__Op *op)
         return delete_fine(op->delete_);
     case GODWIT__OP__KIND_FLUSH:
         return known(&op->flush->base) && op->key.len == 0;
+    case GODWIT__OP__KIND_STREAM_APPEND:
+    case GODWIT__OP__KIND_STREAM_CREATE:
+    case GODWIT__OP__KIND_STREAM_REMOVE:
+    case GODWIT__OP__KIND_STREAM_TRIM:
+    case GODWIT__OP__KIND_STREAM_META:
+    case GODWIT__OP__KIND_STREAM_GROUP:
+    case GODWIT__OP__KIND_STREAM_DELETE_GROUP:
+    case GODWIT__OP__KIND_STREAM_CONSUMER:
+    case GODWIT__OP__KIND_STREAM_DELETE_CONSUMER:
+    case GODWIT__OP__KIND_STREAM_PENDING:
+    case GODWIT__OP__KIND_STREAM_ACKNOWLEDGE:
+        return change_stream_fine(op);
+    case GODWIT__OP__KIND_PUSH_VALUES:
+    case GODWIT__OP__KIND_REMOVE_RANGES:
+    case GODWIT__OP__KIND_SET_ELEMENT:
+    case GODWIT__OP__KIND_INSERT_ELEMENT:
+        return change_list_fine(op);
+    case GODWIT__OP__KIND_PUT_MEMBERS:
+    case GODWIT__OP__KIND_DELETE_MEMBERS:
+        return change_set_fine(op);
+    case GODWIT__OP__KIND_PUT_SCORES:
+        return change_zset_fine(op);
     case GODWIT__OP__KIND__NOT_SET:
     case _GODWIT__OP__KIND__CASE_IS_INT_SIZE:
         break;

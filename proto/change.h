@@ -103,6 +103,66 @@ MUST_CHECK int change_expire_fields_begin(struct change_writer *w, struct slice 
 MUST_CHECK int change_expire_fields_name(struct change_writer *w, struct slice name);
 void change_expire_fields_end(struct change_writer *w);
 
+/* Streams (proto/change_stream.c). parts: names and values in turn, n of both together. */
+MUST_CHECK int change_stream_append(struct change_writer *w, struct slice key, uint64_t ms,
+                                    uint64_t seq, const struct slice *parts, size_t n);
+MUST_CHECK int change_stream_create(struct change_writer *w, struct slice key, bool replace,
+                                    int64_t expire_at_ms);
+MUST_CHECK int change_stream_trim(struct change_writer *w, struct slice key, uint64_t ms,
+                                  uint64_t seq);
+struct change_stream_meta {
+    uint64_t last_ms, last_seq, deleted_ms, deleted_seq, entries_added;
+};
+MUST_CHECK int change_stream_meta(struct change_writer *w, struct slice key,
+                                  const struct change_stream_meta *meta);
+MUST_CHECK int change_stream_group(struct change_writer *w, struct slice key, struct slice group,
+                                   uint64_t last_ms, uint64_t last_seq, int64_t entries_read);
+MUST_CHECK int change_stream_delete_group(struct change_writer *w, struct slice key,
+                                          struct slice group);
+MUST_CHECK int change_stream_consumer(struct change_writer *w, struct slice key, struct slice group,
+                                      struct slice consumer, int64_t seen_ms, int64_t active_ms);
+MUST_CHECK int change_stream_delete_consumer(struct change_writer *w, struct slice key,
+                                             struct slice group, struct slice consumer);
+/* On several ids: begin, each of them, end; change_drop_open() as below. */
+MUST_CHECK int change_stream_remove_begin(struct change_writer *w, struct slice key);
+MUST_CHECK int change_stream_remove_id(struct change_writer *w, uint64_t ms, uint64_t seq);
+MUST_CHECK int change_stream_acknowledge_begin(struct change_writer *w, struct slice key,
+                                               struct slice group);
+MUST_CHECK int change_stream_acknowledge_id(struct change_writer *w, uint64_t ms, uint64_t seq);
+MUST_CHECK int change_stream_pending_begin(struct change_writer *w, struct slice key,
+                                           struct slice group, struct slice consumer);
+MUST_CHECK int change_stream_delivery(struct change_writer *w, uint64_t ms, uint64_t seq,
+                                      int64_t time_ms, uint64_t count);
+void change_stream_end(struct change_writer *w);
+
+/* Lists (change_list.c); number is the list's before. */
+MUST_CHECK int change_push_begin(struct change_writer *w, struct slice key, bool replace,
+                                 int64_t expire_at_ms, bool head, uint32_t number);
+MUST_CHECK int change_push_value(struct change_writer *w, struct slice value);
+void change_push_end(struct change_writer *w);
+MUST_CHECK int change_remove_ranges_begin(struct change_writer *w, struct slice key,
+                                          uint32_t number);
+MUST_CHECK int change_remove_ranges_add(struct change_writer *w, uint64_t index, uint64_t count);
+void change_remove_ranges_end(struct change_writer *w);
+MUST_CHECK int change_set_element(struct change_writer *w, struct slice key, uint64_t index,
+                                  struct slice value, uint32_t number);
+MUST_CHECK int change_insert_element(struct change_writer *w, struct slice key, uint64_t index,
+                                     struct slice value, uint32_t number);
+/* The same on the members of a set; deleting also of a sorted set. */
+MUST_CHECK int change_put_members_begin(struct change_writer *w, struct slice key, bool replace,
+                                        int64_t expire_at_ms);
+MUST_CHECK int change_member(struct change_writer *w, struct slice member);
+void change_put_members_end(struct change_writer *w);
+
+MUST_CHECK int change_delete_members_begin(struct change_writer *w, struct slice key);
+MUST_CHECK int change_delete_members_member(struct change_writer *w, struct slice member);
+void change_delete_members_end(struct change_writer *w);
+/* Sorted sets (change_zset.c): no score is NaN. */
+MUST_CHECK int change_put_scores_begin(struct change_writer *w, struct slice key, bool replace,
+                                       int64_t expire_at_ms);
+MUST_CHECK int change_score(struct change_writer *w, struct slice member, double score);
+void change_put_scores_end(struct change_writer *w);
+
 void change_drop_open(struct change_writer *w);
 
 /* `bytes` is a Change's first byte: gives it its place, when the append has found it. */

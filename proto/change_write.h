@@ -83,4 +83,11 @@ void change_op_close(struct change_writer *w);
 /* One more `bytes` of the open operation (tag: LEN(number)). */
 MUST_CHECK int change_add_bytes(struct change_writer *w, char tag, struct slice bytes);
 
+/* change_check()'s part of each type's operations. */
+struct Godwit__Op;
+bool change_list_fine(const struct Godwit__Op *op);
+bool change_stream_fine(const struct Godwit__Op *op);
+bool change_set_fine(const struct Godwit__Op *op);
+bool change_zset_fine(const struct Godwit__Op *op);
+
 #endif

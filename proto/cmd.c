@@ -226,15 +226,42 @@ static int range_indexes(const struct cmd_keys *k, uint32_t argc, uint32_t *out,
 static int count_indexes(const struct cmd_keys *k, const struct slice *argv, uint32_t argc,
                          uint32_t *out, uint32_t max)
 {
+    uint32_t at = (uint32_t)k->first + (k->kind == CMD_KEYS_TO_COUNT);
     int64_t keys;
     int n = 0;
 
-    if ((uint32_t)k->first >= argc || !number_parse_int(argv[k->first], &keys) || keys < 0 ||
-        keys > (int64_t)(argc - (uint32_t)k->first - 1) / k->step) {
+    if (at >= argc || !number_parse_int(argv[at], &keys) || keys < 0 ||
+        keys > (int64_t)(argc - at - 1) / k->step) {
         return -1;
     }
+    if (k->kind == CMD_KEYS_TO_COUNT) {
+        n = take(out, max, n, (uint32_t)k->first);
+    }
     for (int64_t i = 0; i < keys; i++) {
-        n = take(out, max, n, (uint32_t)(k->first + 1 + i * k->step));
+        n = take(out, max, n, at + 1 + (uint32_t)(i * k->step));
+    }
+    return n;
+}
+
+/* XREAD and XREADGROUP: a group may be called "streams". */
+static int streams_indexes(const struct slice *argv, uint32_t argc, uint32_t *out, uint32_t max)
+{
+    int n = 0;
+
+    for (uint32_t i = 1; i < argc; i++) {
+        if (slice_is_word(argv[i], "streams")) {
+            for (uint32_t k = 0; k < (argc - i - 1) / 2; k++) {
+                n = take(out, max, n, i + 1 + k);
+            }
+            break;
+        }
+        if (slice_is_word(argv[i], "block") || slice_is_word(argv[i], "count")) {
+            i++;
+        } else if (slice_is_word(argv[i], "group")) {
+            i += 2;
+        } else if (!slice_is_word(argv[i], "noack")) {
+            return -1;
+        }
     }
     return n;
 }
@@ -250,7 +277,10 @@ int cmd_key_indexes(const struct cmd_def *def, const struct slice *argv, uint32_
     case CMD_KEYS_RANGE:
         return range_indexes(&def->keys, argc, out, max);
     case CMD_KEYS_COUNT:
+    case CMD_KEYS_TO_COUNT:
         return count_indexes(&def->keys, argv, argc, out, max);
+    case CMD_KEYS_STREAMS:
+        return streams_indexes(argv, argc, out, max);
     case CMD_KEYS_MOVABLE:
         n = range_indexes(&def->keys, argc, out, max);
         /* SORT and GEORADIUS write to the last key that a STORE announces. */
@@ -264,4 +294,18 @@ int cmd_key_indexes(const struct cmd_def *def, const struct slice *argv, uint32_
         break;
     }
     return n;
+}
+
+bool cmd_reads_any_key(const struct cmd_def *def, const struct slice *argv, uint32_t argc)
+{
+    if ((def->flags & CMD_PATTERNS) == 0) {
+        return (def->flags & CMD_WHOLE) != 0;
+    }
+    for (uint32_t i = 2; i + 1 < argc; i++) {
+        if ((slice_is_word(argv[i], "by") || slice_is_word(argv[i], "get")) &&
+            argv[i + 1].len > 0 && memchr(argv[i + 1].ptr, '*', argv[i + 1].len) != NULL) {
+            return true;
+        }
+    }
+    return false;
 }

@@ -36,14 +36,22 @@ enum cmd_flag {
     CMD_RANDOM = 1 << 18,    /* Redis tip nondeterministic_output */
     CMD_UNORDERED = 1 << 19, /* Redis tip nondeterministic_output_order */
     CMD_INTERNAL = 1 << 20,  /* left out of COMMAND and the manual */
-    CMD_TOUCHES = 1 << 21 /* counts as a look at the key for eviction even with CLIENT NO-TOUCH */
+    CMD_TOUCHES = 1 << 21, /* counts as a look at the key for eviction even with CLIENT NO-TOUCH */
+    CMD_TXN = 1 << 22,     /* about transactions: never queued by MULTI, alone in its batch */
+    CMD_TXN_END = 1 << 23, /* after it nothing is watched; the queue, if any, is dropped */
+    CMD_TXN_RUN = 1 << 24, /* carries out the queue: runs in a section */
+    CMD_PATTERNS =
+        1 << 25,         /* with a `*` in what follows BY or GET its keys are the whole database */
+    CMD_CACHES = 1 << 26 /* reads, and may keep what it found out with the key: runs in a section */
 };
 
 /* Where a command's keys are among its arguments (Redis' key specifications). */
 enum cmd_keys_kind {
     CMD_KEYS_NONE,
-    CMD_KEYS_RANGE,  /* first, last (negative: from the end), step */
-    CMD_KEYS_COUNT,  /* argv[first] says how many; they follow it, step apart */
+    CMD_KEYS_RANGE,    /* first, last (negative: from the end), step */
+    CMD_KEYS_COUNT,    /* argv[first] says how many; they follow it, step apart */
+    CMD_KEYS_TO_COUNT, /* argv[first] is one; argv[first + 1] says how many follow that, step apart */
+    CMD_KEYS_STREAMS, /* the first half of what follows the word STREAMS; argv[first] is the first option */
     CMD_KEYS_MOVABLE /* as RANGE, and more that only get_keys finds */
 };
 
@@ -59,6 +67,14 @@ struct cmd_keys {
 #define KEYS(first, last, step)                                                                    \
     {                                                                                              \
         CMD_KEYS_RANGE, first, last, step                                                          \
+    }
+#define KEYS_TO_COUNT(first, step)                                                                 \
+    {                                                                                              \
+        CMD_KEYS_TO_COUNT, first, 0, step                                                          \
+    }
+#define KEYS_STREAMS(first)                                                                        \
+    {                                                                                              \
+        CMD_KEYS_STREAMS, first, 0, 1                                                              \
     }
 #define KEYS_COUNT(at, step)                                                                       \
     {                                                                                              \
@@ -128,6 +144,9 @@ const struct cmd_def *cmd_by_id(uint16_t id);
  * arguments do not say (a count that is no number, or too large). */
 int cmd_key_indexes(const struct cmd_def *def, const struct slice *argv, uint32_t argc,
                     uint32_t *out, uint32_t max);
+
+/* Whether a call reads keys that its arguments do not name: CMD_WHOLE, or CMD_PATTERNS with a pattern. */
+bool cmd_reads_any_key(const struct cmd_def *def, const struct slice *argv, uint32_t argc);
 
 static inline bool cmd_arity_fits(const struct cmd_def *def, uint32_t argc)
 {

@@ -117,7 +117,8 @@ static void put_flags(struct reply *r, const struct cmd_def *def)
             n++;
         }
     }
-    if (def->keys.kind == CMD_KEYS_COUNT || def->keys.kind == CMD_KEYS_MOVABLE) {
+    if (def->keys.kind == CMD_KEYS_COUNT || def->keys.kind == CMD_KEYS_TO_COUNT ||
+        def->keys.kind == CMD_KEYS_STREAMS || def->keys.kind == CMD_KEYS_MOVABLE) {
         reply_simple(r, SLICE("movablekeys"));
         n++;
     }
@@ -216,20 +217,55 @@ static void put_key_spec(struct reply *r, const struct cmd_keys *k, const char *
     reply_int(r, counted ? k->step : 0);
 }
 
+/* Keys that a word announces. */
+static void put_word_spec(struct reply *r, const struct cmd_keys *k, const char *flags)
+{
+    reply_map(r, 3);
+    put_str(r, "flags");
+    put_words(r, flags);
+    put_str(r, "begin_search");
+    reply_map(r, 2);
+    put_str(r, "type");
+    put_str(r, "keyword");
+    put_str(r, "spec");
+    reply_map(r, 2);
+    put_str(r, "keyword");
+    put_str(r, "STREAMS");
+    put_str(r, "startfrom");
+    reply_int(r, k->first);
+    put_str(r, "find_keys");
+    reply_map(r, 2);
+    put_str(r, "type");
+    put_str(r, "range");
+    put_str(r, "spec");
+    reply_map(r, 3);
+    put_str(r, "lastkey");
+    reply_int(r, -1);
+    put_str(r, "keystep");
+    reply_int(r, 1);
+    put_str(r, "limit");
+    reply_int(r, 2); /* half of what is left */
+}
+
 static void put_key_specs(struct reply *r, const struct cmd_def *def)
 {
     const struct cmd_keyflags *f = cmd_keyflags_of(def);
 
     if (def->keys.kind == CMD_KEYS_NONE) {
         reply_set(r, 0);
+    } else if (def->keys.kind == CMD_KEYS_STREAMS) {
+        reply_set(r, 1);
+        put_word_spec(r, &def->keys, f->first);
     } else if (f->rest == NULL) {
         reply_set(r, 1);
         put_key_spec(r, &def->keys, f->first);
     } else {
         struct cmd_keys first = def->keys, rest = def->keys;
 
+        first.kind = CMD_KEYS_RANGE;
         first.last = first.first;
         rest.first = (int16_t)(rest.first + rest.step);
+        rest.kind = rest.kind == CMD_KEYS_TO_COUNT ? CMD_KEYS_COUNT : rest.kind;
         reply_set(r, 2);
         put_key_spec(r, &first, f->first);
         put_key_spec(r, &rest, f->rest);
@@ -251,14 +287,15 @@ static void put_info(struct reply *r, const struct cmd_def *def)
 {
     const char *categories[CMD_CATEGORIES_MAX];
     size_t n = cmd_categories(def, categories);
-    bool range = def->keys.kind == CMD_KEYS_RANGE || def->keys.kind == CMD_KEYS_MOVABLE;
+    bool one = def->keys.kind == CMD_KEYS_TO_COUNT; /* of its keys the one before the count */
+    bool range = one || def->keys.kind == CMD_KEYS_RANGE || def->keys.kind == CMD_KEYS_MOVABLE;
 
     reply_array(r, 10);
     put_name(r, def);
     reply_int(r, def->arity);
     put_flags(r, def);
     reply_int(r, range ? def->keys.first : 0);
-    reply_int(r, range ? def->keys.last : 0);
+    reply_int(r, one ? def->keys.first : range ? def->keys.last : 0);
     reply_int(r, range ? def->keys.step : 0);
     reply_set(r, n);
     for (size_t i = 0; i < n; i++) {

@@ -9,7 +9,7 @@ static const struct cmd_keyflags special[] = {
     {"strlen", "RO", NULL},            {"hlen", "RO", NULL},
     {"hexists", "RO", NULL},         {"hstrlen", "RO", NULL},           {"object|encoding", "RO", NULL},
     {"object|freq", "RO", NULL},     {"object|idletime", "RO", NULL},   {"object|refcount", "RO", NULL},
-    {"memory|usage", "RO", NULL},
+    {"memory|usage", "RO", NULL},    {"scard", "RO", NULL},             {"sismember", "RO", NULL},
     /* which replace what was there, whatever it was */
     {"mset", "OW update", NULL},     {"setex", "OW update", NULL},      {"psetex", "OW update", NULL},
     {"setnx", "OW insert", NULL},    {"msetnx", "OW insert", NULL},     {"restore", "OW update", NULL},
@@ -20,6 +20,12 @@ static const struct cmd_keyflags special[] = {
     {"pexpireat", "RW update", NULL}, {"setrange", "RW update", NULL},  {"hset", "RW update", NULL},
     {"hmset", "RW update", NULL},    {"hsetnx", "RW insert", NULL},     {"hdel", "RW delete", NULL},
     {"hgetdel", "RW access delete", NULL},
+    {"zadd", "RW update", NULL},       {"zrem", "RW delete", NULL},
+    {"zremrangebyrank", "RW delete", NULL}, {"zremrangebyscore", "RW delete", NULL},
+    {"zremrangebylex", "RW delete", NULL},
+    {"zpopmin", "RW access delete", NULL}, {"zpopmax", "RW access delete", NULL},
+    {"zmpop", "RW access delete", NULL}, {"geoadd", "RW update", NULL},
+    {"zcard", "RO", NULL},
     {"spublish", "not_key", NULL},   {"ssubscribe", "not_key", NULL},   {"sunsubscribe", "not_key", NULL},
     {"bitfield", "RW access update variable_flags", NULL},
     /* whose first key is another matter than the rest */
@@ -27,6 +33,18 @@ static const struct cmd_keyflags special[] = {
     {"renamenx", "RW access delete", "OW insert"},
     {"copy", "RO access", "OW update"},
     {"bitop", "OW update", "RO access"},
+    {"sinterstore", "RW update", "RO access"},
+    {"sunionstore", "OW update", "RO access"},
+    {"sdiffstore", "OW update", "RO access"},
+    {"smove", "RW access delete", "RW insert"},
+    {"sadd", "RW insert", NULL},     {"srem", "RW delete", NULL},       {"spop", "RW access delete", NULL},
+    {"pfadd", "RW insert", NULL},    {"pfcount", "RW access", NULL},    {"pfdebug", "RW access", NULL},
+    {"pfmerge", "RW access insert", "RO access"},
+    {"zunionstore", "OW update", "RO access"},
+    {"zinterstore", "OW update", "RO access"},
+    {"zdiffstore", "OW update", "RO access"},
+    {"zrangestore", "OW update", "RO access"},
+    {"geosearchstore", "OW update", "RO access"},
 };
 static const struct cmd_keyflags reads = {NULL, "RO access", NULL};
 static const struct cmd_keyflags writes = {NULL, "RW access update", NULL};

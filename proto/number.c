@@ -94,6 +94,67 @@ bool number_parse_double(struct slice text, long double *out)
     return true;
 }
 
+/* Most scores: up to 15 digits with a point somewhere. Digits and the power of ten are then exact as
+ * doubles, so that their quotient is what strtod() would give. */
+static bool parse_plain(struct slice text, double *out)
+{
+    static const double power[] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                   1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+    bool negative = text.len > 0 && text.ptr[0] == '-';
+    size_t digits = 0;
+    size_t places = 0;
+    bool point = false;
+    uint64_t n = 0;
+
+    for (size_t i = negative; i < text.len; i++) {
+        unsigned digit = (unsigned)(unsigned char)text.ptr[i] - '0';
+
+        if (digit <= 9) {
+            if (++digits > 15) {
+                return false;
+            }
+            n = n * 10 + digit;
+            places += point;
+        } else if (text.ptr[i] == '.' && !point) {
+            point = true;
+        } else {
+            return false;
+        }
+    }
+    if (digits == 0) {
+        return false;
+    }
+    *out = (negative ? -(double)n : (double)n) / power[places];
+    return true;
+}
+
+bool number_parse_score(struct slice text, double *out)
+{
+    char copy[NUMBER_HUMAN_MAX]; /* strtod() needs a NUL */
+    char *end;
+    double value;
+
+    if (parse_plain(text, out)) {
+        return true;
+    }
+    if (text.len == 0 || text.len >= sizeof(copy)) {
+        return false;
+    }
+    memcpy(copy, text.ptr, text.len);
+    copy[text.len] = '\0';
+    if (copy[0] == ' ' || (copy[0] >= '\t' && copy[0] <= '\r')) {
+        return false;
+    }
+    errno = 0;
+    value = strtod(copy, &end);
+    if ((size_t)(end - copy) != text.len || isnan(value) ||
+        (errno == ERANGE && (isinf(value) || fpclassify(value) == FP_ZERO))) {
+        return false;
+    }
+    *out = value;
+    return true;
+}
+
 size_t number_print_int(char out[NUMBER_INT_MAX], int64_t value)
 {
     return buf_put_i64(out, value);

@@ -22,6 +22,9 @@ MUST_CHECK bool number_parse_uint(struct slice text, uint64_t *out);
 /* What strtold() accepts, "inf" and hexadecimal included; not NaN, nor what under- or overflows. */
 MUST_CHECK bool number_parse_double(struct slice text, long double *out);
 
+/* A score: what strtod() accepts, by the same rules. */
+MUST_CHECK bool number_parse_score(struct slice text, double *out);
+
 size_t number_print_int(char out[NUMBER_INT_MAX], int64_t value);
 /* The shortest that reads back as the same double; "inf", "-inf", "nan", "-0". */
 size_t number_print_double(char out[NUMBER_DOUBLE_MAX], double value);

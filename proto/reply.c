@@ -85,6 +85,12 @@ static inline void write_const(struct reply *r, const char *bytes, size_t len)
     }
 }
 
+static inline void note_differs(struct reply *r)
+{
+    r->flags |=
+        (r->flags & REPLY_DIFFERS) != 0 ? REPLY_DIFFERS | REPLY_DIFFERS_MORE : REPLY_DIFFERS;
+}
+
 static void write_head(struct reply *r, char type, uint64_t n)
 {
     char *p = room(r, HEAD_MAX);
@@ -98,7 +104,8 @@ static void write_mark(struct reply *r, char mark)
 {
     char bytes[2] = {REPLY_MARK, mark};
 
-    r->flags |= REPLY_DIFFERS | REPLY_MARKED;
+    note_differs(r);
+    r->flags |= REPLY_MARKED;
     write_const(r, bytes, sizeof(bytes));
 }
 
@@ -114,6 +121,11 @@ static void write_line(struct reply *r, char type, struct slice text)
         }
         wrote(r, put_crlf(p + text.len));
     }
+}
+
+void reply_expect(struct reply *r, size_t bytes)
+{
+    (void)room(r, bytes);
 }
 
 HOT void reply_ok(struct reply *r)
@@ -156,7 +168,7 @@ HOT void reply_int(struct reply *r, int64_t value)
 
 HOT void reply_null(struct reply *r)
 {
-    r->flags |= REPLY_DIFFERS;
+    note_differs(r);
     write_const(r, "_\r\n", 3);
 }
 
@@ -171,19 +183,25 @@ void reply_double(struct reply *r, double value)
     char text[NUMBER_DOUBLE_MAX];
     size_t len = number_print_double(text, value);
 
-    r->flags |= REPLY_DIFFERS;
+    note_differs(r);
     write_line(r, ',', (struct slice){text, len});
+}
+
+void reply_double_text(struct reply *r, struct slice digits)
+{
+    r->flags |= REPLY_DIFFERS;
+    write_line(r, ',', digits);
 }
 
 void reply_bool(struct reply *r, bool value)
 {
-    r->flags |= REPLY_DIFFERS;
+    note_differs(r);
     write_const(r, value ? "#t\r\n" : "#f\r\n", 4);
 }
 
 void reply_big(struct reply *r, struct slice digits)
 {
-    r->flags |= REPLY_DIFFERS;
+    note_differs(r);
     write_line(r, '(', digits);
 }
 
@@ -191,7 +209,7 @@ void reply_verbatim(struct reply *r, const char *format3, struct slice text)
 {
     char *p = room(r, HEAD_MAX + 4 + text.len + 2);
 
-    r->flags |= REPLY_DIFFERS;
+    note_differs(r);
     if (LIKELY(p != NULL)) {
         assert(strlen(format3) == 3);
         p = put_head(p, '=', text.len + 4);
@@ -234,13 +252,13 @@ void reply_array(struct reply *r, size_t n)
 
 void reply_set(struct reply *r, size_t n)
 {
-    r->flags |= REPLY_DIFFERS;
+    note_differs(r);
     write_head(r, '~', n);
 }
 
 void reply_map(struct reply *r, size_t n)
 {
-    r->flags |= REPLY_DIFFERS;
+    note_differs(r);
     write_head(r, '%', n);
 }
 
@@ -258,7 +276,7 @@ void reply_pairs(struct reply *r, size_t n)
 
 void reply_push(struct reply *r, size_t n)
 {
-    r->flags |= REPLY_DIFFERS;
+    note_differs(r);
     write_head(r, '>', n);
 }
 
@@ -297,13 +315,13 @@ void reply_array_count(struct reply *r, size_t at, size_t n)
 
 void reply_map_count(struct reply *r, size_t at, size_t n)
 {
-    r->flags |= REPLY_DIFFERS;
+    note_differs(r);
     count_later(r, at, '%', n);
 }
 
 void reply_set_count(struct reply *r, size_t at, size_t n)
 {
-    r->flags |= REPLY_DIFFERS;
+    note_differs(r);
     count_later(r, at, '~', n);
 }
 

@@ -15,11 +15,12 @@
 #include "base/slice.h"
 
 enum reply_flag {
-    REPLY_DIFFERS = 1, /* RESP2 says it otherwise */
-    REPLY_MARKED = 2,  /* holds marks */
-    REPLY_ERROR = 4,   /* the reply is an error: counted in INFO */
-    REPLY_PUSHED = 16, /* a push by its kind: CLIENT REPLY OFF does not keep it */
-    REPLY_ALWAYS = 8   /* set by a door that wants to see every reply (CLIENT REPLY) */
+    REPLY_DIFFERS = 1,       /* RESP2 says it otherwise */
+    REPLY_MARKED = 2,        /* holds marks */
+    REPLY_ERROR = 4,         /* the reply is an error: counted in INFO */
+    REPLY_ALWAYS = 8,        /* set by a door that wants to see every reply (CLIENT REPLY) */
+    REPLY_DIFFERS_MORE = 16, /* … of more values than one */
+    REPLY_PUSHED = 32        /* a push by its kind: CLIENT REPLY OFF does not keep it */
 };
 
 #define REPLY_MARK              '\x01'
@@ -68,6 +69,9 @@ static inline void reply_restart(struct reply *r, size_t from)
     r->flags = r->watched & REPLY_ALWAYS;
 }
 
+/* About so many bytes will follow, in slices: room for them now, so that the reply does not grow by copying. */
+void reply_expect(struct reply *r, size_t bytes);
+
 void reply_ok(struct reply *r);
 void reply_simple(struct reply *r, struct slice text); /* +text */
 void reply_bulk(struct reply *r, struct slice bytes);
@@ -76,6 +80,8 @@ void reply_null(struct reply *r);
 void reply_null_array(struct reply *r);
 void reply_double(struct reply *r,
                   double value); /* , in RESP3; a bulk in RESP2: the shortest that reads back */
+/* The same, spelled by the caller. */
+void reply_double_text(struct reply *r, struct slice digits);
 void reply_bool(struct reply *r, bool value);         /* # in RESP3; 1 or 0 in RESP2 */
 void reply_big(struct reply *r, struct slice digits); /* ( in RESP3; a bulk in RESP2 */
 void reply_verbatim(struct reply *r, const char *format3, struct slice text); /* = ; a bulk */

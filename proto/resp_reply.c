@@ -378,6 +378,35 @@ static void settle(struct reply *r, size_t from, struct buf *scratch,
     }
 }
 
+/* Of a map or set of a million members only the head differs: it alone is written anew. False: it is not
+ * such a reply. */
+static bool settle_head(struct reply *r, size_t from)
+{
+    struct resp_reader in = {{r->out.ptr + from, r->out.len - from}, 0};
+    struct resp_value v;
+    struct buf head = {0};
+
+    if ((r->flags & (REPLY_DIFFERS | REPLY_DIFFERS_MORE | REPLY_MARKED)) != REPLY_DIFFERS ||
+        r->failed || (r->out.ptr[from] != '%' && r->out.ptr[from] != '~') ||
+        resp_reply_next(&in, &v) != PARSE_DONE) {
+        return false;
+    }
+    if (buf_printf(&head, "*%llu\r\n", (unsigned long long)v.children) != OK ||
+        buf_reserve(&r->out, head.len) != OK) {
+        r->failed = true;
+    } else {
+        char *at = r->out.ptr + from;
+
+        if (head.len != in.at) {
+            buf_move(at + head.len, at + in.at, r->out.len - from - in.at);
+        }
+        memcpy(at, head.ptr, head.len);
+        r->out.len += head.len - in.at;
+    }
+    buf_fini(&head);
+    return true;
+}
+
 HOT void resp_reply_settle2(struct reply *r, size_t from, struct buf *scratch)
 {
     /* A miss: by far the most frequent reply that differs. */
@@ -387,7 +416,9 @@ HOT void resp_reply_settle2(struct reply *r, size_t from, struct buf *scratch)
         r->out.len = from + 5;
         return;
     }
-    settle(r, from, scratch, resp_reply_to2);
+    if (!settle_head(r, from)) {
+        settle(r, from, scratch, resp_reply_to2);
+    }
 }
 
 void resp_reply_settle3(struct reply *r, size_t from, struct buf *scratch)

@@ -3,12 +3,15 @@
 #include "node/cmd/bitmap.h"
 
 #include "base/conf.h"
+#include "base/err.h"
 #include "base/mem.h"
 #include "base/parse.h"
 #include "edge/options.h"
 #include "node/cmd/families.h"
+#include "node/cmd/string_walk.h"
 #include "node/keyspace.h"
 #include "node/notify.h"
+#include "node/section.h"
 
 #include <assert.h>
 
@@ -167,6 +170,47 @@ static uint64_t count_bits(struct slice s)
     return n;
 }
 
+struct count {
+    struct string_walk walk;
+    uint64_t bits;
+};
+
+static void count_on(struct cmd *c, struct count *n)
+{
+    struct slice piece;
+
+    while (string_walk_next(c, &n->walk, &piece)) {
+        n->bits += count_bits(piece);
+    }
+    if (!c->again) {
+        reply_int(c->reply, (int64_t)n->bits);
+        string_walk_end(c, &n->walk);
+    }
+}
+
+static void count_go_on(struct cmd *c)
+{
+    count_on(c, c->progress);
+}
+
+static void count_range(struct cmd *c, const struct string_value *v, const struct range *r)
+{
+    struct count on_stack = {.walk = {.go_on = count_go_on}};
+    struct count *n =
+        string_walk_begin(c, &on_stack, sizeof(on_stack), v, (size_t)r->first, (size_t)r->last + 1);
+    uint8_t byte;
+
+    if (n == NULL) {
+        return;
+    }
+    /* Taken off first what will be counted too much. */
+    bitmap_load(v, (uint64_t)r->first, &byte, 1);
+    n->bits -= (uint64_t)__builtin_popcount(byte & r->before);
+    bitmap_load(v, (uint64_t)r->last, &byte, 1);
+    n->bits -= (uint64_t)__builtin_popcount(byte & r->after);
+    count_on(c, n);
+}
+
 static void cmd_bitcount(struct cmd *c)
 {
     struct string_value v;
@@ -192,22 +236,7 @@ static void cmd_bitcount(struct cmd *c)
         reply_int(c->reply, 0);
         return;
     }
-    uint64_t n = 0;
-    uint8_t byte;
-
-    for (int64_t at = r.first; at <= r.last;) {
-        struct slice piece = string_chunk(&v, (size_t)at);
-        uint64_t left = (uint64_t)(r.last - at + 1);
-
-        piece.len = piece.len < left ? piece.len : left;
-        n += count_bits(piece);
-        at += (int64_t)piece.len;
-    }
-    bitmap_load(&v, (uint64_t)r.first, &byte, 1);
-    n -= (uint64_t)__builtin_popcount(byte & r.before);
-    bitmap_load(&v, (uint64_t)r.last, &byte, 1);
-    n -= (uint64_t)__builtin_popcount(byte & r.after);
-    reply_int(c->reply, (int64_t)n);
+    count_range(c, &v, &r);
 }
 
 /* ---- BITPOS ---- */
@@ -231,32 +260,66 @@ static size_t find_byte(struct slice s, bool bit)
     return i;
 }
 
-/* The position of the first such bit in the range, or -1. */
-static int64_t find_bit(const struct string_value *v, const struct range *r, bool bit)
+struct search {
+    struct string_walk walk;
+    struct range r;
+    bool bit;
+    int64_t otherwise; /* the answer if there is none */
+};
+
+/* The position of the first such bit in a piece that begins at byte `at` of the string, or -1. */
+static int64_t find_in(const struct search *s, int64_t at, struct slice piece)
 {
-    for (int64_t at = r->first; at <= r->last;) {
-        struct slice piece = string_chunk(v, (size_t)at);
-        uint64_t left = (uint64_t)(r->last - at + 1);
+    size_t i = find_byte(piece, s->bit);
+
+    if (i == piece.len) {
+        return -1;
+    }
+    unsigned b = (uint8_t)piece.ptr[i] ^ (s->bit ? 0u : 0xffu);
+
+    return (at + (int64_t)i) * 8 + __builtin_clz(b << 24);
+}
+
+/* The same, of the range: its outer bytes alone, the others as they lie. */
+static int64_t find_bit(const struct search *s, int64_t at, struct slice piece)
+{
+    int64_t found = -1;
+
+    while (piece.len > 0 && found < 0) {
+        struct slice part = piece;
         uint8_t byte;
 
-        /* The outer bytes alone, the others as they lie. */
-        if (at == r->first || at == r->last) {
-            byte = edge_byte(r, at, (uint8_t)piece.ptr[0], !bit);
-            piece = (struct slice){(const char *)&byte, 1};
+        if (at == s->r.first || at == s->r.last) {
+            byte = edge_byte(&s->r, at, (uint8_t)piece.ptr[0], !s->bit);
+            part.len = 1;
+            found = find_in(s, at, (struct slice){(const char *)&byte, 1});
         } else {
-            left--;
-            piece.len = piece.len < left ? piece.len : left;
+            part.len -= at + (int64_t)piece.len > s->r.last;
+            found = find_in(s, at, part);
         }
-        size_t i = find_byte(piece, bit);
-
-        if (i < piece.len) {
-            unsigned b = (uint8_t)piece.ptr[i] ^ (bit ? 0u : 0xffu);
-
-            return (at + (int64_t)i) * 8 + __builtin_clz(b << 24);
-        }
-        at += (int64_t)piece.len;
+        at += (int64_t)part.len;
+        piece = (struct slice){piece.ptr + part.len, piece.len - part.len};
     }
-    return -1;
+    return found;
+}
+
+static void search_on(struct cmd *c, struct search *s)
+{
+    struct slice piece;
+    int64_t found = -1;
+
+    while (found < 0 && string_walk_next(c, &s->walk, &piece)) {
+        found = find_bit(s, (int64_t)(s->walk.at - piece.len), piece);
+    }
+    if (!c->again) {
+        reply_int(c->reply, found < 0 ? s->otherwise : found);
+        string_walk_end(c, &s->walk);
+    }
+}
+
+static void search_go_on(struct cmd *c)
+{
+    search_on(c, c->progress);
 }
 
 static void cmd_bitpos(struct cmd *c)
@@ -303,10 +366,19 @@ static void cmd_bitpos(struct cmd *c)
         reply_int(c->reply, -1);
         return;
     }
-    int64_t at = find_bit(&v, &r, bit == 1);
+    struct search on_stack = {
+        .walk = {.go_on = search_go_on},
+        .r = r,
+        .bit = bit == 1,
+        /* Without an end the string goes on in zeros. */
+        .otherwise = bit == 0 && c->argc <= 4 ? (int64_t)v.len * 8 : -1,
+    };
+    struct search *s =
+        string_walk_begin(c, &on_stack, sizeof(on_stack), &v, (size_t)r.first, (size_t)r.last + 1);
 
-    /* Without an end the string goes on in zeros. */
-    reply_int(c->reply, at < 0 && bit == 0 && c->argc <= 4 ? (int64_t)v.len * 8 : at);
+    if (s != NULL) {
+        search_on(c, s);
+    }
 }
 
 /* ---- BITOP ---- */
@@ -323,7 +395,10 @@ static const struct {
     {"andor", OP_ANDOR, "ANDOR"}, {"one", OP_ONE, "ONE"},
 };
 
-enum { WORDS = 512 }; /* combined at a time */
+enum {
+    WORDS = 512,     /* combined at a time */
+    BITOP_SLICE = 31 /* of them read in a turn, of all sources together: a slice's bytes */
+};
 
 /* What the sources seen so far make of one stretch. */
 struct mix {
@@ -400,26 +475,46 @@ static void mix_end(struct mix *m, enum op op)
     }
 }
 
-static void combine(enum op op, const struct string_value *sources, uint32_t count, struct buf *out,
-                    size_t len)
+/* What BITOP keeps between its slices, under the locks of all its keys. */
+struct bitop {
+    enum op op;
+    uint32_t count; /* of sources */
+    size_t len;     /* of the result */
+    size_t at;
+    struct buf out;               /* a result that is short; the slice at hand of a long one */
+    struct string_making making;  /* a long one so far */
+    struct string_value source[]; /* borrowed: the section holds their locks */
+};
+
+static void bitop_free(void *progress)
 {
-    bool apart = op == OP_DIFF || op == OP_DIFF1 || op == OP_ANDOR;
+    struct bitop *b = progress;
+
+    buf_fini(&b->out);
+    string_making_fini(&b->making);
+    mem_free(b, sizeof(*b) + b->count * sizeof(b->source[0]));
+}
+
+/* Appends the next n bytes, a multiple of the stretch or the last. */
+static void combine(struct bitop *b, size_t n)
+{
+    bool apart = b->op == OP_DIFF || b->op == OP_DIFF1 || b->op == OP_ANDOR;
     struct mix m;
 
-    for (size_t at = 0; at < len; at += sizeof(m.all)) {
-        size_t n = len - at < sizeof(m.all) ? len - at : sizeof(m.all);
+    for (size_t end = b->at + n; b->at < end; b->at += sizeof(m.all)) {
+        size_t left = end - b->at;
 
-        bitmap_load(&sources[0], at, (uint8_t *)(apart ? m.first : m.all), sizeof(m.all));
+        bitmap_load(&b->source[0], b->at, (uint8_t *)(apart ? m.first : m.all), sizeof(m.all));
         if (apart) {
             memset(m.all, 0, sizeof(m.all));
         }
         memset(m.twice, 0, sizeof(m.twice));
-        for (uint32_t i = 1; i < count; i++) {
-            bitmap_load(&sources[i], at, (uint8_t *)m.next, sizeof(m.next));
-            mix_in(&m, op);
+        for (uint32_t i = 1; i < b->count; i++) {
+            bitmap_load(&b->source[i], b->at, (uint8_t *)m.next, sizeof(m.next));
+            mix_in(&m, b->op);
         }
-        mix_end(&m, op);
-        buf_append_nofail(out, m.all, n);
+        mix_end(&m, b->op);
+        buf_append_nofail(&b->out, m.all, left < sizeof(m.all) ? left : sizeof(m.all));
     }
 }
 
@@ -445,48 +540,83 @@ static bool parse_op(struct cmd *c, enum op *op)
     return false;
 }
 
+/* The result becomes the key's. */
+static void bitop_end(struct cmd *c, struct bitop *b)
+{
+    size_t len = b->len;
+
+    if (b->making.len > 0) {
+        string_put_made(c, cmd_key(c, 2), &b->making, 0);
+    } else if (len > 0) {
+        string_put_raw(c, cmd_key(c, 2), buf_slice(&b->out), 0);
+    } else {
+        (void)keyspace_delete(c, cmd_key(c, 2));
+    }
+    if (len > 0) {
+        notify(c, NOTIFY_STRING, "set", c->argv[2]);
+    }
+    reply_int(c->reply, (int64_t)len);
+}
+
+/* So much at once that reading the sources takes no longer than a turn may. */
+static void bitop_go_on(struct cmd *c)
+{
+    struct bitop *b = c->progress;
+    size_t most = (BITOP_SLICE / b->count + 1) * sizeof(((struct mix *)NULL)->all);
+    size_t n = b->len - b->at < most ? b->len - b->at : most;
+
+    combine(b, n);
+    if (b->len > STRING_SLICE) {
+        if (string_make(&b->making, buf_slice(&b->out)) != OK) {
+            section_fail(c->section, SECTION_NOMEM);
+            return;
+        }
+        buf_clear(&b->out);
+    }
+    if (b->at < b->len) {
+        c->again = true;
+    } else {
+        bitop_end(c, b);
+    }
+}
+
 static void cmd_bitop(struct cmd *c)
 {
+    const size_t most = (BITOP_SLICE + 1) * sizeof(((struct mix *)NULL)->all);
     uint32_t count = c->argc - 3;
-    struct buf out = {0};
-    size_t len = 0;
     bool found;
     enum op op;
 
     if (!parse_op(c, &op)) {
         return;
     }
-    struct string_value *sources = mem_alloc(count * sizeof(*sources));
+    struct bitop *b = mem_zalloc(sizeof(*b) + count * sizeof(b->source[0]));
 
-    if (sources == NULL) {
+    if (b == NULL) {
         reply_err(c->reply, WIRE_NOMEM);
         return;
     }
+    b->op = op;
+    b->count = count;
     for (uint32_t i = 0; i < count; i++) {
-        if (!bitmap_read(c, 3 + i, &sources[i], &found)) {
-            goto done;
+        if (!bitmap_read(c, 3 + i, &b->source[i], &found)) {
+            bitop_free(b);
+            return;
         }
         if (!found) {
             notify(c, NOTIFY_KEY_MISS, "keymiss", c->argv[3 + i]);
         }
-        len = sources[i].len > len ? sources[i].len : len;
+        b->len = b->source[i].len > b->len ? b->source[i].len : b->len;
     }
-    if (buf_reserve(&out, len) != 0) {
+    if (buf_reserve(&b->out, b->len < most ? b->len : most) != 0) {
+        bitop_free(b);
         reply_err(c->reply, WIRE_NOMEM);
-        goto done;
+        return;
     }
-    combine(op, sources, count, &out, len);
-    if (len > 0) {
-        string_put(c, cmd_key(c, 2), buf_slice(&out), 0);
-        notify(c, NOTIFY_STRING, "set", c->argv[2]);
-    } else {
-        (void)keyspace_delete(c, cmd_key(c, 2));
-    }
-    reply_int(c->reply, (int64_t)len);
-
-done:
-    buf_fini(&out);
-    mem_free(sources, count * sizeof(*sources));
+    c->progress = b;
+    c->progress_free = bitop_free;
+    c->go_on = bitop_go_on;
+    bitop_go_on(c);
 }
 
 #define ONE KEYS(1, 1, 1)

@@ -21,23 +21,26 @@ static bool integer_arg(struct cmd *c, uint32_t index, int64_t *out)
 /* DEL and UNLINK: large values are freed in slices anyway, so they do the same. */
 static void cmd_del(struct cmd *c)
 {
-    int64_t n = 0;
-
-    for (uint32_t i = 1; i < c->argc; i++) {
-        n += keyspace_delete(c, cmd_key(c, i));
+    for (uint32_t end = cmd_slice_end(c, 1); c->at < end; c->at++) {
+        c->sum += keyspace_delete(c, cmd_key(c, c->at));
     }
-    reply_int(c->reply, n);
+    if (cmd_slice_is_last(c)) {
+        reply_int(c->reply, c->sum);
+    }
 }
 
 /* EXISTS and TOUCH. A key named twice counts twice. */
 static void cmd_exists(struct cmd *c)
 {
-    int64_t n = 0;
-
-    for (uint32_t i = 1; i < c->argc; i++) {
-        n += keyspace_find(c, cmd_key(c, i)) != NULL;
+    if (cmd_is_long(c)) {
+        return;
     }
-    reply_int(c->reply, n);
+    for (uint32_t end = cmd_slice_end(c, 1); c->at < end; c->at++) {
+        c->sum += keyspace_find(c, cmd_key(c, c->at)) != NULL;
+    }
+    if (cmd_slice_is_last(c)) {
+        reply_int(c->reply, c->sum);
+    }
 }
 
 static void cmd_type(struct cmd *c)
@@ -59,10 +62,9 @@ static void cmd_rename(struct cmd *c)
         reply_err(c->reply, WIRE_NO_SUCH_KEY);
         return;
     }
-    if (!slice_is(c->argv[1], c->argv[2])) {
-        keyspace_rename(c, from, cmd_key(c, 2));
+    if (slice_is(c->argv[1], c->argv[2]) || keyspace_rename(c, from, cmd_key(c, 2))) {
+        reply_ok(c->reply);
     }
-    reply_ok(c->reply);
 }
 
 static void cmd_renamenx(struct cmd *c)
@@ -78,8 +80,9 @@ static void cmd_renamenx(struct cmd *c)
         reply_int(c->reply, 0);
         return;
     }
-    keyspace_rename(c, from, to);
-    reply_int(c->reply, 1);
+    if (keyspace_rename(c, from, to)) {
+        reply_int(c->reply, 1);
+    }
 }
 
 /* A database number that SELECT would take; false when an error was answered. */
@@ -126,8 +129,9 @@ static void cmd_copy(struct cmd *c)
         reply_int(c->reply, 0);
         return;
     }
-    keyspace_copy(c, from, to);
-    reply_int(c->reply, 1);
+    if (keyspace_copy(c, from, to)) {
+        reply_int(c->reply, 1);
+    }
 }
 
 /* There is one database, so that a key could only be moved to where it is. */
@@ -241,7 +245,7 @@ static bool waits_on(struct cmd *c, int64_t replicas, int64_t timeout_ms)
         reply_errf(c->reply, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
         return true;
     }
-    if (c->again_at_ms != 0 || replicas <= 0) {
+    if (c->again_at_ms != 0 || replicas <= 0 || c->in_txn) {
         return false;
     }
     if (timeout_ms == 0 ||

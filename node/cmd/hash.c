@@ -13,10 +13,9 @@
 #include <math.h>
 
 enum {
-    SCAN_MOST = 4096,      /* fields a page of HSCAN, whatever COUNT says */
-    GATHER_MOST = 4096,    /* a hash of so many is listed before some are drawn */
-    RANDOM_MOST = 1 << 20, /* drawn with repeats by one command: about a second */
-    NAME_MAX_BYTES = 32
+    SCAN_MOST = 4096, /* fields a page of HSCAN, whatever COUNT says */
+    NAME_MAX_BYTES = 32,
+    SLICE_STEP = 50
 };
 
 /* ---- Arguments ---- */
@@ -75,40 +74,43 @@ static bool field_arg(struct cmd *c, struct slice name, bool *found, struct hash
 
 /* ---- Setting ---- */
 
-/* Returns how many are new, or -1 when an error was answered. */
-static int64_t set_pairs(struct cmd *c)
+/* False when an error was answered, or there are more; c->sum is how many are new. */
+static bool set_pairs(struct cmd *c)
 {
     struct hash h;
     bool found;
 
     if (c->argc % 2 != 0) {
         hash_err_arity(c);
-        return -1;
+        return false;
     }
     if (!hash_arg(c, &h, &found)) {
-        return -1;
+        return false;
     }
     if (found) {
         hash_close(&h);
     }
-    int64_t added = (int64_t)hash_put_many(c, cmd_key(c, 1), c->argv + 2, (c->argc - 2) / 2, 0);
+    uint32_t end = cmd_slice_end(c, 2);
 
+    c->sum += (int64_t)hash_put_many(c, cmd_key(c, 1), c->argv + c->at, (end - c->at) / 2, 0);
+    c->at = end;
+    if (!cmd_slice_is_last(c)) {
+        return false;
+    }
     notify(c, NOTIFY_HASH, "hset", c->argv[1]);
-    return added;
+    return true;
 }
 
 static void cmd_hset(struct cmd *c)
 {
-    int64_t added = set_pairs(c);
-
-    if (added >= 0) {
-        reply_int(c->reply, added);
+    if (set_pairs(c)) {
+        reply_int(c->reply, c->sum);
     }
 }
 
 static void cmd_hmset(struct cmd *c)
 {
-    if (set_pairs(c) >= 0) {
+    if (set_pairs(c)) {
         reply_ok(c->reply);
     }
 }
@@ -204,19 +206,23 @@ static void cmd_hdel(struct cmd *c)
 {
     struct hash h;
     bool found;
-    size_t removed = 0;
 
     if (!hash_arg(c, &h, &found)) {
         return;
     }
+    uint32_t end = cmd_slice_end(c, 2);
+
     if (found) {
         hash_close(&h);
-        removed = hash_remove_many(c, cmd_key(c, 1), c->argv + 2, c->argc - 2);
-        if (removed > 0) {
+        c->sum += (int64_t)hash_remove_many(c, cmd_key(c, 1), c->argv + c->at, end - c->at);
+    }
+    c->at = end;
+    if (!found || cmd_slice_is_last(c)) {
+        if (c->sum > 0) {
             hash_tell_removed(c, cmd_key(c, 1));
         }
+        reply_int(c->reply, c->sum);
     }
-    reply_int(c->reply, (int64_t)removed);
 }
 
 /* ---- Getting ---- */
@@ -240,29 +246,83 @@ static void cmd_hget(struct cmd *c)
     }
 }
 
-static void cmd_hmget(struct cmd *c)
+/* A large hash that is replied in slices, under its partition's lock. */
+struct whole {
+    struct hash h;
+    uint64_t cursor;
+    hash_each_fn fn;
+    bool is_absent;
+};
+
+static void whole_free(void *progress)
+{
+    mem_free(progress, sizeof(struct whole));
+}
+
+/* False: no memory, and that was answered. */
+static bool whole_begin(struct cmd *c, const struct hash *h)
+{
+    struct whole *w = mem_alloc(sizeof(*w));
+
+    if (w == NULL) {
+        reply_err(c->reply, WIRE_NOMEM);
+        return false;
+    }
+    *w = (struct whole){.h = *h};
+    c->progress = w;
+    c->progress_free = whole_free;
+    return true;
+}
+
+static void reply_field(struct cmd *c, const struct hash *h, struct slice name)
 {
     struct hash_field f;
+
+    if (h != NULL && hash_get(h, name, &f)) {
+        reply_bulk(c->reply, f.value);
+    } else {
+        reply_null(c->reply);
+    }
+}
+
+static void hmget_go_on(struct cmd *c)
+{
+    size_t full = c->reply->out.len + HASH_SLICE_BYTES;
+    struct whole *w = c->progress;
+
+    for (uint32_t end = cmd_slice_end(c, 2); c->at < end && c->reply->out.len < full; c->at++) {
+        reply_field(c, w->is_absent ? NULL : &w->h, c->argv[c->at]);
+    }
+    (void)cmd_slice_is_last(c);
+}
+
+static void cmd_hmget(struct cmd *c)
+{
     struct hash h;
     bool found;
 
-    if (!hash_arg(c, &h, &found)) {
+    if (cmd_is_long(c) || !hash_arg(c, &h, &found)) {
+        return;
+    }
+    if (c->argc > CMD_SLICE_ARGS) {
+        if (whole_begin(c, &h)) {
+            reply_array(c->reply, c->argc - 2);
+            ((struct whole *)c->progress)->is_absent = !found;
+            c->go_on = hmget_go_on;
+            hmget_go_on(c);
+        }
         return;
     }
     reply_array(c->reply, c->argc - 2);
     for (uint32_t i = 2; i < c->argc; i++) {
-        if (found && hash_get(&h, c->argv[i], &f)) {
-            reply_bulk(c->reply, f.value);
-        } else {
-            reply_null(c->reply);
-        }
+        reply_field(c, found ? &h : NULL, c->argv[i]);
     }
     if (found) {
         hash_close(&h);
     }
 }
 
-static void reply_name(const struct hash_field *f, void *arg)
+void hash_reply_name(const struct hash_field *f, void *arg)
 {
     reply_bulk(arg, f->name);
 }
@@ -278,10 +338,35 @@ static void reply_both(const struct hash_field *f, void *arg)
     reply_bulk(arg, f->value);
 }
 
-static void reply_pair(const struct hash_field *f, void *arg)
+void hash_reply_pair(const struct hash_field *f, void *arg)
 {
     reply_array(arg, 2);
     reply_both(f, arg);
+}
+
+bool hash_next_fields(struct cmd *c, const struct hash *h, uint64_t *cursor, hash_each_fn fn,
+                      void *arg)
+{
+    size_t full = c->reply->out.len + HASH_SLICE_BYTES;
+    size_t n = 0;
+
+    do {
+        *cursor = hash_scan(h, *cursor, SLICE_STEP, fn, arg);
+        n += SLICE_STEP;
+    } while (*cursor != 0 && n < HASH_SLICE_FIELDS && c->reply->out.len < full);
+    return *cursor == 0 || c->reply->failed;
+}
+
+static void whole_go_on(struct cmd *c)
+{
+    struct whole *w = c->progress;
+
+    if (hash_next_fields(c, &w->h, &w->cursor, w->fn, c->reply)) {
+        c->progress = NULL;
+        whole_free(w);
+    } else {
+        c->again = true;
+    }
 }
 
 /* The whole hash, behind a head for so many. */
@@ -293,11 +378,27 @@ static void reply_whole(struct cmd *c, void (*head)(struct reply *, size_t), has
     if (!hash_arg(c, &h, &found)) {
         return;
     }
-    head(c->reply, found ? hash_count(&h) : 0);
-    if (found) {
-        hash_each(&h, fn, c->reply);
-        hash_close(&h);
+    if (!found || !hash_is_long(&h)) {
+        head(c->reply, found ? hash_count(&h) : 0);
+        if (found) {
+            hash_each(&h, fn, c->reply);
+            hash_close(&h);
+        }
+        return;
     }
+    hash_close(&h);
+    if (c->section == NULL) {
+        cmd_needs_locks(c);
+        return;
+    }
+    if (!whole_begin(c, &h)) {
+        return;
+    }
+    ((struct whole *)c->progress)->fn = fn;
+    c->go_on = whole_go_on;
+    head(c->reply, hash_count(&h));
+    reply_expect(c->reply, hash_bytes(&h));
+    whole_go_on(c);
 }
 
 static void cmd_hgetall(struct cmd *c)
@@ -307,7 +408,7 @@ static void cmd_hgetall(struct cmd *c)
 
 static void cmd_hkeys(struct cmd *c)
 {
-    reply_whole(c, reply_array, reply_name);
+    reply_whole(c, reply_array, hash_reply_name);
 }
 
 static void cmd_hvals(struct cmd *c)
@@ -446,226 +547,6 @@ static void cmd_hscan(struct cmd *c)
     reply_fini(&out);
 }
 
-/* ---- HRANDFIELD ---- */
-
-/* What is drawn from a hash, and how it is written. */
-struct draw {
-    struct reply *reply;
-    const struct hash *h;
-    struct rand *r;
-    size_t total; /* live fields */
-    size_t count; /* to draw */
-    hash_each_fn write;
-    struct hash_field *list; /* owned; the hash's fields, or those drawn */
-    size_t listed;
-};
-
-static struct rand *chance(struct rand *local)
-{
-    if (worker_self() != NULL) {
-        return &worker_self()->rand;
-    }
-    local->state = (uint64_t)clock_mono_ns();
-    return local;
-}
-
-static void list_field(const struct hash_field *f, void *arg)
-{
-    struct draw *d = arg;
-
-    d->list[d->listed++] = *f;
-}
-
-/* Of a small hash: listed once, then drawn by number; without repeats by shuffling as far as needed. */
-static bool draw_listed(struct draw *d, bool repeats)
-{
-    d->list = mem_alloc(d->total * sizeof(d->list[0]));
-    if (d->list == NULL) {
-        return false;
-    }
-    hash_each(d->h, list_field, d);
-    for (size_t i = 0; i < d->count && !d->reply->failed; i++) {
-        size_t from = repeats ? 0 : i;
-        size_t at = from + rand_below(d->r, d->listed - from);
-        struct hash_field f = d->list[at];
-
-        if (!repeats) {
-            d->list[at] = d->list[i];
-            d->list[i] = f;
-        }
-        d->write(&f, d->reply);
-    }
-    mem_free(d->list, d->total * sizeof(d->list[0]));
-    return true;
-}
-
-static void draw_repeats(struct draw *d)
-{
-    struct hash_field f = {0};
-
-    for (size_t i = 0; i < d->count && !d->reply->failed; i++) {
-        if (hash_random(d->h, d->r, &f)) {
-            d->write(&f, d->reply);
-        }
-    }
-}
-
-/* A good part of a large hash: one walk, each field with the chance that is left for it. */
-static void draw_on_walk(const struct hash_field *f, void *arg)
-{
-    struct draw *d = arg;
-
-    if (rand_below(d->r, d->total) < d->count) {
-        d->write(f, d->reply);
-        d->count--;
-    }
-    d->total--;
-}
-
-/* A small part of a large hash: drawn one by one, those drawn before passed over. They are known by where
- * their names lie, in an open-addressing table at most half full. */
-static bool draw_apart(struct draw *d)
-{
-    size_t cap = 16;
-    size_t got = 0;
-
-    while (cap < d->count * 2) {
-        cap *= 2;
-    }
-    d->list = mem_zalloc(cap * sizeof(d->list[0]));
-    if (d->list == NULL) {
-        return false;
-    }
-    while (got < d->count && !d->reply->failed) {
-        struct hash_field f = {0};
-
-        if (!hash_random(d->h, d->r, &f)) {
-            break;
-        }
-        size_t at = ((uintptr_t)f.name.ptr >> 4) * 0x9e3779b97f4a7c15u & (cap - 1);
-
-        while (d->list[at].name.ptr != NULL && d->list[at].name.ptr != f.name.ptr) {
-            at = (at + 1) & (cap - 1);
-        }
-        if (d->list[at].name.ptr == NULL) {
-            d->list[at] = f;
-            d->write(&f, d->reply);
-            got++;
-        }
-    }
-    mem_free(d->list, cap * sizeof(d->list[0]));
-    return true;
-}
-
-static bool draw(struct draw *d, bool repeats)
-{
-    if (!repeats && d->count == d->total) {
-        hash_each(d->h, d->write, d->reply);
-        return true;
-    }
-    if (d->total <= GATHER_MOST) {
-        return draw_listed(d, repeats);
-    }
-    if (repeats) {
-        draw_repeats(d);
-        return true;
-    }
-    if (d->count > d->total / 3) {
-        hash_each(d->h, draw_on_walk, d);
-        return true;
-    }
-    return draw_apart(d);
-}
-
-/* False when an error was answered. */
-static bool random_options(struct cmd *c, int64_t *count, bool *with_values)
-{
-    *with_values = c->argc == 4 && slice_is_word(c->argv[3], "withvalues");
-    if (!parse_i64(c->argv[2], count)) {
-        reply_err(c->reply, WIRE_NOT_INTEGER);
-        return false;
-    }
-    if (*count == INT64_MIN) {
-        reply_errf(c->reply, "ERR value is out of range, value must between -%lld and %lld",
-                   (long long)INT64_MAX, (long long)INT64_MAX);
-        return false;
-    }
-    if (c->argc > 4 || (c->argc == 4 && !*with_values)) {
-        reply_err(c->reply, WIRE_SYNTAX);
-        return false;
-    }
-    if ((*with_values && (*count < -INT64_MAX / 2 || *count > INT64_MAX / 2)) ||
-        *count < -(int64_t)RANDOM_MOST) {
-        reply_errf(c->reply, "ERR value is out of range");
-        return false;
-    }
-    return true;
-}
-
-static void random_one(struct cmd *c)
-{
-    struct rand local;
-    struct hash_field f = {0};
-    struct hash h;
-    bool found;
-
-    if (!hash_arg(c, &h, &found)) {
-        return;
-    }
-    if (found && hash_random(&h, chance(&local), &f)) {
-        reply_bulk(c->reply, f.name);
-    } else {
-        reply_null(c->reply);
-    }
-    if (found) {
-        hash_close(&h);
-    }
-}
-
-static void cmd_hrandfield(struct cmd *c)
-{
-    struct rand local;
-    struct hash h;
-    int64_t count;
-    bool with_values;
-    bool found;
-
-    if (c->argc == 2) {
-        random_one(c);
-        return;
-    }
-    if (!random_options(c, &count, &with_values) || !hash_arg(c, &h, &found)) {
-        return;
-    }
-    if (!found) {
-        reply_array(c->reply, 0);
-        return;
-    }
-    struct draw d = {.reply = c->reply,
-                     .h = &h,
-                     .r = chance(&local),
-                     .total = hash_count(&h),
-                     .count = (size_t)(count < 0 ? -count : count),
-                     .write = with_values ? reply_pair : reply_name};
-    size_t from = c->reply->out.len;
-    uint32_t flags = c->reply->flags;
-
-    if (count >= 0 && d.count > d.total) {
-        d.count = d.total;
-    }
-    if (with_values && d.count > 0) {
-        reply_pairs(c->reply, d.count);
-    } else {
-        reply_array(c->reply, d.count);
-    }
-    if (d.count > 0 && !draw(&d, count < 0)) {
-        c->reply->out.len = from;
-        c->reply->flags = flags;
-        reply_err(c->reply, WIRE_NOMEM);
-    }
-    hash_close(&h);
-}
-
 /* clang-format off */
 struct cmd_def hash_cmds[] = {
     { .name = "HSET", .arity = -4, .flags = CMD_WRITE | CMD_GROWS | CMD_FAST, .keys = KEYS(1, 1, 1),
@@ -713,7 +594,7 @@ struct cmd_def hash_cmds[] = {
       .args = "key cursor [MATCH pattern] [COUNT count] [NOVALUES]",
       .summary = "A part of a hash, and the cursor to ask for the next part with." },
     { .name = "HRANDFIELD", .arity = -2, .flags = CMD_READ | CMD_RANDOM, .keys = KEYS(1, 1, 1),
-      .since = "6.2.0", .run = cmd_hrandfield, .args = "key [count [WITHVALUES]]",
+      .since = "6.2.0", .run = hash_random_run, .args = "key [count [WITHVALUES]]",
       .summary = "Fields by chance: different ones, or with a negative count maybe the same again." },
     CMD_END
 };

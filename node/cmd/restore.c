@@ -1,11 +1,84 @@
 /* restore.c - DUMP and RESTORE. */
 #include "base/err.h"
+#include "base/mem.h"
 #include "base/parse.h"
 #include "edge/backend.h"
 #include "node/cmd/families.h"
 #include "node/dump.h"
+#include "node/evict.h"
 #include "node/keyspace.h"
 #include "node/notify.h"
+#include "node/section.h"
+
+/* A payload that is written, then replied, in slices. */
+struct dumping {
+    struct dump_writing *writing; /* owned */
+    size_t sent;
+};
+
+static void dumping_free(void *progress)
+{
+    struct dumping *d = progress;
+
+    dump_writing_destroy(d->writing);
+    mem_free(d, sizeof(*d));
+}
+
+static void dump_go_on(struct cmd *c)
+{
+    struct dumping *d = c->progress;
+    struct dump_writing *w = d->writing;
+    bool was_done = w->is_done;
+
+    if (!was_done) {
+        if (dump_write_slice(c, w) != OK) {
+            reply_err(c->reply, WIRE_NOMEM);
+            c->progress = NULL;
+            dumping_free(d);
+            return;
+        }
+        c->drops_locks = !w->needs_lock;
+        c->again = true;
+        return;
+    }
+    if (d->sent == 0) {
+        reply_bulk_begin(c->reply, w->out.len);
+    }
+    size_t left = w->out.len - d->sent;
+    size_t n = left < STRING_SLICE ? left : STRING_SLICE;
+
+    reply_bulk_piece(c->reply, (struct slice){w->out.ptr + d->sent, n});
+    d->sent += n;
+    c->again = d->sent < w->out.len;
+    if (!c->again) {
+        reply_bulk_end(c->reply);
+        c->progress = NULL;
+        dumping_free(d);
+    }
+}
+
+static void dump_long(struct cmd *c, struct key key, const struct entry *e)
+{
+    struct dumping *d;
+
+    if (c->section == NULL) {
+        cmd_needs_locks(c);
+        return;
+    }
+    d = mem_zalloc(sizeof(*d));
+    if (d != NULL) {
+        d->writing = dump_writing_create(c, key, e);
+    }
+    if (d == NULL || d->writing == NULL) {
+        mem_free(d, sizeof(*d));
+        reply_err(c->reply, WIRE_NOMEM);
+        return;
+    }
+    c->progress = d;
+    c->progress_free = dumping_free;
+    c->go_on = dump_go_on;
+    dump_go_on(c);
+}
 
 static void cmd_dump(struct cmd *c)
 {
@@ -16,6 +89,10 @@ static void cmd_dump(struct cmd *c)
 
     if (e == NULL) {
         reply_null(c->reply);
+        return;
+    }
+    if (dump_is_long(e)) {
+        dump_long(c, key, e);
         return;
     }
     err = dump_write(c, key, e, &out);
@@ -75,6 +152,23 @@ static bool restore_options(struct cmd *c, struct restore_options *o)
     return true;
 }
 
+/* How long unused, or how often used, if the policy goes by that: by the other one it is for nothing. */
+static void note_use(struct cmd *c, struct key key, const struct restore_options *o)
+{
+    struct entry *e = section_find(c->section, key);
+
+    if (e == NULL || !evict_uses_clock()) {
+        return;
+    }
+    if (evict_is_lfu()) {
+        if (o->frequency >= 0) {
+            evict_set_frequency(e, (uint8_t)o->frequency);
+        }
+    } else if (o->idle_seconds >= 0) {
+        evict_set_idle(e, o->idle_seconds);
+    }
+}
+
 /* What was checked becomes the key. */
 static void restore(struct cmd *c, struct key key, const struct dump_value *v,
                     const struct restore_options *o, int64_t ttl)
@@ -89,6 +183,7 @@ static void restore(struct cmd *c, struct key key, const struct dump_value *v,
     /* Expired on its way here: replaced by nothing. */
     if (at_ms == 0 || at_ms > c->now_ms) {
         dump_store(c, key, v, at_ms);
+        note_use(c, key, o);
         notify(c, NOTIFY_GENERIC, "restore", key.name);
     } else if (was_there) {
         notify(c, NOTIFY_GENERIC, "del", key.name);

@@ -15,7 +15,7 @@
 
 static void cmd_dbsize(struct cmd *c)
 {
-    reply_int(c->reply, (int64_t)keyspace_count(c->db));
+    reply_int(c->reply, (int64_t)keyspace_count_seen(c));
 }
 
 /* FLUSHDB and FLUSHALL. What was there is freed in slices either way. */

@@ -5,9 +5,12 @@
 #include "edge/options.h"
 #include "node/cmd/families.h"
 #include "node/cmd/lcs.h"
+#include "node/cmd/string_job.h"
 #include "node/cmd/string_options.h"
+#include "node/cmd/string_walk.h"
 #include "node/keyspace.h"
 #include "node/notify.h"
+#include "node/section.h"
 #include "node/type_string.h"
 #include "proto/number.h"
 
@@ -26,18 +29,42 @@ static enum found read_arg(struct cmd *c, uint32_t index, struct string_value *v
     return found;
 }
 
-static void reply_found(struct reply *r, enum found found, const struct string_value *v)
+static void reply_go_on(struct cmd *c)
+{
+    struct string_walk *w = c->progress;
+
+    if (string_walk_reply(c, w)) {
+        string_walk_end(c, w);
+    }
+}
+
+/* From one byte to before another; in slices if that is long. */
+static void reply_part(struct cmd *c, const struct string_value *v, size_t from, size_t to)
+{
+    struct string_walk on_stack = {.go_on = reply_go_on};
+    struct string_walk *w = string_walk_begin(c, &on_stack, sizeof(on_stack), v, from, to);
+
+    if (w != NULL) {
+        reply_bulk_begin(c->reply, to - from);
+        if (string_walk_reply(c, w)) {
+            string_walk_end(c, w);
+        }
+    }
+}
+
+/* A write's answer, the value that was there. False: not all of it yet. */
+static bool reply_found(struct cmd *c, enum found found, const struct string_value *v)
 {
     switch (found) {
     case FOUND:
-        string_reply(r, v);
-        break;
+        return string_job_reply(c, v);
     case ABSENT:
-        reply_null(r);
+        reply_null(c->reply);
         break;
     case WRONG_TYPE:
         break; /* answered */
     }
+    return true;
 }
 
 static void cmd_get(struct cmd *c)
@@ -54,22 +81,39 @@ static void cmd_get(struct cmd *c)
         struct string_value v;
 
         string_of_entry(e, &v);
-        string_reply(c->reply, &v);
+        if (UNLIKELY(string_is_long(&v, v.len))) {
+            reply_part(c, &v, 0, v.len);
+        } else {
+            string_reply(c->reply, &v);
+        }
     }
 }
 
 static void cmd_mget(struct cmd *c)
 {
+    size_t full = c->reply->out.len + STRING_SLICE;
     struct string_value v;
 
-    reply_array(c->reply, c->argc - 1);
-    for (uint32_t i = 1; i < c->argc; i++) {
-        if (string_read(c, cmd_key(c, i), &v) == FOUND) {
-            string_reply(c->reply, &v);
-        } else {
+    if (cmd_is_long(c)) {
+        return;
+    }
+    if (c->at == 0) {
+        reply_array(c->reply, c->argc - 1);
+    }
+    for (uint32_t end = cmd_slice_end(c, 1); c->at < end; c->at++) {
+        if (string_read(c, cmd_key(c, c->at), &v) != FOUND) {
             reply_null(c->reply);
+            continue;
+        }
+        if (UNLIKELY(c->section == NULL && c->reply->out.len + v.len > full + 3 * STRING_SLICE)) {
+            cmd_needs_locks(c);
+            return;
+        }
+        if (UNLIKELY(c->reply->out.len > full) || !string_job_reply(c, &v)) {
+            break; /* goes on with this one */
         }
     }
+    (void)cmd_slice_is_last(c);
 }
 
 static void cmd_strlen(struct cmd *c)
@@ -79,19 +123,6 @@ static void cmd_strlen(struct cmd *c)
     if (read_arg(c, 1, &v) != WRONG_TYPE) {
         reply_int(c->reply, (int64_t)v.len);
     }
-}
-
-static void reply_part(struct reply *r, const struct string_value *v, size_t at, size_t len)
-{
-    reply_bulk_begin(r, len);
-    for (size_t end = at + len; at < end;) {
-        struct slice piece = string_chunk(v, at);
-
-        piece.len = piece.len < end - at ? piece.len : end - at;
-        reply_bulk_piece(r, piece);
-        at += piece.len;
-    }
-    reply_bulk_end(r);
 }
 
 /* GETRANGE and SUBSTR */
@@ -120,18 +151,16 @@ static void cmd_getrange(struct cmd *c)
         reply_bulk(c->reply, SLICE(""));
         return;
     }
-    reply_part(c->reply, &v, (size_t)start, (size_t)(end - start + 1));
+    reply_part(c, &v, (size_t)start, (size_t)end + 1);
 }
 
 static void cmd_digest(struct cmd *c)
 {
     struct string_value v;
-    char digest[DIGEST_CHARS];
 
     switch (read_arg(c, 1, &v)) {
     case FOUND:
-        string_options_digest(&v, digest);
-        reply_bulk(c->reply, (struct slice){digest, sizeof(digest)});
+        string_options_reply_digest(c, &v);
         break;
     case ABSENT:
         reply_null(c->reply);
@@ -146,7 +175,7 @@ static enum found read_old(struct cmd *c, struct string_value *v)
 {
     enum found found = read_arg(c, 1, v);
 
-    if (found == ABSENT) {
+    if (found == ABSENT && c->progress == NULL) { /* once, if it comes here again */
         notify(c, NOTIFY_KEY_MISS, "keymiss", c->key.name);
     }
     return found;
@@ -158,10 +187,21 @@ static enum found read_old(struct cmd *c, struct string_value *v)
 static void put(struct cmd *c, struct key key, struct slice value, int64_t expire_at_ms,
                 bool names_moment)
 {
-    string_put(c, key, value, expire_at_ms);
+    /* A value that has expired before it is there leaves no key: Redis keeps one, which nobody can see,
+     * until its sweep. */
+    bool is_late = expire_at_ms != 0 && expire_at_ms <= section_now_ms(c->section);
+
+    if (is_late) {
+        (void)keyspace_drop(c, key);
+    } else {
+        string_job_put(c, key, value, expire_at_ms);
+    }
     notify(c, NOTIFY_STRING, "set", key.name);
     if (names_moment) {
         notify(c, NOTIFY_GENERIC, "expire", key.name);
+    }
+    if (is_late) {
+        notify(c, NOTIFY_EXPIRED, "expired", key.name);
     }
 }
 
@@ -172,7 +212,8 @@ COLD static void set_with_options(struct cmd *c)
     int64_t expire_at_ms = 0;
     enum verdict verdict;
 
-    if (!string_options_parse(c, 3, TAKES_CONDITION | TAKES_MATCH | TAKES_KEEPTTL | TAKES_GET,
+    if (!string_job_make(c, c->argv[2]) ||
+        !string_options_parse(c, 3, TAKES_CONDITION | TAKES_MATCH | TAKES_KEEPTTL | TAKES_GET,
                               &o) ||
         (o.unit != UNIT_NONE && !string_options_moment(c, o.expire, o.unit, &expire_at_ms))) {
         return;
@@ -201,7 +242,9 @@ COLD static void set_with_options(struct cmd *c)
     /* The old value is borrowed until the write. */
     if (o.get && e != NULL) {
         string_of_entry(e, &old);
-        string_reply(c->reply, &old);
+        if (!string_job_reply(c, &old)) {
+            return;
+        }
     } else if (o.get || verdict == NOT_MET) {
         reply_null(c->reply);
     } else {
@@ -219,10 +262,10 @@ static void cmd_set(struct cmd *c)
 {
     if (UNLIKELY(c->argc > 3)) {
         set_with_options(c);
-        return;
+    } else if (string_job_make(c, c->argv[2])) {
+        put(c, c->key, c->argv[2], 0, false);
+        reply_ok(c->reply);
     }
-    put(c, c->key, c->argv[2], 0, false);
-    reply_ok(c->reply);
 }
 
 static void cmd_setnx(struct cmd *c)
@@ -230,6 +273,9 @@ static void cmd_setnx(struct cmd *c)
     bool absent = keyspace_peek(c, c->key) == NULL;
 
     if (absent) {
+        if (!string_job_make(c, c->argv[2])) {
+            return;
+        }
         put(c, c->key, c->argv[2], 0, false);
     }
     reply_int(c->reply, absent);
@@ -240,7 +286,8 @@ static void set_expiring(struct cmd *c, enum unit unit)
 {
     int64_t expire_at_ms;
 
-    if (string_options_moment(c, c->argv[2], unit, &expire_at_ms)) {
+    if (string_options_moment(c, c->argv[2], unit, &expire_at_ms) &&
+        string_job_make(c, c->argv[3])) {
         put(c, c->key, c->argv[3], expire_at_ms, true);
         reply_ok(c->reply);
     }
@@ -261,8 +308,7 @@ static void cmd_getset(struct cmd *c)
     struct string_value v;
     enum found found = read_old(c, &v);
 
-    if (found != WRONG_TYPE) {
-        reply_found(c->reply, found, &v);
+    if (found != WRONG_TYPE && string_job_make(c, c->argv[2]) && reply_found(c, found, &v)) {
         put(c, c->key, c->argv[2], 0, false);
     }
 }
@@ -272,8 +318,7 @@ static void cmd_getdel(struct cmd *c)
     struct string_value v;
     enum found found = read_old(c, &v);
 
-    reply_found(c->reply, found, &v);
-    if (found == FOUND) {
+    if (reply_found(c, found, &v) && found == FOUND) {
         (void)keyspace_delete(c, c->key);
     }
 }
@@ -296,8 +341,7 @@ static void cmd_getex(struct cmd *c)
         !string_options_moment(c, o.expire, o.unit, &expire_at_ms)) {
         return;
     }
-    reply_found(c->reply, found, &v);
-    if (found == FOUND &&
+    if (reply_found(c, found, &v) && found == FOUND &&
         (o.unit != UNIT_NONE || (o.persist && entry_expire_at_ms(v.entry) != 0))) {
         keyspace_expire_at(c, c->key, expire_at_ms);
     }
@@ -343,16 +387,31 @@ static void cmd_delex(struct cmd *c)
 
 /* ---- Writing several keys ---- */
 
-static void put_pairs(struct cmd *c, uint32_t from, uint32_t to, int64_t expire_at_ms,
+/* False: not all of them yet. */
+static bool put_pairs(struct cmd *c, uint32_t from, uint32_t to, int64_t expire_at_ms,
                       const struct string_options *o)
 {
-    for (uint32_t i = from; i + 1 < to; i += 2) {
-        struct key key = cmd_key(c, i);
+    size_t bytes = 0;
+
+    c->at = c->at == 0 ? from : c->at;
+    for (uint32_t n = 0; c->at + 1 < to; c->at += 2, n += 2) {
+        struct slice value = c->argv[c->at + 1];
+
+        if (n >= CMD_SLICE_ARGS || bytes > STRING_SLICE) {
+            c->again = true;
+            return false;
+        }
+        if (!string_job_make(c, value)) {
+            return false;
+        }
+        struct key key = cmd_key(c, c->at);
         const struct entry *e = o != NULL && o->keep_ttl ? keyspace_peek(c, key) : NULL;
 
-        put(c, key, c->argv[i + 1], e == NULL ? expire_at_ms : entry_expire_at_ms(e),
+        put(c, key, value, e == NULL ? expire_at_ms : entry_expire_at_ms(e),
             o != NULL && o->unit != UNIT_NONE);
+        bytes += value.len;
     }
+    return true;
 }
 
 /* How many of the keys at from, from + 2 … are there. */
@@ -378,8 +437,7 @@ static bool has_pairs(struct cmd *c, const char *name)
 
 static void cmd_mset(struct cmd *c)
 {
-    if (has_pairs(c, "mset")) {
-        put_pairs(c, 1, c->argc, 0, NULL);
+    if (has_pairs(c, "mset") && put_pairs(c, 1, c->argc, 0, NULL)) {
         reply_ok(c->reply);
     }
 }
@@ -387,12 +445,12 @@ static void cmd_mset(struct cmd *c)
 static void cmd_msetnx(struct cmd *c)
 {
     if (has_pairs(c, "msetnx")) {
-        bool absent = present(c, 1, c->argc) == 0;
+        /* Its own are there once it has begun to put them. */
+        bool absent = c->at != 0 || c->progress != NULL || present(c, 1, c->argc) == 0;
 
-        if (absent) {
-            put_pairs(c, 1, c->argc, 0, NULL);
+        if (!absent || put_pairs(c, 1, c->argc, 0, NULL)) {
+            reply_int(c->reply, absent);
         }
-        reply_int(c->reply, absent);
     }
 }
 
@@ -416,12 +474,12 @@ static void cmd_msetex(struct cmd *c)
         (o.unit != UNIT_NONE && !string_options_moment(c, o.expire, o.unit, &expire_at_ms))) {
         return;
     }
-    bool met = o.condition == ALWAYS || present(c, 2, end) == (o.condition == IF_PRESENT ? n : 0);
+    bool met = o.condition == ALWAYS || c->at != 0 || c->progress != NULL ||
+               present(c, 2, end) == (o.condition == IF_PRESENT ? n : 0);
 
-    if (met) {
-        put_pairs(c, 2, end, expire_at_ms, &o);
+    if (!met || put_pairs(c, 2, end, expire_at_ms, &o)) {
+        reply_int(c->reply, met);
     }
-    reply_int(c->reply, met);
 }
 
 /* ---- Changing a value ---- */
@@ -445,15 +503,17 @@ static void cmd_append(struct cmd *c)
 
     switch (read_arg(c, 1, &v)) {
     case ABSENT:
-        string_put(c, c->key, more, 0);
-        notify(c, NOTIFY_STRING, "append", c->key.name);
-        reply_int(c->reply, (int64_t)more.len);
+        if (string_job_make(c, more)) {
+            string_job_put(c, c->key, more, 0);
+            notify(c, NOTIFY_STRING, "append", c->key.name);
+            reply_int(c->reply, (int64_t)more.len);
+        }
         break;
     case FOUND:
         if (fits(c, v.len, more.len)) {
             reply_int(c->reply, (int64_t)(v.len + more.len));
             if (more.len > 0) {
-                string_put_range(c, c->key, v.len, more);
+                string_job_put_range(c, v.len, more);
             }
             notify(c, NOTIFY_STRING, "append", c->key.name);
         }
@@ -490,7 +550,7 @@ static void cmd_setrange(struct cmd *c)
     size_t end = (size_t)offset + bytes.len;
 
     reply_int(c->reply, (int64_t)(end > v.len ? end : v.len));
-    string_put_range(c, c->key, (size_t)offset, bytes);
+    string_job_put_range(c, (size_t)offset, bytes);
     notify(c, NOTIFY_STRING, "setrange", c->key.name);
 }
 
@@ -575,7 +635,7 @@ static void cmd_incrbyfloat(struct cmd *c)
     }
     struct slice result = {text, number_print_human(text, n)};
 
-    string_put(c, c->key, result, v.entry == NULL ? 0 : entry_expire_at_ms(v.entry));
+    string_put_text(c, c->key, result, v.entry == NULL ? 0 : entry_expire_at_ms(v.entry));
     notify(c, NOTIFY_STRING, "incrbyfloat", c->key.name);
     reply_bulk(c->reply, result);
 }

@@ -1,6 +1,7 @@
 #include "node/cmd/string_options.h"
 
 #include "base/parse.h"
+#include "node/cmd/string_walk.h"
 
 /* For a state on the stack. */
 #define XXH_STATIC_LINKING_ONLY
@@ -130,9 +131,17 @@ bool string_options_moment(struct cmd *c, struct slice text, enum unit unit, int
     return true;
 }
 
-void string_options_digest(const struct string_value *v, char out[DIGEST_CHARS])
+static void print_digest(uint64_t hash, char out[DIGEST_CHARS])
 {
     static const char hex[] = "0123456789abcdef";
+
+    for (int i = 0; i < DIGEST_CHARS; i++) {
+        out[i] = hex[hash >> (60 - 4 * i) & 15];
+    }
+}
+
+static void digest_of(const struct string_value *v, char out[DIGEST_CHARS])
+{
     struct slice piece = v->len == 0 ? SLICE("") : string_chunk(v, 0);
     uint64_t hash;
 
@@ -149,8 +158,45 @@ void string_options_digest(const struct string_value *v, char out[DIGEST_CHARS])
         }
         hash = XXH3_64bits_digest(&state);
     }
-    for (int i = 0; i < DIGEST_CHARS; i++) {
-        out[i] = hex[hash >> (60 - 4 * i) & 15];
+    print_digest(hash, out);
+}
+
+struct digest {
+    struct string_walk walk;
+    XXH3_state_t state;
+};
+
+static void digest_go_on(struct cmd *c)
+{
+    struct digest *d = c->progress;
+    struct slice piece;
+    char text[DIGEST_CHARS];
+
+    while (string_walk_next(c, &d->walk, &piece)) {
+        (void)XXH3_64bits_update(&d->state, piece.ptr, piece.len);
+    }
+    if (!c->again) {
+        print_digest(XXH3_64bits_digest(&d->state), text);
+        reply_bulk(c->reply, (struct slice){text, sizeof(text)});
+        string_walk_end(c, &d->walk);
+    }
+}
+
+void string_options_reply_digest(struct cmd *c, const struct string_value *v)
+{
+    char text[DIGEST_CHARS];
+    struct digest on_stack;
+
+    if (!string_is_long(v, v->len)) {
+        digest_of(v, text);
+        reply_bulk(c->reply, (struct slice){text, sizeof(text)});
+        return;
+    }
+    on_stack.walk = (struct string_walk){.go_on = digest_go_on};
+    XXH3_INITSTATE(&on_stack.state);
+    (void)XXH3_64bits_reset(&on_stack.state);
+    if (string_walk_begin(c, &on_stack, sizeof(on_stack), v, 0, v->len) != NULL) {
+        digest_go_on(c);
     }
 }
 
@@ -174,7 +220,7 @@ static bool digest_is(const struct string_value *v, struct slice digest)
 {
     char is[DIGEST_CHARS];
 
-    string_options_digest(v, is);
+    digest_of(v, is);
     for (int i = 0; i < DIGEST_CHARS; i++) {
         if (slice_lower(digest.ptr[i]) != is[i]) {
             return false;

@@ -38,7 +38,7 @@ bool string_options_allow_absent(enum condition condition);
 
 enum { DIGEST_CHARS = 16 };
 
-/* XXH3-64 with seed 0, in lower-case hexadecimal. */
-void string_options_digest(const struct string_value *v, char out[DIGEST_CHARS]);
+/* Answers XXH3-64 with seed 0, in lower-case hexadecimal, of a string of any length. */
+void string_options_reply_digest(struct cmd *c, const struct string_value *v);
 
 #endif

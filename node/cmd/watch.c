@@ -4,6 +4,7 @@
 #include "base/parse.h"
 #include "edge/backend.h"
 #include "node/cmd/families.h"
+#include "node/histogram.h"
 #include "node/info.h"
 #include "node/latency.h"
 #include "node/node.h"
@@ -154,23 +155,37 @@ static void cmd_latency_doctor(struct cmd *c)
     buf_fini(&out);
 }
 
-/* Only means are kept by command: one step, at the power of two that the mean stays under. */
-static void reply_histogram(struct cmd *c, uint16_t id, const struct cmd_stats *s)
+/* How many took no longer than each power of two microseconds, where that is more than for the last. */
+static void reply_histogram(struct cmd *c, uint16_t id, const struct histogram_sum *sum)
 {
     char name[CMD_NAME_MAX];
-    uint64_t bound = 1;
+    double per_us = node_cycles_per_us();
+    double bound = 1;
+    uint64_t steps = 0;
 
-    while (bound * s->calls < s->usec) {
-        bound *= 2;
-    }
     reply_bulk(c->reply, (struct slice){name, cmd_full_name(cmd_by_id(id), name)});
     reply_map(c->reply, 2);
     reply_bulk(c->reply, SLICE("calls"));
-    reply_int(c->reply, (int64_t)s->calls);
+    reply_int(c->reply, (int64_t)sum->total);
     reply_bulk(c->reply, SLICE("histogram_usec"));
-    reply_map(c->reply, 1);
-    reply_int(c->reply, (int64_t)bound);
-    reply_int(c->reply, (int64_t)s->calls);
+    size_t at = reply_array_later(c->reply);
+    uint64_t within = 0, told = 0;
+
+    for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        bool is_last = within + sum->counts[i] == sum->total;
+
+        within += sum->counts[i];
+        while (bound * per_us < histogram_bound(i)) {
+            bound *= 2;
+        }
+        if (within > told && (is_last || histogram_bound(i + 1) > bound * per_us)) {
+            reply_int(c->reply, (int64_t)bound);
+            reply_int(c->reply, (int64_t)within);
+            told = within;
+            steps++;
+        }
+    }
+    reply_map_count(c->reply, at, steps);
 }
 
 static bool is_same_name(struct slice asked, struct slice lower)
@@ -204,10 +219,13 @@ static void cmd_latency_histogram(struct cmd *c)
     size_t n = 0;
 
     for (uint16_t id = 0; id < cmd_count(); id++) {
-        struct cmd_stats s = exec_stats(node_self(), id);
+        struct histogram_sum sum = {.total = 0};
 
-        if (s.calls > 0 && is_asked(c, cmd_by_id(id))) {
-            reply_histogram(c, id, &s);
+        if (is_asked(c, cmd_by_id(id))) {
+            exec_times(node_self(), id, &sum);
+        }
+        if (sum.total > 0) {
+            reply_histogram(c, id, &sum);
             n++;
         }
     }

@@ -10,7 +10,7 @@ import { quote, show } from '../lib/resp.js';
 import { chooseSeed, Random } from '../lib/seed.js';
 import { KIND, startServer } from '../lib/server.js';
 import { Arguments, FAMILY_STATE, KEYS, randomCommand } from './commands.js';
-import { disagreement } from './differences.js';
+import { disagreement, safeInTransactions } from './differences.js';
 
 const SECONDS = Number(process.env.DIFF_SECONDS || 60);
 const ITERATIONS = Number(process.env.ITERATIONS || 0);
@@ -40,11 +40,40 @@ class Pair {
   }
 }
 
-function firstMismatch(rounds) {
-  for (const { command, a, b } of rounds) {
-    const why = disagreement(command, a, b);
-    if (why !== null) {
-      return { command, a: show(a), b: show(b), why };
+// What MULTI has queued since, as both servers say: EXEC's replies are those commands'.
+class Transaction {
+  constructor() {
+    this.queue = null;
+  }
+
+  // The commands and replies to compare.
+  *unfold({ command, a, b }) {
+    const name = String(command[0]).toLowerCase();
+    const isRun = name === 'exec' && a.t === '*' && b.t === '*' && a.a?.length === b.a?.length;
+    if (isRun && a.a && this.queue?.length === a.a.length) {
+      for (const [i, queued] of this.queue.entries()) {
+        yield { command: queued, a: a.a[i], b: b.a[i] };
+      }
+    } else {
+      yield { command, a, b };
+    }
+    if (name === 'multi' && a.t === '+') {
+      this.queue = [];
+    } else if (a.t === '+' && a.s === 'QUEUED') {
+      this.queue?.push(command);
+    } else if (['exec', 'discard', 'reset'].includes(name) && a.t !== '-') {
+      this.queue = null;
+    }
+  }
+}
+
+function firstMismatch(rounds, transaction = new Transaction()) {
+  for (const round of rounds) {
+    for (const { command, a, b } of transaction.unfold(round)) {
+      const why = disagreement(command, a, b);
+      if (why !== null) {
+        return { command, a: show(a), b: show(b), why };
+      }
     }
   }
   return null;
@@ -63,14 +92,16 @@ const STATE = [
 
 // Runs the batches on fresh connections and an empty database; the first mismatch, or null.
 async function play(pair, proto, batches) {
+  const transaction = new Transaction();
   await pair.open(proto);
   try {
     for (const batch of batches) {
-      const found = firstMismatch(await pair.both(batch));
+      const found = firstMismatch(await pair.both(batch), transaction);
       if (found) {
         return found;
       }
     }
+    await pair.both([['DISCARD']]);
     return firstMismatch(await pair.both(STATE));
   } finally {
     await pair.close();
@@ -152,7 +183,7 @@ async function sequence(pair, seed) {
   const proto = random.pick([2, 3]);
   const isPipelined = random.chance(0.5);
   const g = new Arguments(random, Date.now());
-  const commands = Array.from({ length: COMMANDS }, () => randomCommand(g));
+  const commands = safeInTransactions(Array.from({ length: COMMANDS }, () => randomCommand(g)));
   const batches = cut(random, commands, isPipelined);
   const found = await play(pair, proto, batches);
   return found && { seed, proto, batches, found };
@@ -161,7 +192,9 @@ async function sequence(pair, seed) {
 // One limit for both, so that OBJECT ENCODING can be compared; Godwit's limit on the bytes of a
 // packed hash, which Redis has not, is out of the way.
 async function servers(t) {
-  const args = ['--hash-max-listpack-entries', 128];
+  // Small blocks, so that short sequences have many of them.
+  const blocks = ['--stream-node-max-entries', 5, '--stream-node-max-bytes', 200];
+  const args = ['--hash-max-listpack-entries', 128, ...blocks];
   return Promise.all([
     startServer(t, { kind: 'redis', args }),
     KIND === 'redis'

@@ -175,6 +175,20 @@ test('a million arguments', async (t) => {
   assert.ok(server.rssBytes() < before + 512 * MB);
 });
 
+test('more arguments than max-arguments are refused by their number', godwitOnly, async (t) => {
+  const server = await startServer(t, { args: ['--max-arguments', 1000] });
+  const bystander = await Bystander.watch(t, server);
+  const client = await server.client(t);
+  const keys = Array.from({ length: 999 }, (_, i) => `k${i}`);
+
+  assert.equal(await client.cmd('EXISTS', ...keys), 0);
+  assert.deepEqual(await client.exchange('*1001\r\n'), [
+    '-ERR Protocol error: invalid multibulk length',
+  ]);
+  assert.ok(client.isClosed);
+  await bystander.served();
+});
+
 test('promises of much cost nothing until they are kept', async (t) => {
   const server = await startServer(t);
   const bystander = await Bystander.watch(t, server);

@@ -72,6 +72,33 @@ test('a busy port that was asked for stops the start and is named', godwitOnly, 
   }
 });
 
+test('port 0 does not listen, auto takes a free one', godwitOnly, async (t) => {
+  const args = ['--port', 0, '--http-port', 'auto', '--admin-port', 'AUTO'];
+  const server = await startServer(t, { args, ready: false });
+  const ready = /msg="ready" port=(\d+) http_port=(\d+) admin_port=(\d+)/;
+
+  await eventually(() => ready.test(server.log), { what: 'its line of being ready' });
+  const [port, http, admin] = server.log.match(ready).slice(1).map(Number);
+  assert.equal(port, 0);
+  assert.equal((await httpGet(http, '/healthz')).status, 200);
+  assert.equal((await httpGet(admin, '/readyz')).status, 200);
+  const owned = fs
+    .readdirSync(`/proc/${server.pid}/fd`)
+    .map((fd) => fs.readlinkSync(`/proc/${server.pid}/fd/${fd}`));
+  const rows = fs.readFileSync('/proc/net/tcp', 'latin1').split('\n').slice(1);
+  const listening = rows
+    .map((row) => row.trim().split(/\s+/))
+    .filter((f) => f[3] === '0A' && owned.includes(`socket:[${f[9]}]`))
+    .map((f) => parseInt(f[1].split(':')[1], 16));
+  assert.deepEqual(listening.sort(), [http, admin].sort());
+  assert.doesNotMatch(server.out, /redis/);
+
+  const none = ['serve', '--port', 0, '--http-port', 0, '--dir', tempDir(t)];
+  const { code, err } = await run(GODWIT, none, { timeoutMs: 10000 });
+  assert.notEqual(code, 0);
+  assert.match(err, /port and http-port are both 0/);
+});
+
 test('two servers run side by side; two in one folder do not', godwitOnly, async (t) => {
   const [one, two] = await Promise.all([startServer(t), startServer(t)]);
   const a = await one.client(t);

@@ -1,5 +1,5 @@
 // Planted secrets must not turn up anywhere: not in CONFIG GET, logs, SLOWLOG, MONITOR, INFO, error
-// replies or the process' command line.
+// replies, what a crash leaves, or the process' command line and environment.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -91,8 +91,12 @@ for (const [name, way] of Object.entries(WAYS)) {
     assertClean('INFO', show(await admin.call('INFO', 'everything')));
     assertClean('LATENCY', show(await admin.call('LATENCY', 'LATEST')));
     assertClean('the command line', fs.readFileSync(`/proc/${server.pid}/cmdline`, 'latin1'));
-    const ps = await run('ps', ['-o', 'args=', '-p', server.pid]);
-    assertClean('ps', ps.out);
+    assertClean('the environment', fs.readFileSync(`/proc/${server.pid}/environ`, 'latin1'));
+    for (const options of [['-o', 'args='], ['eww']]) {
+      const ps = await run('ps', [...options, '-p', server.pid]);
+      assert.match(ps.out, /godwit/);
+      assertClean('ps', ps.out);
+    }
     assertClean('metrics', (await server.get('/metrics')).body);
     const again = await server.client(t);
     assert.equal(await again.cmd('PING'), 'PONG', 'the password still counts');
@@ -101,6 +105,21 @@ for (const [name, way] of Object.entries(WAYS)) {
     assertClean('standard output', server.out);
   });
 }
+
+// What the program itself says and leaves at its death; what the kernel may keep of it is the operator's.
+test('a crash tells no secret', godwitOnly, async (t) => {
+  const server = await startServer(t, { password: SECRET, env: { GODWIT_LOGLEVEL: 'debug' } });
+
+  await useSecrets(t, server);
+  server.signal('SIGABRT'); // as a failed assertion does
+  const { signal } = await server.ended({ code: null });
+  assert.equal(signal, 'SIGABRT');
+  assertClean('standard error', server.log);
+  assertClean('standard output', server.out);
+  for (const name of fs.readdirSync(server.dir)) {
+    assertClean(name, fs.readFileSync(path.join(server.dir, name), 'latin1'));
+  }
+});
 
 test('CONFIG GET shows that there is a password, not which', godwitOnly, async (t) => {
   const client = await (await startServer(t, { password: SECRET })).client(t, { proto: 3 });

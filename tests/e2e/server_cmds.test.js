@@ -420,10 +420,35 @@ test('LATENCY', async (t) => {
   assert.equal(await client.cmd('LATENCY', 'RESET'), 0);
   assert.match(await client.cmd('LATENCY', 'DOCTOR'), /\w/);
   assert.ok((await client.cmd('LATENCY', 'HELP')).length > 4);
-  await client.cmd('SET', 'k', 'v');
-  const histogram = await client.cmd('LATENCY', 'HISTOGRAM', 'set');
-  assert.equal(histogram[0], 'set');
   assert.match(show(await client.call('LATENCY', 'GRAPH', 'none')), /^-ERR No samples available/);
+});
+
+// A mean would hide the slow few among the quick many.
+test('LATENCY HISTOGRAM and INFO latencystats tell the slow from the quick', async (t) => {
+  const client = await (await startServer(t)).client(t, { proto: 3 });
+  await client.pipeline(Array.from({ length: 2000 }, () => ['SET', 'k', 'v']));
+  for (let i = 0; i < 10; i++) {
+    await client.cmd('SET', 'k', Buffer.alloc(4 << 20, 'v'));
+  }
+  const { set, ...others } = await client.cmd('LATENCY', 'HISTOGRAM', 'set', 'get');
+  assert.deepEqual(others, {});
+  assert.equal(set.calls, 2010);
+  const bounds = Object.keys(set.histogram_usec).map(Number);
+  const within = Object.values(set.histogram_usec);
+  for (const list of [bounds, within]) {
+    assert.ok(list.length > 1 && list.every((n, i) => i === 0 || n > list[i - 1]), `${list}`);
+  }
+  assert.equal(within.at(-1), 2010);
+
+  const stats = parseInfo(await client.cmd('INFO', 'latencystats'));
+  const [p50, p99, p999] = stats.latency_percentiles_usec_set
+    .match(/^p50=([\d.]+),p99=([\d.]+),p99\.9=([\d.]+)$/)
+    .slice(1)
+    .map(Number);
+  assert.ok(p50 > 0 && p50 <= p99 && p99 <= p999, `${p50} ${p99} ${p999}`);
+  assert.ok(p999 > 4 * p50, `${p50} ${p99} ${p999}`);
+  await client.cmd('CONFIG', 'RESETSTAT');
+  assert.deepEqual(await client.cmd('LATENCY', 'HISTOGRAM', 'set'), {});
 });
 
 test('MEMORY', async (t) => {

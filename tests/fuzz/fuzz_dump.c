@@ -39,11 +39,20 @@ static void check_value(const struct dump_value *v)
         check_string(v->string);
         return;
     }
-    require(v->type == TYPE_HASH && v->count > 0);
+    require((v->type == TYPE_HASH || v->type == TYPE_LIST || v->type == TYPE_SET ||
+             v->type == TYPE_ZSET) &&
+            v->count > 0);
     for (size_t i = 0; i < v->count; i++) {
         check_string(v->fields[i].name);
         check_string(v->fields[i].value);
-        require(v->fields[i].expire_at_ms >= 0);
+        if (v->type == TYPE_ZSET) {
+            double score;
+
+            memcpy(&score, &v->fields[i].expire_at_ms, sizeof(score));
+            require(score == score); /* not a NaN */
+        } else {
+            require(v->fields[i].expire_at_ms >= 0);
+        }
     }
 }
 

@@ -94,9 +94,14 @@ function parseList(s, end) {
 function parseValue(s) {
   skipSpace(s);
   const unordered = take(s, 'unordered\\s+') !== null;
+  const isSet = take(s, 'set\\s+(?=\\[)') !== null;
   const string = take(s, '"((?:[^"\\\\]|\\\\.)*)"');
   if (string) {
     return { kind: 'bulk', bytes: unescape(string[1]) };
+  }
+  const double = take(s, '-?\\d+\\.\\d+(?![\\w.])');
+  if (double) {
+    return { kind: 'double', value: Number(double[0]) };
   }
   const number = take(s, '-?\\d+(?![\\w.])');
   if (number) {
@@ -104,7 +109,7 @@ function parseValue(s) {
   }
   if (s.text[s.at] === '[') {
     s.at++;
-    return { kind: 'array', items: parseList(s, ']'), unordered };
+    return { kind: isSet ? 'set' : 'array', items: parseList(s, ']'), unordered };
   }
   if (s.text[s.at] === '{') {
     s.at++;
@@ -149,12 +154,16 @@ export function sameReply(wanted, reply) {
       return ['$-1', '*-1', '_'].includes(reply.t);
     case 'int':
       return reply.t === ':' && reply.s === wanted.text;
+    case 'double':
+      return reply.t === ',' && Number(reply.s) === wanted.value;
     case 'word':
       return reply.t === '+' && reply.s === wanted.text;
     case 'bulk':
       return reply.t === '$' && reply.b.equals(wanted.bytes);
     case 'array':
       return reply.t === '*' && sameList(wanted.items, reply.a, wanted.unordered);
+    case 'set':
+      return (reply.t === '~' || reply.t === '*') && sameList(wanted.items, reply.a, true);
     case 'map':
       return (
         (reply.t === '%' || reply.t === '*') &&

@@ -108,8 +108,31 @@ UNCHECKED_LOCKS static void a_waiting_writer_goes_first(void)
     }
 }
 
+/* Who only tries is not held up, by a writer or by one that waits. */
+UNCHECKED_LOCKS static void trying_blocks_nobody(void)
+{
+    pthread_t w;
+
+    lock_init(&lock);
+    lock_write(&lock);
+    CU_ASSERT_FALSE(lock_try_read(&lock));
+    lock_write_end(&lock);
+    CU_ASSERT_TRUE_FATAL(lock_try_read(&lock));
+    CU_ASSERT_TRUE_FATAL(lock_try_read(&lock));
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&w, NULL, write_once, NULL), 0);
+    while (atomic_load(&lock.state) == 2) {
+        sched_yield();
+    }
+    CU_ASSERT_FALSE(lock_try_read(&lock));
+    lock_read_end(&lock);
+    lock_read_end(&lock);
+    pthread_join(w, NULL);
+    CU_ASSERT_EQUAL(atomic_load(&lock.state), 0);
+}
+
 const struct unit_test test_lock[] = {
     UNIT(keeps_writers_alone),
     UNIT(a_waiting_writer_goes_first),
+    UNIT(trying_blocks_nobody),
     UNIT_END,
 };

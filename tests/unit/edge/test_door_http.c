@@ -15,8 +15,8 @@ static struct door_http *door;
 static void start(void)
 {
     toy_start(&client, 1, NULL);
-    atomic_store(&opt_admin_port.word, 0);
-    atomic_store(&opt_http_port.word, 0);
+    atomic_store(&opt_admin_port.word, CONF_PORT_AUTO);
+    atomic_store(&opt_http_port.word, CONF_PORT_AUTO);
     CU_ASSERT_EQUAL_FATAL(door_http_open(&door, SLICE("127.0.0.1")), 0);
     CU_ASSERT_EQUAL_FATAL(door_http_start(door), 0);
 }

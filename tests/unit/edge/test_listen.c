@@ -33,6 +33,27 @@ static void takes_one_port_for_all_addresses(void)
     listen_close(&l);
 }
 
+static void goes_by_a_setting(void)
+{
+    struct conf_opt port = {.kind = CONF_PORT, .name = "test-port", .source = CONF_FROM_FLAG};
+    struct listen_set one, two;
+
+    log_level_set((enum log_level)(LOG_ERROR - 1));
+    CU_ASSERT_EQUAL_FATAL(listen_open_setting(&one, SLICE("127.0.0.1"), &port), OK);
+    CU_ASSERT(one.count == 0 && one.port == 0); /* 0 does not listen */
+    atomic_store(&port.word, CONF_PORT_AUTO);
+    CU_ASSERT_EQUAL_FATAL(listen_open_setting(&one, SLICE("127.0.0.1"), &port), OK);
+    CU_ASSERT(one.count == 1 && one.port > 0 && !one.was_elsewhere);
+    atomic_store(&port.word, one.port);
+    CU_ASSERT_EQUAL(listen_open_setting(&two, SLICE("127.0.0.1"), &port), ERR_IO);
+    port.source = CONF_FROM_DEFAULT;
+    CU_ASSERT_EQUAL_FATAL(listen_open_setting(&two, SLICE("127.0.0.1"), &port), OK);
+    CU_ASSERT(two.was_elsewhere && two.port != one.port);
+    listen_close(&two);
+    listen_close(&one);
+    log_level_set(LOG_INFO);
+}
+
 static void knows_loopback(void)
 {
     CU_ASSERT(listen_is_loopback(SLICE("127.0.0.1 ::1 localhost")));
@@ -45,6 +66,7 @@ static void knows_loopback(void)
 const struct unit_test test_listen[] = {
     UNIT(moves_from_a_busy_port_if_it_may),
     UNIT(takes_one_port_for_all_addresses),
+    UNIT(goes_by_a_setting),
     UNIT(knows_loopback),
     UNIT_END,
 };

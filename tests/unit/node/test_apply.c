@@ -11,7 +11,10 @@
 #include "node/node.h"
 #include "node/type.h"
 #include "node/type_hash.h"
+#include "node/type_list.h"
+#include "node/type_set.h"
 #include "node/type_string.h"
+#include "node/type_zset.h"
 #include "proto/change.h"
 #include "replication/changelog.h"
 #include "tests/lib/unit.h"
@@ -67,20 +70,84 @@ static void add_field(const struct hash_field *f, void *arg)
     *(uint64_t *)arg += mix(mix((uint64_t)f->expire_at_ms * 31 + 7, f->name), f->value);
 }
 
+static uint64_t mix_list(uint64_t h, struct cmd *c, struct key key)
+{
+    struct vlist_cursor at;
+    struct vlist_view l;
+    struct slice s;
+
+    if (vlist_open(c, key, &l) == FOUND) {
+        vlist_seek(&l, 0, &at);
+        while (vlist_next(&at, &s)) {
+            h = mix(h, s);
+        }
+        h ^= vlist_number(&l);
+        vlist_close(&l);
+    }
+    return h;
+}
+
+static void add_member(struct slice member, void *arg)
+{
+    *(uint64_t *)arg += mix(3, member);
+}
+
+static uint64_t mix_set(struct cmd *c, const struct entry *e)
+{
+    uint64_t members = 0;
+    struct set set;
+
+    if (set_open(c, key_of(entry_key(e)), &set) == FOUND) {
+        set_each(&set, add_member, &members);
+        set_close(&set);
+    }
+    return members * 0x9e3779b97f4a7c15;
+}
+
+static void add_scored(const struct zset_item *i, void *arg)
+{
+    uint64_t bits;
+
+    memcpy(&bits, &i->score, sizeof(bits));
+    *(uint64_t *)arg += mix(bits * 31 + 7, i->member);
+}
+
+static uint64_t mix_zset(uint64_t h, struct cmd *c, const struct entry *e)
+{
+    uint64_t members = 0;
+    uint64_t cursor = 0;
+    struct zset z;
+
+    if (zset_open(c, key_of(entry_key(e)), &z) == FOUND) {
+        do {
+            cursor = zset_scan(&z, cursor, 1000, add_scored, &members);
+        } while (cursor != 0);
+        zset_close(&z);
+    }
+    return h ^ members * 0x9e3779b97f4a7c15;
+}
+
 static void add_key(const struct entry *e, void *arg)
 {
     struct summary *s = arg;
+    static const struct cmd_def def = {.name = "SUM", .flags = CMD_READ};
+    struct cmd c = {.def = &def, .db = s->db};
     uint64_t h = mix((uint64_t)entry_expire_at_ms(e) * 31 + e->type, entry_key(e));
+
 
     if (e->type == TYPE_STRING) {
         h = mix_string(h, e);
+    } else if (e->type == TYPE_LIST) {
+        h = mix_list(h, &c, key_of(entry_key(e)));
+    } else if (e->type == TYPE_ZSET) {
+        h = mix_zset(h, &c, e);
     } else {
-        static const struct cmd_def def = {.name = "SUM", .flags = CMD_READ};
-        struct cmd c = {.def = &def, .db = s->db};
         struct hash hash;
         uint64_t fields = 0;
 
-        if (hash_open(&c, key_of(entry_key(e)), &hash) == FOUND) {
+        if (e->type == TYPE_SET) {
+            h ^= mix_set(&c, e);
+        } else if (hash_open(&c, key_of(entry_key(e)), &hash) == FOUND) {
             hash_each(&hash, add_field, &fields);
             hash_close(&hash);
         }
@@ -212,6 +279,58 @@ static const char *const lines[] = {
     "HGETEX %k PX %t FIELDS 1 %f",
     "HSETEX %k PX %t FIELDS 1 %f %v",
     "HPEXPIREAT %k 1 FIELDS 1 %f",
+    "RPUSH %k %v %v %v",
+    "LPUSH %k %v %v",
+    "LPUSH %k %v",
+    "RPUSH %k %v",
+    "RPUSHX %k %v",
+    "LPOP %k",
+    "RPOP %k 2",
+    "LMOVE %k %k LEFT RIGHT",
+    "RPOPLPUSH %k %k",
+    "LMPOP 2 %k %k LEFT COUNT 2",
+    "LSET %k 1 %v",
+    "LINSERT %k BEFORE 7 %v",
+    "LREM %k 0 7",
+    "LREM %k -1 5",
+    "LTRIM %k 1 -2",
+    "LTRIM %k 0 60",
+    "SORT %k ALPHA LIMIT 0 50 STORE %k",
+    "SADD %k %f %v %f",
+    "SADD %k %o %o %o",
+    "SADD %k %f",
+    "SREM %k %f %f %o",
+    "SPOP %k",
+    "SPOP %k 3",
+    "SMOVE %k %k %f",
+    "SUNIONSTORE %k %k %k",
+    "SINTERSTORE %k %k",
+    "SDIFFSTORE %k %k %k",
+    "PFADD %k %v %f %o",
+    "PFADD %k %f",
+    "PFCOUNT %k",
+    "PFMERGE %k %k %k",
+    "PFDEBUG TODENSE %k",
+    "ZADD %z %n %f %n %f %n %f",
+    "ZADD %z %n %f",
+    "ZADD %z GT CH %n %f",
+    "ZADD %k %n %f",
+    "ZINCRBY %z 1.5 %f",
+    "ZREM %z %f %f",
+    "ZPOPMIN %z 2",
+    "ZMPOP 2 %z %z MAX",
+    "ZREMRANGEBYRANK %z 3 4",
+    "ZREMRANGEBYSCORE %z 5 20",
+    "ZRANGESTORE %z %z 0 100 BYSCORE",
+    "ZUNIONSTORE %z 2 %z %z WEIGHTS 1 0.5",
+    "ZINTERSTORE %z 2 %z %z",
+    "ZDIFFSTORE %z 2 %z %z",
+    "GEOADD %z 13.5 38.25 %f",
+    "GEOSEARCHSTORE %z %z FROMLONLAT 13 38 BYRADIUS 100 km",
+    "COPY %z %z REPLACE",
+    "RENAME %z %z",
+    "PEXPIRE %z %t",
+    "PERSIST %z",
 };
 
 static void fill(char kind, char *out, size_t cap)
@@ -222,6 +341,12 @@ static void fill(char kind, char *out, size_t cap)
     switch (kind) {
     case 'k':
         (void)snprintf(out, cap, "key%u", below(12));
+        break;
+    case 'z':
+        (void)snprintf(out, cap, "zset%u", below(4));
+        break;
+    case 'n':
+        (void)snprintf(out, cap, "%g", (double)below(400) / 4);
         break;
     case 'f':
         (void)snprintf(out, cap, "field%u", below(below(4) == 0 ? 300 : 20));
@@ -234,7 +359,7 @@ static void fill(char kind, char *out, size_t cap)
         break;
     default:
         if (below(2) == 0) {
-            (void)snprintf(out, cap, "%u", below(1000));
+            (void)snprintf(out, cap, "%u", below(below(3) == 0 ? 10 : 1000));
         } else {
             memset(out, 'a' + (int)below(26), len);
             out[len] = '\0';

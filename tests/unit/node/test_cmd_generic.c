@@ -2,8 +2,10 @@
  * out, or nothing was changed and it said so. The replies themselves are in tests/spec. */
 #include "node/cmd/families.h"
 #include "node/dump.h"
+#include "node/hll.h"
 #include "node/keyspace.h"
 #include "node/type_hash.h"
+#include "node/type_set.h"
 #include "node/type_string.h"
 
 #include "base/err.h"
@@ -15,18 +17,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ARGS_MAX = 16, BIG = 80 << 10, TRIES = 400, FIELDS_OF_LARGE = 200 };
+enum { ARGS_MAX = 16, BIG = 80 << 10, TRIES = 400, FIELDS_OF_LARGE = 200, MEMBERS_OF_LARGE = 150 };
 
 static struct bench b;
 static struct buf payload; /* of RESTORE, wherever a line says PAYLOAD */
 
-static const char *const names[] = {"short", "number", "long", "packed", "large", "new"};
+static const char *const names[] = {"short", "number",  "long", "packed", "large", "ints",
+                                    "words", "members", "hll",  "dense",  "new"};
 
 enum { NAMES = sizeof(names) / sizeof(names[0]) };
 
 static const struct cmd_def *row_of(const char *name)
 {
-    static struct cmd_def *const families[] = {generic_cmds, expiry_cmds, scan_cmds, restore_cmds};
+    static struct cmd_def *const families[] = {generic_cmds, expiry_cmds,   scan_cmds, restore_cmds,
+                                               set_cmds,     set_many_cmds, hll_cmds};
 
     for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
         for (const struct cmd_def *d = families[i]; d->name != NULL; d++) {
@@ -61,7 +65,7 @@ static enum section_end run(struct cmd c, struct reply *r, int fail_nth)
     enum section_end end = SECTION_COMMITTED;
 
     c.reply = r;
-    if ((c.def->flags & CMD_WRITE) != 0) {
+    if ((c.def->flags & (CMD_WRITE | CMD_CACHES)) != 0) {
         bench_begin(&b);
         c.section = b.section;
     }
@@ -95,6 +99,29 @@ static struct buf picture(void)
     return out;
 }
 
+static void refill_sets(void)
+{
+    struct buf hll = {0};
+    char member[32];
+
+    for (int i = 0; i < MEMBERS_OF_LARGE; i++) {
+        struct slice s = {member, (size_t)snprintf(member, sizeof(member), "m%d", i)};
+
+        (void)set_add(&b.write, key_of(SLICE("members")), &s, 1);
+        if (i < 20) {
+            (void)set_add(&b.write, key_of(SLICE("words")), &s, 1);
+            s = (struct slice){s.ptr + 1, s.len - 1};
+            (void)set_add(&b.write, key_of(SLICE("ints")), &s, 1);
+        }
+    }
+    CU_ASSERT_FATAL(hll_create(&hll) == OK);
+    hll_forget(hll.ptr);
+    string_put(&b.write, key_of(SLICE("hll")), buf_slice(&hll), 0);
+    CU_ASSERT_FATAL(hll_make_dense(&hll) == OK);
+    string_put(&b.write, key_of(SLICE("dense")), buf_slice(&hll), bench_now_ms() + 1000000);
+    buf_fini(&hll);
+}
+
 static void refill(void)
 {
     static char big[BIG];
@@ -118,6 +145,7 @@ static void refill(void)
         snprintf(field, sizeof(field), "f%d", i);
         (void)hash_put(&b.write, key_of(SLICE("large")), slice_of(field), slice_of(field), 0);
     }
+    refill_sets();
     CU_ASSERT_EQUAL_FATAL(bench_commit(&b), SECTION_COMMITTED);
 }
 
@@ -209,9 +237,71 @@ static void every_command_survives_every_fault(void)
     bench_fini(&b);
 }
 
+static void sets_survive_every_fault(void)
+{
+    static const char *const lines[] = {
+        "DUMP ints",
+        "DUMP members",
+        "COPY ints new",
+        "COPY members new",
+        "RENAME members words",
+        "SADD ints 5 600 700000",
+        "SADD ints x",
+        "SADD words a",
+        "SADD words a b m1",
+        "SADD members a b m1",
+        "SADD new 1 2",
+        "SREM ints 1 2",
+        "SREM words m1",
+        "SREM members m1 m2",
+        "SPOP ints",
+        "SPOP members 40",
+        "SPOP members 140",
+        "SPOP words 5",
+        "SPOP words 500",
+        "SMOVE members words m100",
+        "SMOVE ints members 3",
+        "SRANDMEMBER members 20",
+        "SRANDMEMBER ints -20",
+        "SMEMBERS members",
+        "SSCAN members 0",
+        "SINTER ints words",
+        "SUNION ints words",
+        "SDIFF words ints",
+        "SINTERCARD 1 members",
+        "SUNIONSTORE new members words ints",
+        "SINTERSTORE new members words",
+        "SDIFFSTORE members members ints words",
+        "SDIFFSTORE words words ints",
+        "SINTERSTORE members ints words",
+    };
+
+    bench_init(&b);
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        (void)survives(lines[i]);
+    }
+    bench_fini(&b);
+}
+
+static void hyperloglogs_survive_every_fault(void)
+{
+    static const char *const lines[] = {
+        "PFADD hll a b c",    "PFADD dense a b c",  "PFADD dense a b c d e f g h", "PFADD new a",
+        "PFCOUNT hll",        "PFCOUNT hll dense",  "PFMERGE new hll dense",       "PFMERGE hll",
+        "PFDEBUG GETREG hll", "PFDEBUG DECODE hll", "PFDEBUG TODENSE hll",         "PFSELFTEST",
+    };
+
+    bench_init(&b);
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        (void)survives(lines[i]);
+    }
+    bench_fini(&b);
+}
+
 static void restore_survives_every_fault(void)
 {
-    static const char *const values[] = {"short", "number", "long", "packed", "large"};
+    static const char *const values[] = {"short", "number", "long",  "packed",
+                                         "large", "ints",   "words", "members"};
 
     bench_init(&b);
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
@@ -224,5 +314,6 @@ static void restore_survives_every_fault(void)
     bench_fini(&b);
 }
 
-const struct unit_test test_cmd_generic[] = {UNIT(every_command_survives_every_fault),
-                                             UNIT(restore_survives_every_fault), UNIT_END};
+const struct unit_test test_cmd_generic[] = {
+    UNIT(every_command_survives_every_fault), UNIT(sets_survive_every_fault),
+    UNIT(hyperloglogs_survive_every_fault), UNIT(restore_survives_every_fault), UNIT_END};

@@ -53,7 +53,14 @@ static const char *read_text(struct slice payload, char *out)
 
         n += (size_t)sprintf(out + n, "%.*s=%.*s", (int)f->name.len, f->name.ptr, (int)f->value.len,
                              f->value.ptr);
-        n += (size_t)sprintf(out + n, f->expire_at_ms == 0 ? "," : "@%ld,", f->expire_at_ms);
+        if (v.type == TYPE_ZSET) {
+            double score;
+
+            memcpy(&score, &f->expire_at_ms, sizeof(score));
+            n += (size_t)sprintf(out + n, "%g,", score);
+        } else {
+            n += (size_t)sprintf(out + n, f->expire_at_ms == 0 ? "," : "@%ld,", f->expire_at_ms);
+        }
     }
     out[n] = '\0';
     dump_value_fini(&v);
@@ -80,13 +87,37 @@ static const struct {
     {"19 7b00000000000000 12 12000000 0600 8161 02 05 01 7b 01 8162 02 06 01 00 01 ff", NULL},
     {"19 7b00000000000000 15 15000000 0600 8161 02 05 01 7b 01 8162 02 06 01 00 01 ff",
      "a=5@123,b=6,"},
+    /* Sorted sets: scores as digits, as bits, in turn with the members. */
+    {"03 02 01 61 03 312e35 01 62 fe", "a=1.5,b=inf,"},
+    {"03 01 01 61 ff", "a=-inf,"},
+    {"05 02 01 61 000000000000f83f 01 62 0000000000000000", "a=1.5,b=0,"},
+    {"0c 10 10000000 0d000000 0200 00 0161 03 f6 ff", "a=5,"},
+    {"11 0c 0c000000 0200 8161 02 05 01 ff", "a=5,"},
+    {"03 01 01 61 fd", NULL},                                      /* a score that is no number */
+    {"03 01 01 61 02 7878", NULL},                                 /* likewise */
+    {"03 01 01 61 09 31", NULL},                                   /* digits that are not there */
+    {"05 01 01 61 000000000000f87f", NULL},                        /* a score that is no number */
+    {"05 00", NULL},                                               /* a sorted set of nothing */
+    {"05 02 01 61 0000000000000000 01 61 0000000000000000", NULL}, /* a member twice */
+    {"11 0c 0c000000 0200 8161 02 8162 02 ff", NULL},              /* a score that is no number */
     {"", NULL},
-    {"01 01 01 61", NULL},                        /* a list, which is not built yet */
-    {"ff 00", NULL},                              /* nothing */
-    {"00 05 68656c6c6f 00", NULL},                /* more behind it */
-    {"04 00", NULL},                              /* a hash of nothing */
-    {"10 07 07000000 0000 ff", NULL},             /* likewise */
-    {"04 02 01 61 01 62", NULL},                  /* one of two fields */
+    {"01 02 01 61 c0 05", "a=,5=,"}, /* lists: elements stand as names */
+    {"0a 10 10000000 0d000000 0200 00 0161 03 f6 ff", "a=,5=,"},
+    {"0e 02 10 10000000 0d000000 0200 00 0161 03 f6 ff 0b 0b000000 0a000000 0000 ff", "a=,5=,"},
+    {"12 02 01 05 68656c6c6f 02 0c 0c000000 0200 8161 02 05 01 ff", "hello=,a=,5=,"},
+    {"01 00", NULL},                              /* a list of nothing */
+    {"01 02 01 61", NULL},                        /* one of two elements */
+    {"01 81 7fffffffffffffff 01 61", NULL},       /* elements that are promised take no memory */
+    {"0e 81 7fffffffffffffff 01", NULL},          /* likewise, nodes */
+    {"0e 01 0b 0b000000 0a000000 0000 ff", NULL}, /* a node of nothing */
+    {"12 00", NULL},                              /* no node */
+    {"12 01 03 01 61", NULL},                     /* neither plain nor packed */
+    {"12 01 02 0c 0c000000 0300 8161 02 05 01 ff", NULL}, /* fewer than the node promises */
+    {"ff 00", NULL},                                      /* nothing */
+    {"00 05 68656c6c6f 00", NULL},                        /* more behind it */
+    {"04 00", NULL},                                      /* a hash of nothing */
+    {"10 07 07000000 0000 ff", NULL},                     /* likewise */
+    {"04 02 01 61 01 62", NULL},                          /* one of two fields */
     {"04 81 7fffffffffffffff 01 61 01 62", NULL}, /* fields that are promised take no memory */
     {"04 02 01 61 01 62 01 61 01 63", NULL},      /* a name twice */
     {"10 0d 0d000000 0300 8161 02 05 01 06 01 ff", NULL}, /* a name without a value */

@@ -157,6 +157,37 @@ static void any(void)
     end();
 }
 
+/* One tag has nine keys of ten, and all of them in one partition: each key is as likely to go as those
+ * that have their partition almost to themselves. */
+static void keys_and_not_partitions(void)
+{
+    static const char *const policies[] = {"allkeys-random", "volatile-random"};
+    char value[201];
+
+    memset(value, 'v', 200);
+    value[200] = '\0';
+    for (size_t n = 0; n < 2; n++) {
+        int kept[2] = {0, 0};
+
+        world_init(&w, 4 << 20);
+        set_policy(policies[n]);
+        for (int i = 0; i < KEYS; i++) {
+            (void)world_say(&w, "SET %s:%d %s PX 1000000", i % 10 == 0 ? "alone" : "{tag}", i,
+                            value);
+        }
+        shrink();
+        for (int i = 0; i < KEYS; i++) {
+            kept[i % 10 != 0] +=
+                world_say(&w, "EXISTS %s:%d", i % 10 == 0 ? "alone" : "{tag}", i)[1] == '1';
+        }
+        double alone = kept[0] / (KEYS * 0.1), tagged = kept[1] / (KEYS * 0.9);
+
+        CU_ASSERT_TRUE(alone < 1 && tagged < 1);
+        CU_ASSERT_DOUBLE_EQUAL(alone, tagged, 0.12);
+        end();
+    }
+}
+
 static void the_first_to_expire(void)
 {
     fill("volatile-ttl");
@@ -195,6 +226,11 @@ static void nothing_that_may_go(void)
     end();
 }
 
-const struct unit_test test_evict[] = {
-    UNIT(longest_unused), UNIT(least_often_used),    UNIT(any), UNIT(the_first_to_expire),
-    UNIT(none),           UNIT(nothing_that_may_go), UNIT_END};
+const struct unit_test test_evict[] = {UNIT(longest_unused),
+                                       UNIT(least_often_used),
+                                       UNIT(any),
+                                       UNIT(keys_and_not_partitions),
+                                       UNIT(the_first_to_expire),
+                                       UNIT(none),
+                                       UNIT(nothing_that_may_go),
+                                       UNIT_END};

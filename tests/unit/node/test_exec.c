@@ -32,6 +32,7 @@ static const char *const commands[] = {
     "SET new value",
     "SET s other EX 100",
     "SET s other GET",
+    "SET s other PXAT 1",
     "SETNX new v",
     "MSET a 1 b 2 c 3 s 4 new 5",
     "MSETNX x 1 y 2 z 3",

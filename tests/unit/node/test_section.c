@@ -114,6 +114,66 @@ static void a_flush_within(void)
     world_fini(&w);
 }
 
+static struct key named(const char *name)
+{
+    return key_of(slice_of(name));
+}
+
+static struct cmd handed_on_then_flushed(void)
+{
+    for (int i = 0; i < 300; i++) {
+        (void)world_say(&w, "HSET hash field:%d x", i);
+    }
+    (void)world_say(&w, "SETRANGE expires 50000 x");
+    (void)world_say(&w, "SETRANGE grows 50000 x");
+    (void)world_say(&w, "SETRANGE moves 50000 x");
+    (void)world_say(&w, "SET small x");
+    struct cmd c = open(UINT64_MAX);
+
+    keyspace_expire_at(&c, named("expires"), clock_now_ms() + 100000);
+    keyspace_expire_at(&c, named("expires"), clock_now_ms() + 200000);
+    CU_ASSERT(keyspace_rename(&c, named("hash"), named("hash too")));
+    CU_ASSERT(keyspace_rename(&c, named("hash too"), named("hash three")));
+    CU_ASSERT(keyspace_rename(&c, named("moves"), named("small")));
+    string_put_range(&c, named("grows"), 40000, SLICE("in the middle"));
+    keyspace_flush(&c);
+    string_put_int(&c, named("hash"), 1, 0);
+    keyspace_flush(&c);
+    string_put_int(&c, named("expires"), 2, 0);
+    return c;
+}
+
+/* A value that the section had given to another entry was freed with that entry and, since the flush
+ * took the old tables as they were, once more with the one it came from. */
+static void a_flush_after_a_value_was_handed_on(void)
+{
+    world_init(&w, 4 << 20);
+    struct cmd c = handed_on_then_flushed();
+
+    CU_ASSERT_TRUE(close(&c) > 0);
+    rcu_drain();
+    CU_ASSERT_EQUAL(keyspace_count(w.db), 1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(world_say(&w, "GET expires"), "2"));
+    CU_ASSERT_EQUAL(database_used_exact(w.db), world_bytes(w.db));
+    world_fini(&w);
+}
+
+static void an_abort_after_a_value_was_handed_on(void)
+{
+    world_init(&w, 4 << 20);
+    struct cmd c = handed_on_then_flushed();
+
+    section_abort(c.section);
+    rcu_drain();
+    CU_ASSERT_EQUAL(keyspace_count(w.db), 5);
+    CU_ASSERT_PTR_NOT_NULL(strstr(world_say(&w, "HLEN hash"), "300"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(world_say(&w, "STRLEN grows"), "50001"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(world_say(&w, "GETRANGE moves 50000 -1"), "x"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(world_say(&w, "TTL expires"), "-1"));
+    CU_ASSERT_EQUAL(database_used_exact(w.db), world_bytes(w.db));
+    world_fini(&w);
+}
+
 /* S5: nothing of a section is seen after what it relied on has expired. */
 static void what_it_relied_on_expires(void)
 {
@@ -182,6 +242,8 @@ UNCHECKED_LOCKS static void a_held_partition_leaves_the_others_free(void)
 const struct unit_test test_section[] = {UNIT(an_abort_leaves_nothing),
                                          UNIT(many_keys_are_one_change),
                                          UNIT(a_flush_within),
+                                         UNIT(a_flush_after_a_value_was_handed_on),
+                                         UNIT(an_abort_after_a_value_was_handed_on),
                                          UNIT(what_it_relied_on_expires),
                                          UNIT(a_section_has_one_moment),
                                          UNIT(a_held_partition_leaves_the_others_free),

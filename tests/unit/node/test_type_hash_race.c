@@ -3,12 +3,14 @@
  * Run under ThreadSanitizer as well (make test-tsan). */
 #include "base/rand.h"
 #include "base/rcu.h"
+#include "node/hash_large.h"
 #include "node/keyspace.h"
 #include "node/type.h"
 #include "node/type_hash.h"
 #include "tests/lib/unit.h"
 #include "tests/unit/node/hash_bench.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -152,7 +154,91 @@ static void readers_see_whole_sections(void)
     free(r);
 }
 
+static struct slice named(int i, char name[8])
+{
+    return (struct slice){name, (size_t)snprintf(name, 8, "n%d", i)};
+}
+
+struct looker {
+    struct bench *main;
+    struct key key;
+    _Atomic int found; /* -1: not yet known */
+};
+
+static void *look_up(void *arg)
+{
+    struct looker *l = arg;
+    struct bench b;
+
+    bench_join(&b, l->main);
+    atomic_store(&l->found, keyspace_peek(&b.read, l->key) != NULL);
+    bench_leave(&b);
+    return NULL;
+}
+
+/* What another thread finds while this one holds the hash's lock: -1 if it waits for it. */
+static int found_without_lock(struct bench *b, struct key k, struct hash_large *l)
+{
+    struct looker looker = {.main = b, .key = k, .found = -1};
+    pthread_t thread;
+    int found;
+
+    rcu_offline();
+    lock_write(&l->large.lock);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, look_up, &looker), 0);
+    for (int i = 0; i < 2000 && atomic_load(&looker.found) < 0; i++) {
+        (void)poll(NULL, 0, 1);
+    }
+    found = atomic_load(&looker.found);
+    lock_write_end(&l->large.lock);
+    (void)pthread_join(thread, NULL);
+    rcu_online();
+    return found;
+}
+
+/* Whether a large hash is there is known without its lock and without a walk, whatever its fields. */
+static void is_there_without_its_lock(void)
+{
+    struct bench b;
+    struct key k = key_of(SLICE("k"));
+    char name[8];
+
+    bench_init(&b);
+    bench_begin(&b);
+    for (int i = 0; i < FIELDS; i++) {
+        (void)hash_put(&b.write, k, named(i, name), SLICE("v"), 0);
+    }
+    CU_ASSERT_EQUAL(bench_commit(&b), SECTION_COMMITTED);
+    struct hash_large *l = entry_pointer(keyspace_peek(&b.read, k));
+    int64_t now_ms = bench_now_ms();
+
+    bench_begin(&b);
+    for (int i = 0; i < 100; i++) {
+        hash_expire_at(&b.write, k, named(i, name), now_ms + 100 + i);
+    }
+    CU_ASSERT_EQUAL(bench_commit(&b), SECTION_COMMITTED);
+    CU_ASSERT_EQUAL(found_without_lock(&b, k, l), 1); /* some stay for good */
+    bench_begin(&b);
+    for (int i = 100; i < FIELDS; i++) {
+        hash_expire_at(&b.write, k, named(i, name), now_ms + 100 + i);
+    }
+    /* Nobody goes by what is not published. */
+    CU_ASSERT_EQUAL(atomic_load(&l->alive_until_ms), 0);
+    CU_ASSERT_EQUAL(bench_commit(&b), SECTION_COMMITTED);
+    CU_ASSERT_EQUAL(found_without_lock(&b, k, l), 1);
+    bench_clock(now_ms + 298); /* one field is left: who first asks looks, the others do not */
+    CU_ASSERT_PTR_NOT_NULL(keyspace_peek(&b.read, k));
+    CU_ASSERT_EQUAL(found_without_lock(&b, k, l), 1);
+    bench_begin(&b);
+    hash_expire_at(&b.write, k, SLICE("n199"), now_ms + 1000);
+    bench_abort(&b);
+    bench_clock(now_ms + 299);
+    CU_ASSERT_PTR_NULL(keyspace_peek(&b.read, k));
+    bench_fini(&b);
+}
+
 const struct unit_test test_type_hash_race[] = {
     UNIT(readers_see_whole_sections),
+    UNIT(is_there_without_its_lock),
     UNIT_END,
 };

@@ -24,9 +24,20 @@ static Godwit__PutRange put_ranges[OPS_MAX];
 static Godwit__PutFields put_fields[OPS_MAX];
 static Godwit__DeleteFields delete_fields[OPS_MAX];
 static Godwit__ExpireFields expire_fields[OPS_MAX];
+static Godwit__PutMembers put_members[OPS_MAX];
+static Godwit__DeleteMembers delete_members[OPS_MAX];
 static Godwit__ExpireAt expire_ats[OPS_MAX];
 static Godwit__Delete deletes[OPS_MAX];
 static Godwit__Flush flushes[OPS_MAX];
+static Godwit__PushValues pushes[OPS_MAX];
+static Godwit__RemoveRanges remove_ranges[OPS_MAX];
+static Godwit__SetElement set_elements[OPS_MAX];
+static Godwit__InsertElement insert_elements[OPS_MAX];
+static Godwit__Range ranges[OPS_MAX][FIELDS_MAX];
+static Godwit__Range *range_ptrs[OPS_MAX][FIELDS_MAX];
+static Godwit__PutScores put_scores[OPS_MAX];
+static Godwit__Score scores[OPS_MAX][FIELDS_MAX];
+static Godwit__Score *score_ptrs[OPS_MAX][FIELDS_MAX];
 static Godwit__Field fields[OPS_MAX][FIELDS_MAX];
 static Godwit__Field *field_ptrs[OPS_MAX][FIELDS_MAX];
 static ProtobufCBinaryData names[OPS_MAX][FIELDS_MAX];
@@ -161,6 +172,84 @@ static void add_expire_fields(struct change_writer *w, int i, struct slice key)
     }
 }
 
+static void add_put_members(struct change_writer *w, int i, struct slice key)
+{
+    size_t n = rand_below(&chance, FIELDS_MAX + 1);
+    bool replace = rand_below(&chance, 2) == 0;
+    int64_t at = replace ? some_time() : 0;
+
+    godwit__put_members__init(&put_members[i]);
+    put_members[i].has_replace = put_members[i].replace = replace;
+    put_members[i].has_expire_at_ms = at != 0;
+    put_members[i].expire_at_ms = at;
+    put_members[i].n_members = n;
+    put_members[i].members = names[i];
+    ops[i].kind_case = GODWIT__OP__KIND_PUT_MEMBERS;
+    ops[i].put_members = &put_members[i];
+    also(change_put_members_begin(w, key, replace, at));
+    for (size_t j = 0; j < n && failed == OK; j++) {
+        struct slice member = some_bytes();
+
+        names[i][j] = data_of(member);
+        also(change_member(w, member));
+    }
+    if (failed == OK) {
+        change_put_members_end(w);
+    }
+}
+
+static void add_delete_members(struct change_writer *w, int i, struct slice key)
+{
+    size_t n = rand_below(&chance, FIELDS_MAX + 1);
+
+    godwit__delete_members__init(&delete_members[i]);
+    delete_members[i].n_members = n;
+    delete_members[i].members = names[i];
+    ops[i].kind_case = GODWIT__OP__KIND_DELETE_MEMBERS;
+    ops[i].delete_members = &delete_members[i];
+    also(change_delete_members_begin(w, key));
+    for (size_t j = 0; j < n && failed == OK; j++) {
+        struct slice member = some_bytes();
+
+        names[i][j] = data_of(member);
+        also(change_delete_members_member(w, member));
+    }
+    if (failed == OK) {
+        change_delete_members_end(w);
+    }
+}
+
+static void add_put_scores(struct change_writer *w, int i, struct slice key)
+{
+    bool replace = rand_below(&chance, 2) == 0;
+    int64_t at = replace ? some_time() : 0;
+    size_t n = rand_below(&chance, FIELDS_MAX + 1);
+
+    godwit__put_scores__init(&put_scores[i]);
+    put_scores[i].has_replace = put_scores[i].replace = replace;
+    put_scores[i].has_expire_at_ms = at != 0;
+    put_scores[i].expire_at_ms = at;
+    put_scores[i].n_scores = n;
+    put_scores[i].scores = score_ptrs[i];
+    ops[i].kind_case = GODWIT__OP__KIND_PUT_SCORES;
+    ops[i].put_scores = &put_scores[i];
+    also(change_put_scores_begin(w, key, replace, at));
+    for (size_t j = 0; j < n; j++) {
+        Godwit__Score *s = score_ptrs[i][j] = &scores[i][j];
+        struct slice member = some_bytes();
+
+        godwit__score__init(s);
+        s->member = data_of(member);
+        s->score = (double)(int64_t)rand_next(&chance) / 1024;
+        if (failed == OK) {
+            also(change_score(w, member, s->score));
+        }
+    }
+    if (failed == OK) {
+        change_put_scores_end(w);
+    }
+}
+
 static void add_short(struct change_writer *w, int i, struct slice key, uint64_t kind)
 {
     int64_t at = some_time();
@@ -191,10 +280,104 @@ static void add_short(struct change_writer *w, int i, struct slice key, uint64_t
     }
 }
 
+static uint32_t some_number(void)
+{
+    return 1 + (uint32_t)(rand_next(&chance) >> (33 + rand_below(&chance, 31)));
+}
+
+static void add_push(struct change_writer *w, int i, struct slice key)
+{
+    Godwit__PushValues *m = &pushes[i];
+    bool replace = rand_below(&chance, 2) == 0;
+    bool head = rand_below(&chance, 2) == 0;
+    int64_t at = replace ? some_time() : 0;
+
+    godwit__push_values__init(m);
+    m->has_replace = m->replace = replace;
+    m->has_expire_at_ms = at != 0;
+    m->expire_at_ms = at;
+    m->has_head = m->head = head;
+    m->number = some_number() - (replace ? 0 : 1);
+    m->n_values = 1 + rand_below(&chance, FIELDS_MAX);
+    m->values = names[i];
+    ops[i].kind_case = GODWIT__OP__KIND_PUSH_VALUES;
+    ops[i].push_values = m;
+    also(change_push_begin(w, key, replace, at, head, m->number));
+    for (size_t j = 0; j < m->n_values && failed == OK; j++) {
+        struct slice value = some_bytes();
+
+        names[i][j] = data_of(value);
+        also(change_push_value(w, value));
+    }
+    if (failed == OK) {
+        change_push_end(w);
+    }
+}
+
+static void add_remove_ranges(struct change_writer *w, int i, struct slice key)
+{
+    Godwit__RemoveRanges *m = &remove_ranges[i];
+    uint64_t at = 0;
+
+    godwit__remove_ranges__init(m);
+    m->number = some_number();
+    m->n_ranges = 1 + rand_below(&chance, FIELDS_MAX);
+    m->ranges = range_ptrs[i];
+    ops[i].kind_case = GODWIT__OP__KIND_REMOVE_RANGES;
+    ops[i].remove_ranges = m;
+    also(change_remove_ranges_begin(w, key, m->number));
+    for (size_t j = 0; j < m->n_ranges && failed == OK; j++) {
+        Godwit__Range *r = range_ptrs[i][j] = &ranges[i][j];
+
+        godwit__range__init(r);
+        r->index = at + (rand_next(&chance) >> (8 + rand_below(&chance, 56)));
+        r->count = 1 + (rand_next(&chance) >> (8 + rand_below(&chance, 56)));
+        at = r->index + r->count;
+        also(change_remove_ranges_add(w, r->index, r->count));
+    }
+    if (failed == OK) {
+        change_remove_ranges_end(w);
+    }
+}
+
+static void add_list(struct change_writer *w, int i, struct slice key, uint64_t kind)
+{
+    struct slice value = some_bytes();
+    uint64_t index = rand_next(&chance) >> (1 + rand_below(&chance, 63));
+    uint32_t number = some_number();
+
+    switch (kind) {
+    case 0:
+        add_push(w, i, key);
+        break;
+    case 1:
+        add_remove_ranges(w, i, key);
+        break;
+    case 2:
+        godwit__set_element__init(&set_elements[i]);
+        set_elements[i].index = index;
+        set_elements[i].value = data_of(value);
+        set_elements[i].number = number;
+        ops[i].kind_case = GODWIT__OP__KIND_SET_ELEMENT;
+        ops[i].set_element = &set_elements[i];
+        also(change_set_element(w, key, index, value, number));
+        break;
+    default:
+        godwit__insert_element__init(&insert_elements[i]);
+        insert_elements[i].index = index;
+        insert_elements[i].value = data_of(value);
+        insert_elements[i].number = number;
+        ops[i].kind_case = GODWIT__OP__KIND_INSERT_ELEMENT;
+        ops[i].insert_element = &insert_elements[i];
+        also(change_insert_element(w, key, index, value, number));
+        break;
+    }
+}
+
 static void add_op(struct change_writer *w, int i)
 {
     struct slice key = some_bytes();
-    uint64_t kind = rand_below(&chance, 8);
+    uint64_t kind = rand_below(&chance, 15);
 
     godwit__op__init(&ops[i]);
     op_ptrs[i] = &ops[i];
@@ -215,8 +398,22 @@ static void add_op(struct change_writer *w, int i)
     case 4:
         add_expire_fields(w, i, key);
         break;
-    default:
+    case 12:
+        add_put_members(w, i, key);
+        break;
+    case 13:
+        add_delete_members(w, i, key);
+        break;
+    case 14:
+        add_put_scores(w, i, key);
+        break;
+    case 5:
+    case 6:
+    case 7:
         add_short(w, i, key, kind - 5);
+        break;
+    default:
+        add_list(w, i, key, kind - 8);
         break;
     }
 }
@@ -438,7 +635,7 @@ static void refuses_what_it_does_not_know(void)
         {SLICE(HEAD "\x32\x05\x0a\x01k\x4a\x00"), ERR_CORRUPT, "flush with a key"},
         {SLICE(HEAD "\x32\x04\x0a\x00\x4a\x00"), OK, "flush"},
         {SLICE(HEAD "\x32\x03\x0a\x01k"), ERR_CORRUPT, "an operation without kind"},
-        {SLICE(HEAD "\x32\x06\x0a\x01k\xd2\x01\x00"), ERR_CORRUPT, "a kind of later days"},
+        {SLICE(HEAD "\x32\x06\x0a\x01k\x82\x7d\x00"), ERR_CORRUPT, "a kind of later days"},
         {SLICE(HEAD "\x48\x01"), ERR_CORRUPT, "field 9 of Change"},
         {SLICE(HEAD "\x32\x07\x0a\x01k\x42\x02\x08\x02"), OK, "evicted"},
         {SLICE(HEAD "\x32\x07\x0a\x01k\x42\x02\x08\x03"), ERR_CORRUPT, "an unknown reason"},
@@ -446,6 +643,11 @@ static void refuses_what_it_does_not_know(void)
         {SLICE(HEAD "\x32\x09\x0a\x01k\x12\x04\x12\x00\x18\x01"), ERR_CORRUPT, "field in string"},
         {SLICE(HEAD "\x32\x0d\x0a\x01k\x22\x08\x1a\x06\x0a\x00\x12\x00\x20\x01"), ERR_CORRUPT,
          "field in a field"},
+        {SLICE(HEAD "\x32\x12\x0a\x01k\x6a\x0d\x1a\x0b\x0a\x00\x11\0\0\0\0\0\0\xf8\x3f"), OK,
+         "a score"},
+        {SLICE(HEAD "\x32\x12\x0a\x01k\x6a\x0d\x1a\x0b\x0a\x00\x11\0\0\0\0\0\0\xf8\x7f"),
+         ERR_CORRUPT, "a score that is no number"},
+        {SLICE(HEAD "\x32\x07\x0a\x01k\x62\x02\x10\x01"), ERR_CORRUPT, "field in a removal"},
         {SLICE(HEAD "\x38\x01"), ERR_CORRUPT, "part without parts"},
         {SLICE(HEAD "\x38\x03\x40\x02"), ERR_CORRUPT, "part 3 of 2"},
         {SLICE(HEAD "\x38\x02\x40\x02"), OK, "part 2 of 2"},

@@ -115,7 +115,8 @@ static void keys_lie_within_the_shortest_call(void)
             def->keys.step < 1) {
             complain(def, "its keys are beyond its arity");
         }
-        if ((def->flags & (CMD_READ | CMD_WRITE)) == 0) {
+        /* WATCH only remembers them. */
+        if ((def->flags & (CMD_READ | CMD_WRITE | CMD_TXN)) == 0) {
             complain(def, "has keys and neither reads nor writes");
         }
     }

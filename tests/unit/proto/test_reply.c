@@ -13,7 +13,7 @@ static void expect(struct reply *r, struct slice bytes, uint32_t flags)
     if (!slice_is(buf_slice(&r->out), bytes)) {
         fprintf(stderr, "%.*s\n", (int)r->out.len, r->out.ptr);
     }
-    CU_ASSERT_EQUAL(r->flags, flags);
+    CU_ASSERT_EQUAL(r->flags & ~(uint32_t)REPLY_DIFFERS_MORE, flags);
     CU_ASSERT_FALSE(r->failed);
     reply_restart(r, 0);
 }
@@ -136,7 +136,7 @@ static void counts_may_come_at_the_end(void)
         }
         reply_map(&plain, 0);
         CU_ASSERT(slice_is(buf_slice(&r.out), buf_slice(&plain.out)));
-        CU_ASSERT_EQUAL(r.flags, REPLY_DIFFERS);
+        CU_ASSERT_EQUAL(r.flags, REPLY_DIFFERS | REPLY_DIFFERS_MORE);
         reply_fini(&r);
         reply_fini(&plain);
     }

@@ -173,6 +173,44 @@ static void settle3(struct reply *r, size_t from)
     resp_reply_settle3(r, from, &scratch);
 }
 
+/* Only the head of such a map is written anew, which must not show. */
+static void settles_a_map_of_plain_values(void)
+{
+    static const size_t counts[] = {0, 4, 5, 49, 50, 60};
+
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        for (int with_null = 0; with_null < 2; with_null++) {
+            struct reply r, plain;
+
+            reply_init(&r);
+            reply_init(&plain);
+            r.settle = settle2;
+            r.watched = REPLY_DIFFERS;
+            reply_ok(&r);
+            size_t from = reply_begin(&r);
+
+            reply_map(&r, counts[i]);
+            reply_ok(&plain);
+            reply_array(&plain, 2 * counts[i]);
+            for (size_t n = 0; n < counts[i]; n++) {
+                reply_bulk(&r, SLICE("name"));
+                reply_bulk(&plain, SLICE("name"));
+                if (with_null) {
+                    reply_null(&r);
+                    (void)!buf_append_str(&plain.out, "$-1\r\n");
+                } else {
+                    reply_int(&r, (int64_t)n);
+                    reply_int(&plain, (int64_t)n);
+                }
+            }
+            reply_end(&r, from);
+            CU_ASSERT(slice_is(buf_slice(&r.out), buf_slice(&plain.out)));
+            reply_fini(&r);
+            reply_fini(&plain);
+        }
+    }
+}
+
 static void settles_one_reply_of_many(void)
 {
     struct reply r;
@@ -229,8 +267,13 @@ static void without_memory_it_says_so(void)
 }
 
 const struct unit_test test_resp_reply[] = {
-    UNIT(says_in_resp2_what_redis_says), UNIT(refuses_what_is_no_whole_reply),
-    UNIT(every_cut_asks_for_more),       UNIT(nesting_is_bounded_where_it_is_followed),
-    UNIT(strips_marks_and_nothing_else), UNIT(settles_one_reply_of_many),
-    UNIT(without_memory_it_says_so),     UNIT_END,
+    UNIT(says_in_resp2_what_redis_says),
+    UNIT(refuses_what_is_no_whole_reply),
+    UNIT(every_cut_asks_for_more),
+    UNIT(nesting_is_bounded_where_it_is_followed),
+    UNIT(strips_marks_and_nothing_else),
+    UNIT(settles_a_map_of_plain_values),
+    UNIT(settles_one_reply_of_many),
+    UNIT(without_memory_it_says_so),
+    UNIT_END,
 };

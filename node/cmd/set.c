@@ -1,0 +1,491 @@
+#include "node/cmd/set.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/parse.h"
+#include "base/worker.h"
+#include "node/cmd/families.h"
+#include "node/keyspace.h"
+#include "proto/glob.h"
+#include "proto/number.h"
+
+enum {
+    SCAN_MOST = 4096,     /* members a page of SSCAN, whatever COUNT says */
+    RANDOM_MOST = 1 << 20 /* drawn with repeats by one command: about a second */
+};
+
+struct rand *set_chance(struct rand *local)
+{
+    if (worker_self() != NULL) {
+        return &worker_self()->rand;
+    }
+    local->state = (uint64_t)clock_mono_ns();
+    return local;
+}
+
+static enum found open_arg(struct cmd *c, uint32_t index, struct set *s)
+{
+    enum found f = set_open(c, cmd_key(c, index), s);
+
+    if (f == WRONG_TYPE) {
+        reply_err(c->reply, WIRE_WRONGTYPE);
+    }
+    return f;
+}
+
+bool set_arg(struct cmd *c, struct set *s, bool *found)
+{
+    enum found f = open_arg(c, 1, s);
+
+    *found = f == FOUND;
+    return f != WRONG_TYPE;
+}
+
+/* ---- Adding and removing ---- */
+
+static void cmd_sadd(struct cmd *c)
+{
+    struct set s;
+    bool found;
+
+    if (!set_arg(c, &s, &found)) {
+        return;
+    }
+    if (found) {
+        set_close(&s);
+    }
+    reply_int(c->reply, (int64_t)set_add(c, cmd_key(c, 1), c->argv + 2, c->argc - 2));
+}
+
+static void cmd_srem(struct cmd *c)
+{
+    size_t removed = 0;
+    struct set s;
+    bool found;
+
+    if (!set_arg(c, &s, &found)) {
+        return;
+    }
+    if (found) {
+        set_close(&s);
+        removed = set_remove(c, cmd_key(c, 1), c->argv + 2, c->argc - 2);
+    }
+    reply_int(c->reply, (int64_t)removed);
+}
+
+static void cmd_smove(struct cmd *c)
+{
+    struct set from;
+    struct set to;
+    enum found f = open_arg(c, 1, &from);
+
+    if (f != FOUND) {
+        if (f == ABSENT) {
+            reply_int(c->reply, 0);
+        }
+        return;
+    }
+    bool there = set_has(&from, c->argv[3]);
+
+    set_close(&from);
+    f = open_arg(c, 2, &to);
+    if (f == WRONG_TYPE) {
+        return;
+    }
+    if (f == FOUND) {
+        set_close(&to);
+    }
+    if (there && !slice_is(c->argv[1], c->argv[2])) {
+        (void)set_remove(c, cmd_key(c, 1), c->argv + 3, 1);
+        (void)set_add(c, cmd_key(c, 2), c->argv + 3, 1);
+    }
+    reply_int(c->reply, there);
+}
+
+/* ---- Asking ---- */
+
+static void cmd_sismember(struct cmd *c)
+{
+    struct set s;
+    bool found;
+
+    if (!set_arg(c, &s, &found)) {
+        return;
+    }
+    reply_int(c->reply, found && set_has(&s, c->argv[2]));
+    if (found) {
+        set_close(&s);
+    }
+}
+
+static void cmd_smismember(struct cmd *c)
+{
+    struct set s;
+    bool found;
+
+    if (!set_arg(c, &s, &found)) {
+        return;
+    }
+    reply_array(c->reply, c->argc - 2);
+    for (uint32_t i = 2; i < c->argc; i++) {
+        reply_int(c->reply, found && set_has(&s, c->argv[i]));
+    }
+    if (found) {
+        set_close(&s);
+    }
+}
+
+static void cmd_scard(struct cmd *c)
+{
+    struct set s;
+    bool found;
+
+    if (!set_arg(c, &s, &found)) {
+        return;
+    }
+    reply_int(c->reply, found ? (int64_t)set_count(&s) : 0);
+    if (found) {
+        set_close(&s);
+    }
+}
+
+static void reply_member(struct slice member, void *arg)
+{
+    reply_bulk(arg, member);
+}
+
+static void cmd_smembers(struct cmd *c)
+{
+    struct set s;
+    bool found;
+
+    if (!set_arg(c, &s, &found)) {
+        return;
+    }
+    reply_set(c->reply, found ? set_count(&s) : 0);
+    if (found) {
+        set_each(&s, reply_member, c->reply);
+        set_close(&s);
+    }
+}
+
+/* ---- SSCAN ---- */
+
+struct page {
+    struct reply *reply;
+    struct slice pattern;
+    bool any;
+    uint64_t count;
+    size_t members; /* written */
+};
+
+static void page_member(struct slice member, void *arg)
+{
+    struct page *p = arg;
+
+    if (p->any || glob_match(p->pattern, member, false)) {
+        reply_bulk(p->reply, member);
+        p->members++;
+    }
+}
+
+/* False when an error was answered. */
+static bool page_options(struct cmd *c, struct page *p)
+{
+    int64_t count = 10;
+
+    p->any = true;
+    for (uint32_t i = 3; i < c->argc; i += 2) {
+        bool more = i + 1 < c->argc;
+
+        if (more && slice_is_word(c->argv[i], "count")) {
+            if (!parse_i64(c->argv[i + 1], &count)) {
+                reply_err(c->reply, WIRE_NOT_INTEGER);
+                return false;
+            }
+            if (count < 1) {
+                reply_err(c->reply, WIRE_SYNTAX);
+                return false;
+            }
+        } else if (more && slice_is_word(c->argv[i], "match")) {
+            p->pattern = c->argv[i + 1];
+            p->any = slice_is(p->pattern, SLICE("*"));
+        } else {
+            reply_err(c->reply, WIRE_SYNTAX);
+            return false;
+        }
+    }
+    p->count = count < SCAN_MOST ? (uint64_t)count : SCAN_MOST;
+    return true;
+}
+
+static void cmd_sscan(struct cmd *c)
+{
+    struct page p = {0};
+    char digits[BUF_I64_MAX];
+    struct reply out;
+    uint64_t cursor;
+    struct set s;
+    bool found;
+
+    if (!number_parse_cursor(c->argv[2], &cursor)) {
+        reply_err(c->reply, WIRE_CURSOR);
+        return;
+    }
+    if (!set_arg(c, &s, &found)) {
+        return;
+    }
+    if (!found) { /* Redis looks at the options only when there is something to scan */
+        reply_array(c->reply, 2);
+        reply_bulk(c->reply, SLICE("0"));
+        reply_array(c->reply, 0);
+        return;
+    }
+    if (!page_options(c, &p)) {
+        set_close(&s);
+        return;
+    }
+    reply_init(&out);
+    p.reply = &out;
+    cursor = set_scan(&s, cursor, p.count, page_member, &p);
+    set_close(&s);
+    reply_array(c->reply, 2);
+    reply_bulk(c->reply, (struct slice){digits, buf_put_u64(digits, cursor)});
+    reply_array(c->reply, p.members);
+    if (out.failed || buf_append_slice(&c->reply->out, buf_slice(&out.out)) != 0) {
+        c->reply->failed = true;
+    }
+    reply_fini(&out);
+}
+
+/* ---- SPOP ---- */
+
+static void pop_one(struct cmd *c)
+{
+    struct set_digits room;
+    struct rand local;
+    struct set s;
+    bool found;
+
+    if (!set_arg(c, &s, &found)) {
+        return;
+    }
+    if (!found) {
+        reply_null(c->reply);
+        return;
+    }
+    struct slice member = set_random(&s, set_chance(&local), &room);
+
+    set_close(&s);
+    reply_bulk(c->reply, member);
+    (void)set_remove(c, cmd_key(c, 1), &member, 1);
+}
+
+/* What goes is chosen before anything does, and answered: removing may free its bytes. */
+static void pop_some(struct cmd *c, size_t count)
+{
+    struct gather g = {0};
+    struct rand local;
+    struct set s;
+    bool found;
+
+    if (!set_arg(c, &s, &found)) {
+        return;
+    }
+    if (!found || count == 0) {
+        reply_set(c->reply, 0);
+        if (found) {
+            set_close(&s);
+        }
+        return;
+    }
+    size_t total = set_count(&s);
+
+    if (count >= total) {
+        reply_set(c->reply, total);
+        set_each(&s, reply_member, c->reply);
+        set_close(&s);
+        (void)keyspace_delete(c, cmd_key(c, 1));
+        return;
+    }
+    gather_some(&g, &s, count, set_chance(&local));
+    set_close(&s);
+    if (g.failed) {
+        reply_err(c->reply, WIRE_NOMEM);
+    } else {
+        reply_set(c->reply, g.count);
+        for (size_t i = 0; i < g.count; i++) {
+            reply_bulk(c->reply, g.v[i]);
+        }
+        (void)set_remove(c, cmd_key(c, 1), g.v, g.count);
+    }
+    gather_fini(&g);
+}
+
+static void cmd_spop(struct cmd *c)
+{
+    int64_t count;
+
+    if (c->argc == 2) {
+        pop_one(c);
+    } else if (c->argc > 3) {
+        reply_err(c->reply, WIRE_SYNTAX);
+    } else if (!parse_i64(c->argv[2], &count) || count < 0) {
+        reply_err(c->reply, WIRE_NEGATIVE);
+    } else {
+        pop_some(c, (size_t)count);
+    }
+}
+
+/* ---- SRANDMEMBER ---- */
+
+static void random_one(struct cmd *c)
+{
+    struct set_digits room;
+    struct rand local;
+    struct set s;
+    bool found;
+
+    if (!set_arg(c, &s, &found)) {
+        return;
+    }
+    if (found) {
+        reply_bulk(c->reply, set_random(&s, set_chance(&local), &room));
+        set_close(&s);
+    } else {
+        reply_null(c->reply);
+    }
+}
+
+/* Maybe the same again. Of a packed set of strings, whose members are found by walking, from a list. */
+static bool reply_repeats(struct cmd *c, const struct set *s, size_t count, struct rand *r)
+{
+    struct gather g = {0};
+    struct set_digits room;
+
+    if (s->large == NULL) {
+        gather_set(&g, s);
+    }
+    bool fine = !g.failed;
+
+    if (fine) {
+        reply_array(c->reply, count);
+    }
+    for (size_t i = 0; fine && i < count && !c->reply->failed; i++) {
+        reply_bulk(c->reply,
+                   s->large == NULL ? g.v[rand_below(r, g.count)] : set_random(s, r, &room));
+    }
+    gather_fini(&g);
+    return fine;
+}
+
+static bool reply_different(struct cmd *c, const struct set *s, size_t count, struct rand *r)
+{
+    struct gather g = {0};
+
+    if (count >= set_count(s)) {
+        reply_array(c->reply, set_count(s));
+        set_each(s, reply_member, c->reply);
+        return true;
+    }
+    gather_some(&g, s, count, r);
+    bool fine = !g.failed;
+
+    if (fine) {
+        reply_array(c->reply, g.count);
+    }
+    for (size_t i = 0; fine && i < g.count; i++) {
+        reply_bulk(c->reply, g.v[i]);
+    }
+    gather_fini(&g);
+    return fine;
+}
+
+/* False when an error was answered. */
+static bool random_options(struct cmd *c, int64_t *count)
+{
+    if (c->argc > 3) {
+        reply_err(c->reply, WIRE_SYNTAX);
+        return false;
+    }
+    if (!parse_i64(c->argv[2], count)) {
+        reply_err(c->reply, WIRE_NOT_INTEGER);
+        return false;
+    }
+    if (*count == INT64_MIN) {
+        reply_errf(c->reply, "ERR value is out of range, value must between -%lld and %lld",
+                   (long long)INT64_MAX, (long long)INT64_MAX);
+        return false;
+    }
+    if (*count < -(int64_t)RANDOM_MOST) {
+        reply_errf(c->reply, "ERR value is out of range");
+        return false;
+    }
+    return true;
+}
+
+static void cmd_srandmember(struct cmd *c)
+{
+    struct rand local;
+    struct set s;
+    int64_t count;
+    bool found;
+    bool fine;
+
+    if (c->argc == 2) {
+        random_one(c);
+        return;
+    }
+    if (!random_options(c, &count) || !set_arg(c, &s, &found)) {
+        return;
+    }
+    if (!found || count == 0) {
+        reply_array(c->reply, 0);
+        if (found) {
+            set_close(&s);
+        }
+        return;
+    }
+    fine = count < 0 ? reply_repeats(c, &s, (size_t)-count, set_chance(&local))
+                     : reply_different(c, &s, (size_t)count, set_chance(&local));
+    set_close(&s);
+    if (!fine) {
+        reply_err(c->reply, WIRE_NOMEM);
+    }
+}
+
+/* clang-format off */
+struct cmd_def set_cmds[] = {
+    { .name = "SADD", .arity = -3, .flags = CMD_WRITE | CMD_GROWS | CMD_FAST, .keys = KEYS(1, 1, 1),
+      .since = "1.0.0", .run = cmd_sadd, .args = "key member [member ...]",
+      .summary = "Adds members to a set. Answers how many are new." },
+    { .name = "SREM", .arity = -3, .flags = CMD_WRITE | CMD_FAST, .keys = KEYS(1, 1, 1),
+      .since = "1.0.0", .run = cmd_srem, .args = "key member [member ...]",
+      .summary = "Removes members, and the key with the last. Answers how many were there." },
+    { .name = "SMOVE", .arity = 4, .flags = CMD_WRITE | CMD_FAST, .keys = KEYS(1, 2, 1),
+      .since = "1.0.0", .run = cmd_smove, .args = "source destination member",
+      .summary = "Moves a member from one set to another." },
+    { .name = "SISMEMBER", .arity = 3, .flags = CMD_READ | CMD_FAST, .keys = KEYS(1, 1, 1),
+      .since = "1.0.0", .run = cmd_sismember, .args = "key member",
+      .summary = "Whether a set has a member." },
+    { .name = "SMISMEMBER", .arity = -3, .flags = CMD_READ | CMD_FAST, .keys = KEYS(1, 1, 1),
+      .since = "6.2.0", .run = cmd_smismember, .args = "key member [member ...]",
+      .summary = "Whether a set has each of some members." },
+    { .name = "SCARD", .arity = 2, .flags = CMD_READ | CMD_FAST, .keys = KEYS(1, 1, 1),
+      .since = "1.0.0", .run = cmd_scard, .args = "key",
+      .summary = "How many members a set has." },
+    { .name = "SMEMBERS", .arity = 2, .flags = CMD_READ | CMD_UNORDERED, .keys = KEYS(1, 1, 1),
+      .since = "1.0.0", .run = cmd_smembers, .args = "key",
+      .summary = "All members of a set." },
+    { .name = "SSCAN", .arity = -3, .flags = CMD_READ | CMD_RANDOM, .keys = KEYS(1, 1, 1),
+      .since = "2.8.0", .run = cmd_sscan, .args = "key cursor [MATCH pattern] [COUNT count]",
+      .summary = "A part of a set, and the cursor to ask for the next part with." },
+    { .name = "SPOP", .arity = -2, .flags = CMD_WRITE | CMD_FAST | CMD_RANDOM, .keys = KEYS(1, 1, 1),
+      .since = "1.0.0", .run = cmd_spop, .args = "key [count]",
+      .summary = "Removes members by chance, and answers them." },
+    { .name = "SRANDMEMBER", .arity = -2, .flags = CMD_READ | CMD_RANDOM, .keys = KEYS(1, 1, 1),
+      .since = "1.0.0", .run = cmd_srandmember, .args = "key [count]",
+      .summary = "Members by chance: different ones, or with a negative count maybe the same again." },
+    CMD_END
+};
+/* clang-format on */
