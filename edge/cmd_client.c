@@ -608,7 +608,7 @@ struct cmd_def client_subs[] = {
       "Sets information specific to the client or connection." },
     { "SETNAME",      3, DOOR, KEYS_NONE, "2.6.9", client_setname, "connection-name",
       "Sets the connection name." },
-    { "TRACKING",    -3, DOOR, KEYS_NONE, "6.0.0", tracking_cmd_tracking,
+    { "TRACKING",    -3, DOOR | CMD_NOMULTI, KEYS_NONE, "6.0.0", tracking_cmd_tracking,
       "<ON | OFF> [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] "
       "[NOLOOP]",
       "Controls server-assisted client-side caching for the connection." },

@@ -36,6 +36,10 @@ static void confirm(struct cmd *cmd, const char *what, const struct slice *name,
 
 static void join(struct cmd *cmd, enum pubsub_kind kind, const char *what)
 {
+    if (kind == PUBSUB_SHARD && cmd->in_txn) { /* the other two are let in, as by Redis */
+        reply_errf(cmd->reply, "ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client");
+        return;
+    }
     for (uint32_t i = 1; i < cmd->argc; i++) {
         switch (pubsub_join(conn_of(cmd->session), kind, cmd->argv[i])) {
         case OK:

@@ -2,6 +2,7 @@
 
 #include "base/conf.h"
 #include "base/err.h"
+#include "node/keyspace.h"
 #include "node/node.h"
 #include "node/options.h"
 #include "node/section.h"
@@ -127,6 +128,14 @@ void notify_queue(struct section *s, enum notify_class class, const char *event,
 {
     if (!notices_event(section_notices(s), class, event, key)) {
         section_fail(s, SECTION_NOMEM);
+    }
+}
+
+void notify_taken(struct cmd *c, enum notify_class class, const char *event, struct key key)
+{
+    notify(c, class, event, key.name);
+    if (notify_wants(NOTIFY_GENERIC) && keyspace_peek(c, key) == NULL) {
+        notify(c, NOTIFY_GENERIC, "del", key.name);
     }
 }
 

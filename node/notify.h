@@ -70,6 +70,9 @@ static inline void notify_in(struct section *s, enum notify_class class, const c
     }
 }
 
+/* After a write that took something from the key's collection: the event, and "del" if that was all of it. */
+void notify_taken(struct cmd *c, enum notify_class class, const char *event, struct key key);
+
 /* Has notify-keyspace-events take effect, now and whenever it changes. At start, after conf_load(). */
 void notify_start(void);
 

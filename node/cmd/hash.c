@@ -196,10 +196,7 @@ static void cmd_hincrbyfloat(struct cmd *c)
 
 void hash_tell_removed(struct cmd *c, struct key key)
 {
-    notify(c, NOTIFY_HASH, "hdel", key.name);
-    if (notify_wants(NOTIFY_GENERIC) && keyspace_peek(c, key) == NULL) {
-        notify(c, NOTIFY_GENERIC, "del", key.name);
-    }
+    notify_taken(c, NOTIFY_HASH, "hdel", key);
 }
 
 static void cmd_hdel(struct cmd *c)

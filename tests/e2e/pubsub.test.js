@@ -45,6 +45,20 @@ const DIALOGUES = {
     ['a', 'PUNSUBSCRIBE'],
     ['p', 'PUBLISH', 'c1', 'o'],
   ],
+  'in a transaction': [
+    [
+      'a', ['MULTI'], ['SUBSCRIBE', 'c1', 'c2'], ['SSUBSCRIBE', 's'], ['PSUBSCRIBE', 'p*'], ['SET', 'k', 'v'],
+      ['UNSUBSCRIBE', 'c2'], ['EXEC'],
+    ],
+    [
+      'p', ['MULTI'], ['PUBLISH', 'c1', 'one'], ['SPUBLISH', 's', 'none'], ['SET', 'k', 'w'], ['PUBLISH', 'p1', 'two'],
+      ['PUBLISH', 'c2', 'none'], ['EXEC'],
+    ],
+    ['p', ['MULTI'], ['PUBLISH', 'c1', 'never'], ['DISCARD']],
+    ['a', 'UNSUBSCRIBE'],
+    ['a', 'PUNSUBSCRIBE'],
+    ['a', 'GET', 'k'],
+  ],
   'shard channels': [
     ['a', 'SSUBSCRIBE', 's1', 's2'],
     ['b', 'SUBSCRIBE', 's1'],

@@ -47,7 +47,8 @@ export class Line {
 }
 Line.marks = 0;
 
-// Each step is [who, command…] of the clients a, b and p: all that reached anybody after each.
+// Each step is [who, command…], or [who, [command…], [command…] …] sent at once (from MULTI to EXEC, where
+// nothing can be asked between), of the clients a, b and p: all that reached anybody after each.
 export async function play(t, server, proto, steps) {
   const lines = {};
   for (const who of ['a', 'b', 'p']) {
@@ -55,7 +56,9 @@ export async function play(t, server, proto, steps) {
   }
   const all = [];
   for (const [who, ...command] of steps) {
-    lines[who].send(...command);
+    for (const one of Array.isArray(command[0]) ? command : [command]) {
+      lines[who].send(...one);
+    }
     if (command[0] === 'RESET') {
       lines[who].send('AUTH', server.password);
     }

@@ -216,6 +216,7 @@ static void *count_up(void *arg)
         (void)snprintf(text, sizeof(text), "%08d", i);
         (void)publish("c", text);
         atomic_store(&last_sent, i);
+        (void)usleep(20); /* who reads byte by byte keeps up */
     }
     return NULL;
 }
