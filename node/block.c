@@ -15,9 +15,11 @@
 #include "node/node.h"
 #include "node/section.h"
 #include "node/wait.h"
+#include "proto/number.h"
 #include "replication/changelog.h"
 
 #include <assert.h>
+#include <math.h>
 #include <x86intrin.h>
 
 enum { AGAIN_TRIES = 100, SLICE_US = 1000 };
@@ -58,11 +60,16 @@ struct block {
     struct block_node nodes[];
 };
 
-static _Atomic uint64_t lost;
+static _Atomic uint64_t lost, waiting;
 
 uint64_t block_lost_count(void)
 {
     return atomic_load_explicit(&lost, memory_order_relaxed);
+}
+
+uint64_t block_count(void)
+{
+    return atomic_load_explicit(&waiting, memory_order_relaxed);
 }
 
 static size_t block_bytes(uint32_t count)
@@ -89,6 +96,9 @@ static void leave_keys(struct block *b)
 /* Nobody finds it at its keys any more. On its worker. */
 static void block_free(struct block *b)
 {
+    if (!b->is_dead) {
+        atomic_fetch_sub_explicit(&waiting, 1, memory_order_relaxed);
+    }
     if (atomic_load_explicit(&b->is_poked, memory_order_acquire)) {
         b->is_dead = true;
         return;
@@ -225,10 +235,44 @@ bool block_wait(struct cmd *c, uint32_t first, uint32_t count, enum value_type t
             section_fail(c->section, SECTION_NOMEM);
             return true;
         }
+        atomic_fetch_add_explicit(&waiting, 1, memory_order_relaxed);
         c->blocked = b;
+        c->argv = b->args->argv; /* which may be others than the request's, such as ids for $ */
     }
     c->again = true;
     c->again_at_ms = b->deadline_ms;
+    return true;
+}
+
+bool block_timeout_arg(struct cmd *c, uint32_t index, int64_t *timeout_ms)
+{
+    long double seconds;
+
+    if (!number_parse_double(c->argv[index], &seconds) || isnan(seconds)) {
+        reply_errf(c->reply, "ERR timeout is not a float or out of range");
+    } else if (seconds < 0) {
+        reply_errf(c->reply, "ERR timeout is negative");
+    } else if (seconds * 1000 > (long double)(INT64_MAX - clock_now_ms())) {
+        reply_errf(c->reply, "ERR timeout is out of range");
+    } else {
+        *timeout_ms = (int64_t)ceill(seconds * 1000);
+        return true;
+    }
+    return false;
+}
+
+bool block_is_over(struct cmd *c, void (*none)(struct reply *r))
+{
+    switch (c->unblocked) {
+    case CMD_NOT_UNBLOCKED:
+        return false;
+    case CMD_UNBLOCKED_TIMEOUT:
+        none(c->reply);
+        break;
+    case CMD_UNBLOCKED_ERROR:
+        reply_errf(c->reply, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
+        break;
+    }
     return true;
 }
 

@@ -50,6 +50,11 @@ static inline bool block_is_retry(const struct cmd *c)
     return c->blocked != NULL;
 }
 
+/* The timeout in argv[index], seconds with a fraction. False when an error was answered. */
+MUST_CHECK bool block_timeout_arg(struct cmd *c, uint32_t index, int64_t *timeout_ms);
+/* Whether it is called because its wait is over: then it is answered, by `none` if its time has passed. */
+bool block_is_over(struct cmd *c, void (*none)(struct reply *r));
+
 /* ---- For sections ---- */
 
 /* A key that has changed and that commands wait at. */
@@ -93,6 +98,8 @@ void block_end(struct block *b);
 /* Its session is gone. */
 void block_cancel(struct block *b);
 
+/* Commands that wait. */
+uint64_t block_count(void);
 /* Elements that were taken for clients that were gone. */
 uint64_t block_lost_count(void);
 

@@ -262,6 +262,7 @@ static void unqueue(struct call *k)
     if (UNLIKELY(k->cmd.blocked != NULL) && !k->was_blocked) {
         block_cancel(k->cmd.blocked);
         k->cmd.blocked = NULL;
+        k->cmd.argv = k->request->argv;
     }
 }
 
@@ -341,6 +342,12 @@ static enum outcome keep_waiting(struct call *k)
 {
     struct block *b = k->cmd.blocked;
 
+    /* What it changed on the way (a consumer that it made) may concern others who wait. They try by
+     * themselves: it has no next command that could overtake them. */
+    if (k->cmd.ready != NULL) {
+        block_poke(k->cmd.ready);
+        k->cmd.ready = NULL;
+    }
     if (k->was_blocked && !block_give_back(b)) {
         k->cmd.again = false;
         return run_blocked(k);
@@ -666,6 +673,7 @@ static enum outcome run_blocked(struct call *k)
     }
     k->cmd.again = false;
     k->cmd.blocked = NULL;
+    k->cmd.argv = k->request->argv;
     block_end(b);
     return RAN;
 }

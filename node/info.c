@@ -8,6 +8,7 @@
 #include "edge/options.h"
 #include "edge/pubsub.h"
 #include "edge/tracking.h"
+#include "node/block.h"
 #include "node/database.h"
 #include "node/histogram.h"
 #include "node/keyspace.h"
@@ -201,7 +202,7 @@ static void put_clients(struct info *i)
     put(i, "maxclients:%lu", conf_u64(&opt_maxclients));
     put(i, "client_recent_max_input_buffer:%lu", s.in_max);
     put(i, "client_recent_max_output_buffer:%lu", s.out_max);
-    put(i, "blocked_clients:%lu", s.blocked);
+    put(i, "blocked_clients:%lu", block_count());
     put(i, "tracking_clients:%lu", tracking_stats_sum().clients);
     put(i, "clients_in_timeout_table:0");
     put(i, "monitor_clients:%lu", s.monitors);

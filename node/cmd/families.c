@@ -10,6 +10,7 @@ void families_register(void)
     cmd_register("hash", hash_expiry_cmds);
     cmd_register("stream", stream_cmds);
     cmd_register("list", list_cmds);
+    cmd_register("list", list_block_cmds);
     cmd_register("generic", sort_cmds);
     cmd_register("set", set_cmds);
     cmd_register("set", set_many_cmds);
@@ -23,6 +24,7 @@ void families_register(void)
     cmd_register("server", command_cmds);
     cmd_register("bitmap", bitmap_cmds);
     cmd_register("sorted-set", zset_cmds);
+    cmd_register("sorted-set", zset_block_cmds);
     cmd_register("sorted-set", zset_range_cmds);
     cmd_register("sorted-set", zset_ops_cmds);
     cmd_register("geo", geo_cmds);

@@ -248,29 +248,40 @@ enum found list_take_first(struct cmd *c, uint32_t first, uint32_t n, enum vlist
     return ABSENT;
 }
 
-static void cmd_lmpop(struct cmd *c)
+bool list_pop_args(struct cmd *c, uint32_t at, struct list_pop *out)
 {
     int64_t keys;
     int64_t most = -1;
-    enum vlist_end end;
 
-    if (!count_arg(c, 1, 1, "numkeys should be greater than 0", &keys)) {
-        return;
+    if (!count_arg(c, at, 1, "numkeys should be greater than 0", &keys)) {
+        return false;
     }
-    if (keys >= (int64_t)c->argc - 2 || !list_end_arg(c->argv[keys + 2], &end)) {
+    if (keys >= (int64_t)c->argc - at - 1 || !list_end_arg(c->argv[at + keys + 1], &out->end)) {
         reply_err(c->reply, WIRE_SYNTAX);
-        return;
+        return false;
     }
-    for (uint32_t i = (uint32_t)keys + 3; i < c->argc; i++) {
+    for (uint32_t i = at + (uint32_t)keys + 2; i < c->argc; i++) {
         if (most >= 0 || i + 1 == c->argc || !slice_is_word(c->argv[i], "count")) {
             reply_err(c->reply, WIRE_SYNTAX);
-            return;
+            return false;
         }
         if (!count_arg(c, ++i, 1, "count should be greater than 0", &most)) {
-            return;
+            return false;
         }
     }
-    enum found found = list_take_first(c, 2, (uint32_t)keys, end, most < 0 ? 1 : (uint64_t)most);
+    out->keys = (uint32_t)keys;
+    out->most = most < 0 ? 1 : (uint64_t)most;
+    return true;
+}
+
+static void cmd_lmpop(struct cmd *c)
+{
+    struct list_pop p;
+
+    if (!list_pop_args(c, 1, &p)) {
+        return;
+    }
+    enum found found = list_take_first(c, 2, p.keys, p.end, p.most);
 
     if (found == WRONG_TYPE) {
         reply_err(c->reply, WIRE_WRONGTYPE);

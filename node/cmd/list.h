@@ -9,6 +9,14 @@ bool list_end_arg(struct slice word, enum vlist_end *out);
 /* Opens the list at argv[index]. False when WRONGTYPE was answered; else *found says whether it is open. */
 bool list_arg(struct cmd *c, uint32_t index, struct vlist_view *l, bool *found);
 
+/* LMPOP's arguments from numkeys at argv[at] on. False when an error was answered. */
+struct list_pop {
+    uint32_t keys; /* at argv[at + 1] */
+    enum vlist_end end;
+    uint64_t most;
+};
+bool list_pop_args(struct cmd *c, uint32_t at, struct list_pop *out);
+
 /* Each answers and changes, or does nothing: ABSENT, and WRONG_TYPE, are the caller's to answer. */
 /* The element itself (LPOP, BLPOP's second half). */
 enum found list_take_one(struct cmd *c, struct key key, enum vlist_end end);

@@ -490,7 +490,7 @@ static void sort_elements(struct sort *s)
         if (!weigh(s)) {
             return;
         }
-        if (!s->failed) {
+        if (!s->failed && s->count > 1) {
             qsort_r(s->items, s->count, sizeof(s->items[0]), order, s);
         }
     }

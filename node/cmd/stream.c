@@ -1,5 +1,7 @@
 /* stream.c - the entries of streams: XADD, XRANGE, XREAD, XTRIM and kin. */
 #include "node/cmd/stream.h"
+#include "node/block.h"
+#include "node/section.h"
 
 #include "base/mem.h"
 #include "node/cmd/families.h"
@@ -344,7 +346,9 @@ static bool read_one(struct cmd *c, const struct stream_read *r, uint32_t i, str
     bool found;
 
     *any = false;
-    if (!stream_arg(c, r->keys + i, &v, &found)) {
+    if (block_is_retry(c)) {
+        found = stream_open(c, cmd_key(c, r->keys + i), &v) == FOUND;
+    } else if (!stream_arg(c, r->keys + i, &v, &found)) {
         return false;
     }
     bool fine = read_after(c, r->keys + r->count + i, &v, found, &after);
@@ -380,25 +384,80 @@ static bool read_each(struct cmd *c, const struct stream_read *r, struct reply *
     return true;
 }
 
+/* Waits for entries after what $ and + are now. False: it has to answer at once. */
+static bool wait_for_entries(struct cmd *c, const struct stream_read *r)
+{
+    uint32_t ids = r->keys + r->count;
+    size_t bytes = c->argc * sizeof(c->argv[0]) + r->count * STREAM_ID_TEXT_MAX;
+    struct slice *argv;
+    bool waits;
+
+    if (block_is_retry(c)) {
+        return block_wait(c, r->keys, r->count, TYPE_STREAM, r->block_ms);
+    }
+    argv = mem_alloc(bytes);
+    if (argv == NULL) {
+        section_fail(c->section, SECTION_NOMEM);
+        return true;
+    }
+    char *at = (char *)(argv + c->argc);
+
+    memcpy(argv, c->argv, c->argc * sizeof(argv[0]));
+    for (uint32_t i = 0; i < r->count; i++, at += STREAM_ID_TEXT_MAX) {
+        struct stream_view v;
+        struct stream_id last = STREAM_ID_MIN;
+
+        if (!slice_is(argv[ids + i], SLICE("$")) && !slice_is(argv[ids + i], SLICE("+"))) {
+            continue;
+        }
+        if (stream_open(c, cmd_key(c, r->keys + i), &v) == FOUND) {
+            last = v.st->meta.last_id;
+            stream_close(&v);
+        }
+        argv[ids + i] = (struct slice){at, stream_id_print(at, last)};
+    }
+    struct slice *asked = c->argv;
+
+    c->argv = argv;
+    waits = block_wait(c, r->keys, r->count, TYPE_STREAM, r->block_ms);
+    if (c->blocked == NULL) {
+        c->argv = asked;
+    }
+    mem_free(argv, bytes);
+    return waits;
+}
+
+/* Nothing was there. */
+static void nothing_yet(struct cmd *c, const struct stream_read *r)
+{
+    if (r->block_ms < 0) {
+        reply_null_array(c->reply);
+    } else if (c->section == NULL) {
+        cmd_needs_locks(c); /* to look and to queue in one step */
+    } else if (!wait_for_entries(c, r)) {
+        reply_null_array(c->reply);
+    }
+}
+
 static void cmd_xread(struct cmd *c)
 {
     struct stream_read r;
     struct reply out;
     size_t n;
 
-    if (!stream_read_args(c, &r)) {
+    if (block_is_over(c, reply_null_array) || !stream_read_args(c, &r)) {
         return;
     }
     if (r.count == 1) {
         if (read_each(c, &r, c->reply, &n) && n == 0) {
-            reply_null_array(c->reply);
+            nothing_yet(c, &r);
         }
         return;
     }
     reply_init(&out);
     if (read_each(c, &r, &out, &n)) {
         if (n == 0) {
-            reply_null_array(c->reply);
+            nothing_yet(c, &r);
         } else {
             reply_map_of_pairs(c->reply, n);
             c->reply->flags |= out.flags;

@@ -1,4 +1,5 @@
 /* stream_group.c - consumer groups: XGROUP, XREADGROUP, XACK, XPENDING. */
+#include "node/block.h"
 #include "node/cmd/stream.h"
 
 #include "base/mem.h"
@@ -337,6 +338,13 @@ static bool read_group_id(struct cmd *c, const struct stream_read *r, uint32_t i
     return slice_is(text, SLICE(">")) || stream_strict_id_arg(c, r->keys + r->count + i, out);
 }
 
+static void nothing_new(struct cmd *c, const struct stream_read *r)
+{
+    if (r->block_ms < 0 || !block_wait(c, r->keys, r->count, TYPE_STREAM, r->block_ms)) {
+        reply_null_array(c->reply);
+    }
+}
+
 static void read_streams(struct cmd *c, const struct stream_read *r, const struct stream_id *ids)
 {
     struct reply out;
@@ -344,7 +352,7 @@ static void read_streams(struct cmd *c, const struct stream_read *r, const struc
 
     if (r->count == 1) {
         if (!read_stream(c, r, 0, ids[0], c->reply)) {
-            reply_null_array(c->reply);
+            nothing_new(c, r);
         }
         return;
     }
@@ -353,7 +361,7 @@ static void read_streams(struct cmd *c, const struct stream_read *r, const struc
         n += read_stream(c, r, i, ids[i], &out);
     }
     if (n == 0) {
-        reply_null_array(c->reply);
+        nothing_new(c, r);
     } else {
         reply_map_of_pairs(c->reply, n);
         c->reply->flags |= out.flags;
@@ -371,7 +379,7 @@ void cmd_xreadgroup(struct cmd *c)
     struct stream_id *ids = &one;
     bool fine = true;
 
-    if (!stream_read_args(c, &r)) {
+    if (block_is_over(c, reply_null_array) || !stream_read_args(c, &r)) {
         return;
     }
     if (r.count > 1) {

@@ -342,7 +342,10 @@ void zset_pop(struct cmd *c, struct key key, struct zset *z, bool from_end, size
     struct zset_walk w;
     struct zset_item i;
 
-    if (form == ZSET_POP_FLAT) {
+    if (form == ZSET_POP_NAMED) {
+        reply_array(c->reply, 3);
+        reply_bulk(c->reply, key.name);
+    } else if (form == ZSET_POP_FLAT) {
         reply_array(c->reply, 2 * n);
     } else if (form == ZSET_POP_PAIRS) {
         zset_reply_head(c->reply, n, true);
@@ -351,7 +354,7 @@ void zset_pop(struct cmd *c, struct key key, struct zset *z, bool from_end, size
     }
     zset_walk_begin(&w, z, from_end && n > 0 ? total - 1 : 0, n, from_end);
     while (zset_walk_next(&w, &i)) {
-        if (form != ZSET_POP_FLAT) {
+        if (form == ZSET_POP_PAIRS || form == ZSET_POP_NESTED) {
             reply_array(c->reply, 2);
         }
         reply_bulk(c->reply, i.member);
@@ -401,24 +404,24 @@ static void cmd_zpopmax(struct cmd *c)
 }
 
 /* numkeys key [key ...] MIN | MAX [COUNT count], from argv[1] on. */
-static bool mpop_args(struct cmd *c, uint32_t *keys, bool *from_end, int64_t *count)
+bool zset_mpop_args(struct cmd *c, uint32_t at, struct zset_mpop *out)
 {
     int64_t n;
 
-    *count = 1;
-    if (!parse_i64(c->argv[1], &n) || n < 1) {
+    out->count = 1;
+    if (!parse_i64(c->argv[at], &n) || n < 1) {
         reply_errf(c->reply, "ERR numkeys should be greater than 0");
         return false;
     }
-    if (n >= (int64_t)c->argc - 2) {
+    if (n >= (int64_t)c->argc - at - 1) {
         reply_err(c->reply, WIRE_SYNTAX);
         return false;
     }
-    *keys = (uint32_t)n;
-    uint32_t where = 2 + *keys;
+    out->keys = (uint32_t)n;
+    uint32_t where = at + 1 + out->keys;
 
-    *from_end = slice_is_word(c->argv[where], "max");
-    if (!*from_end && !slice_is_word(c->argv[where], "min")) {
+    out->from_end = slice_is_word(c->argv[where], "max");
+    if (!out->from_end && !slice_is_word(c->argv[where], "min")) {
         reply_err(c->reply, WIRE_SYNTAX);
         return false;
     }
@@ -429,7 +432,7 @@ static bool mpop_args(struct cmd *c, uint32_t *keys, bool *from_end, int64_t *co
         reply_err(c->reply, WIRE_SYNTAX);
         return false;
     }
-    if (!parse_i64(c->argv[where + 2], count) || *count < 1) {
+    if (!parse_i64(c->argv[where + 2], &out->count) || out->count < 1) {
         reply_errf(c->reply, "ERR count should be greater than 0");
         return false;
     }
@@ -440,25 +443,28 @@ static bool mpop_args(struct cmd *c, uint32_t *keys, bool *from_end, int64_t *co
     return true;
 }
 
+void zset_mpop(struct cmd *c, uint32_t at, struct zset *z, const struct zset_mpop *p)
+{
+    reply_array(c->reply, 2);
+    reply_bulk(c->reply, c->argv[at]);
+    zset_pop(c, cmd_key(c, at), z, p->from_end, (size_t)p->count, ZSET_POP_NESTED);
+}
+
 static void cmd_zmpop(struct cmd *c)
 {
+    struct zset_mpop p;
     struct zset z;
-    int64_t count;
-    uint32_t keys;
-    bool from_end;
     bool found;
 
-    if (!mpop_args(c, &keys, &from_end, &count)) {
+    if (!zset_mpop_args(c, 1, &p)) {
         return;
     }
-    for (uint32_t i = 2; i < 2 + keys; i++) {
+    for (uint32_t i = 2; i < 2 + p.keys; i++) {
         if (!zset_arg(c, i, &z, &found)) {
             return;
         }
         if (found) {
-            reply_array(c->reply, 2);
-            reply_bulk(c->reply, c->argv[i]);
-            zset_pop(c, cmd_key(c, i), &z, from_end, (size_t)count, ZSET_POP_NESTED);
+            zset_mpop(c, i, &z, &p);
             return;
         }
     }

@@ -13,12 +13,22 @@ void zset_done(struct zset *z, bool found);
 void zset_reply_head(struct reply *r, size_t n, bool with_scores);
 void zset_reply_item(struct reply *r, const struct zset_item *i, bool with_scores);
 
-/* How popped members are answered: one flat array, pairs that RESP2 has flat, or pairs everywhere. */
-enum zset_pop_form { ZSET_POP_FLAT, ZSET_POP_PAIRS, ZSET_POP_NESTED };
+/* How popped members are answered: one flat array, pairs that RESP2 has flat, pairs everywhere, or one member
+ * behind its key's name. */
+enum zset_pop_form { ZSET_POP_FLAT, ZSET_POP_PAIRS, ZSET_POP_NESTED, ZSET_POP_NAMED };
 /* Answers up to count members from an end of the key's sorted set, which is open, and removes them. Closes
  * it. For ZPOPMIN, ZPOPMAX and ZMPOP, and for those that wait. */
 void zset_pop(struct cmd *c, struct key key, struct zset *z, bool from_end, size_t count,
               enum zset_pop_form form);
+
+/* ZMPOP's arguments from numkeys at argv[at] on, and its reply from the key at argv[at], which is open. */
+struct zset_mpop {
+    uint32_t keys; /* at argv[at + 1] */
+    bool from_end;
+    int64_t count;
+};
+MUST_CHECK bool zset_mpop_args(struct cmd *c, uint32_t at, struct zset_mpop *out);
+void zset_mpop(struct cmd *c, uint32_t at, struct zset *z, const struct zset_mpop *p);
 
 /* A range of ranks, lowest first. */
 struct zset_span {

@@ -11,6 +11,9 @@ const FIELDS = 200000;
 const BYTES = 32 << 20;
 const GAP = 400 << 20; // zeros, which take no memory
 const FEW = 4; // a command in one piece lets one or two answers through: they crossed it on the way
+// Where this process is not given a processor for the milliseconds that a command takes, it asks nothing
+// meanwhile. A command in one piece lets few answers through however often it is tried.
+const TRIES = 10;
 
 async function fill(client) {
   for (let at = 0; at < FIELDS; at += 2000) {
@@ -56,14 +59,26 @@ test('while a long command runs, everybody else is served', godwitOnly, async (t
     [['HVALS', '{t}hash'], (r) => assert.equal(new Set(r).size, FIELDS)],
     [['HRANDFIELD', '{t}hash', FIELDS / 2], (r) => assert.equal(new Set(r).size, FIELDS / 2)],
     [['HRANDFIELD', '{t}hash', FIELDS / 8], (r) => assert.equal(new Set(r).size, FIELDS / 8)],
-    [['COPY', '{t}hash', '{t}twin'], (r) => assert.equal(Number(r), 1)],
-    [['RENAME', '{t}twin', '{t}third'], (r) => assert.equal(r, 'OK')],
+    [['COPY', '{t}hash', '{t}twin'], (r) => assert.equal(Number(r), 1), 1, ['DEL', '{t}twin']],
+    [
+      ['RENAME', '{t}twin', '{t}third'],
+      (r) => assert.equal(r, 'OK'),
+      1,
+      ['RENAME', '{t}third', '{t}twin'],
+    ],
     [['DUMP', '{t}third'], (r) => assert.ok(r.length > FIELDS * 10)],
   ];
-  for (const [command, judge, times] of cases) {
-    const { count, reply } = await answersDuring(long, bystander, command, times ?? 1);
-    judge(reply);
-    assert.ok(count >= FEW, `${command[0]}: ${count} answers meanwhile`);
+  for (const [command, judge, times, undo] of cases) {
+    const counts = [];
+    while (!(counts.at(-1) >= FEW) && counts.length < TRIES) {
+      if (undo && counts.length) {
+        await long.cmd(...undo);
+      }
+      const { count, reply } = await answersDuring(long, bystander, command, times ?? 1);
+      judge(reply);
+      counts.push(count);
+    }
+    assert.ok(counts.at(-1) >= FEW, `${command[0]}: ${counts} answers meanwhile`);
   }
   assert.equal(Number(await bystander.cmd('HLEN', '{t}third')), FIELDS);
   assert.equal(await bystander.cmd('HGET', '{t}third', 'field:77'), 'value:77');

@@ -34,7 +34,10 @@ function sortOptions(g, ro) {
   const alpha = g.random.chance(0.7);
   // Elements of one weight come in no order, so that LIMIT would show others.
   const by = g.maybe(['BY', g.random.chance(0.5) ? 'nosort' : pattern(g)], alpha ? 0.25 : 0.5);
-  const limit = by.length && by[1] !== 'nosort' ? 0 : 0.3;
+  const isWeighed = by.length > 0 && by[1] !== 'nosort';
+  const limit = isWeighed ? 0 : 0.3;
+  // Of texts of equal weight, unlike numbers, Redis does not compare the elements themselves.
+  const store = isWeighed && alpha ? 0 : ro ? 0.03 : 0.3;
   return g.random
     .shuffle([
       by,
@@ -43,7 +46,7 @@ function sortOptions(g, ro) {
       g.maybe(['GET', g.pick(['#', pattern(g)])], 0.2),
       g.maybe([g.option(g.pick(['ASC', 'DESC']))], 0.6),
       alpha ? [g.option('ALPHA')] : [],
-      g.maybe(['STORE', g.key('l')], ro ? 0.03 : 0.3),
+      g.maybe(['STORE', g.key('l')], store),
     ])
     .flat();
 }

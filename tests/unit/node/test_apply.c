@@ -134,7 +134,6 @@ static void add_key(const struct entry *e, void *arg)
     struct cmd c = {.def = &def, .db = s->db};
     uint64_t h = mix((uint64_t)entry_expire_at_ms(e) * 31 + e->type, entry_key(e));
 
-
     if (e->type == TYPE_STRING) {
         h = mix_string(h, e);
     } else if (e->type == TYPE_LIST) {

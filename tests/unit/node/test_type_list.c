@@ -2,6 +2,7 @@
  * that fail. What the log makes of the same is test_apply.c's. */
 #include "node/type_list.h"
 
+#include "base/buf.h"
 #include "base/conf.h"
 #include "base/err.h"
 #include "base/fault.h"
@@ -56,14 +57,14 @@ static bool is_text(struct slice s, uint32_t id)
 static void model_insert(struct model *m, size_t at, uint32_t id)
 {
     CU_ASSERT_FATAL(m->n < MOST);
-    memmove(&m->v[at + 1], &m->v[at], (m->n - at) * sizeof(m->v[0]));
+    buf_move(&m->v[at + 1], &m->v[at], (m->n - at) * sizeof(m->v[0]));
     m->v[at] = id;
     m->n++;
 }
 
 static void model_remove(struct model *m, size_t at, size_t n)
 {
-    memmove(&m->v[at], &m->v[at + n], (m->n - at - n) * sizeof(m->v[0]));
+    buf_move(&m->v[at], &m->v[at + n], (m->n - at - n) * sizeof(m->v[0]));
     m->n -= n;
 }
 
