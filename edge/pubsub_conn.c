@@ -93,7 +93,8 @@ int pubsub_join(struct conn *c, enum pubsub_kind kind, struct slice name)
         goto fail;
     }
     sub = mem_zalloc(sizeof(*sub));
-    if (sub == NULL || (sub->seat = pubsub_arrive(s, c->set, kind, name, hash, &sub->arrival)) == NULL) {
+    if (sub == NULL ||
+        (sub->seat = pubsub_arrive(s, c->set, kind, name, hash, &sub->arrival)) == NULL) {
         goto fail;
     }
     sub->conn = c;

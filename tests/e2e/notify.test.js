@@ -28,7 +28,8 @@ const COMMANDS = [
   'MGET none n', 'EXISTS none', 'STRLEN none', 'HGET none f', 'TOUCH none', 'TYPE none', 'TTL none', 'FLUSHALL',
 ];
 
-// Sources that a STORE command misses are no misses here: see tests/e2e/differences.js of reads.
+// Without misses: Redis counts some of the sources of a STORE command, others not. XREADGROUP that gets nothing
+// makes its consumer since 7.2, so each gets something here.
 const COLLECTIONS = [
   'LPUSH l a b c', 'RPUSH l d', 'LPUSHX l x', 'RPUSHX none x', 'LPOP l', 'RPOP l 2', 'LPOP l 0', 'LPOP none', 'LSET l 0 z',
   'LINSERT l BEFORE z y', 'LINSERT l AFTER none y', 'LREM l 0 none', 'LREM l 0 y', 'LREM l 0 z', 'RPUSH l a b c d', 'LTRIM l 1 2',
@@ -47,7 +48,7 @@ const COLLECTIONS = [
   'GEOSEARCHSTORE h g FROMLONLAT 0 0 BYRADIUS 9 km', 'GEORADIUS g 15 37 200 km STORE h', 'GEORADIUS g 0 0 1 km STORE h',
   'XADD x 1-1 f v', 'XADD x NOMKSTREAM 1-2 f v', 'XADD x MAXLEN 2 1-3 f v', 'XADD none3 NOMKSTREAM 1-2 f v', 'XTRIM x MAXLEN 5', 'XTRIM x MAXLEN 1',
   'XDEL x 9-9', 'XDEL x 1-3', 'XSETID x 5-5', 'XGROUP CREATE x g 0', 'XGROUP CREATE w g $ MKSTREAM', 'XGROUP SETID x g 0', 'XADD x 6-1 f v',
-  'XGROUP CREATECONSUMER x g c', 'XGROUP CREATECONSUMER x g c', 'XREADGROUP GROUP g c STREAMS x >', 'XREADGROUP GROUP g d STREAMS x >',
+  'XGROUP CREATECONSUMER x g c', 'XGROUP CREATECONSUMER x g c', 'XREADGROUP GROUP g c STREAMS x >',
   'XACK x g 6-1', 'XADD x 7-1 f v', 'XREADGROUP GROUP g c STREAMS x >', 'XCLAIM x g e 0 7-1', 'XAUTOCLAIM x g f 0 0', 'XGROUP DELCONSUMER x g c',
   'XGROUP DELCONSUMER x g none', 'XGROUP DESTROY x g', 'XGROUP DESTROY x g',
   'PFADD p a b', 'PFADD p a', 'PFADD q', 'PFMERGE r p q', 'PFCOUNT p',
