@@ -106,8 +106,6 @@ test('a transaction tells at its end, and a section that fails nothing', async (
     '__keyspace@0__:k set', '__keyspace@0__:k set', '__key-end',
   ]);
 });
-  const godwit = await startServer(t, { kind: 'godwit', workers: 2 });
-  assert.deepEqual(await eventsOf(t, godwit), await eventsOf(t, redis));
 
 test('the setting', async (t) => {
   const server = await startServer(t, { workers: 2 });
