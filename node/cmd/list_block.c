@@ -86,7 +86,7 @@ static void cmd_blmove(struct cmd *c)
 {
     enum vlist_end take, put;
 
-    if (block_is_over(c, reply_null)) {
+    if (block_is_over(c, reply_null_array)) {
         return;
     }
     if (!list_end_arg(c->argv[3], &take) || !list_end_arg(c->argv[4], &put)) {
@@ -98,7 +98,7 @@ static void cmd_blmove(struct cmd *c)
 
 static void cmd_brpoplpush(struct cmd *c)
 {
-    if (!block_is_over(c, reply_null)) {
+    if (!block_is_over(c, reply_null_array)) {
         move(c, LIST_TAIL, LIST_HEAD, 3);
     }
 }
@@ -110,8 +110,8 @@ static void cmd_blmpop(struct cmd *c)
     uint32_t at = 0;
     bool found;
 
-    if (block_is_over(c, reply_null_array) || !block_timeout_arg(c, 1, &timeout_ms) ||
-        !list_pop_args(c, 2, &p) || !first_list(c, 3, p.keys, &found, &at)) {
+    if (block_is_over(c, reply_null_array) || !list_pop_args(c, 2, &p) ||
+        !block_timeout_arg(c, 1, &timeout_ms) || !first_list(c, 3, p.keys, &found, &at)) {
         return;
     }
     if (found) {

@@ -62,8 +62,8 @@ static void cmd_bzmpop(struct cmd *c)
     struct zset z;
     uint32_t at;
 
-    if (block_is_over(c, reply_null_array) || !block_timeout_arg(c, 1, &timeout_ms) ||
-        !zset_mpop_args(c, 2, &p) || !first_zset(c, 3, p.keys, &z, &at)) {
+    if (block_is_over(c, reply_null_array) || !zset_mpop_args(c, 2, &p) ||
+        !block_timeout_arg(c, 1, &timeout_ms) || !first_zset(c, 3, p.keys, &z, &at)) {
         return;
     }
     if (at > 0) {

@@ -286,7 +286,7 @@ export const DIFFERENCES = [
     same: (a, b) => isError(a) && says(/^ERR (syntax error|wrong number)|^WRONGTYPE/)(a, b),
   },
   {
-    about: (c) => /^(Z|GEO)/.test(upper(c, 0)),
+    about: (c) => /^(B?Z|GEO)/.test(upper(c, 0)),
     why: '7.2 spells a double by the fewest digits that read back as it; 7.0 by 17',
     same: sameNumbers,
   },
