@@ -53,6 +53,7 @@ struct block {
     struct args *args; /* owned */
     uint64_t mask;
     enum value_type type;
+    uint64_t client; /* its session's */
     struct inbox_msg done, poke;
     _Atomic bool is_poked; /* the message is on its way */
     uint32_t count;
@@ -169,6 +170,7 @@ static struct block *block_create(struct cmd *c, uint32_t count)
     reply_init(&b->reply);
     b->count = count;
     b->session = c->session;
+    b->client = c->session->id;
     b->worker = c->session->worker;
     b->db = c->db;
     b->def = c->def;
@@ -479,6 +481,7 @@ static enum attempt attempt(struct exec *x, struct block *b, struct block_ready 
 
     b->reply.out.len = 0;
     b->reply.flags = 0;
+    section_made_by(s, b->client);
     c.def->run(&c);
     if (c.again) {
         section_abort(s);

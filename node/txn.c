@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "edge/multi.h"
 #include "edge/session.h"
+#include "edge/tracking.h"
 #include "node/cmd/families.h"
 #include "node/exec.h"
 #include "node/keyspace.h"
@@ -83,6 +84,9 @@ static void run_one(struct cmd *c, struct progress *p)
                               .key = q->key,
                               .in_txn = true,
                               .now_ms = section_now_ms(c->section)};
+        if (UNLIKELY(c->session->is_tracking)) {
+            tracking_read(c->session, q);
+        }
     }
     p->cmd.again = false;
     c->reply->flags &= ~(uint32_t)REPLY_ERROR;

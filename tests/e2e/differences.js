@@ -392,7 +392,7 @@ export function safeInTransactions(commands) {
       name === 'AUTH' ||
       (name === 'HELLO' && upper(command, 2) === 'AUTH') ||
       // A round through all workers cannot be part of a section.
-      sub('CLIENT', 'LIST', 'KILL', 'PAUSE', 'UNPAUSE', 'UNBLOCK')(command);
+      sub('CLIENT', 'LIST', 'KILL', 'PAUSE', 'UNPAUSE', 'UNBLOCK', 'TRACKING')(command);
     return isOpen && isRefused ? ['PING'] : command;
   });
 }
