@@ -40,6 +40,7 @@ enum cmd_flag {
     CMD_TXN = 1 << 22,     /* about transactions: never queued by MULTI, alone in its batch */
     CMD_TXN_END = 1 << 23, /* after it nothing is watched; the queue, if any, is dropped */
     CMD_TXN_RUN = 1 << 24, /* carries out the queue: runs in a section */
+    CMD_SCRIPT = 1 << 26,  /* runs a script: in a section, and its keys may be more than it names */
     CMD_PATTERNS = 1 << 25 /* with a `*` in what follows BY or GET its keys are the whole database */
 };
 

@@ -12,6 +12,7 @@ void families_register(void)
     cmd_register("generic", sort_cmds);
     cmd_register("string", string_cmds);
     cmd_register("transactions", txn_cmds);
+    cmd_register("scripting", script_cmds);
     cmd_register("server", server_cmds);
     cmd_register("server", config_cmds);
     cmd_register("server", memory_cmds);
