@@ -39,7 +39,8 @@ static void check_writable(lua_State *L)
         lua_pop(L, 2);
     }
     if (is_proxy) {
-        (void)luaL_error(L, "Attempt to modify a readonly table");
+        lua_pushliteral(L, "Attempt to modify a readonly table");
+        (void)lua_error(L);
     }
 }
 

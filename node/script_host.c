@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <x86intrin.h>
 
-int luaopen_cjson(lua_State *L); /* lua-cjson and lua-bitop bring no header */
+int luascript_open_json(lua_State *L); /* lua-cjson and lua-bitop bring no header */
 int luaopen_bit(lua_State *L);
 
 struct script_host *script_host_of(lua_State *L)
@@ -159,12 +159,6 @@ static void add(lua_State *L, const char *name, void (*open)(lua_State *L))
     lua_setglobal(L, name);
 }
 
-static void open_cjson(lua_State *L)
-{
-    lua_pushcfunction(L, luaopen_cjson);
-    lua_call(L, 0, 1);
-}
-
 static void open_bit(lua_State *L)
 {
     lua_pushcfunction(L, luaopen_bit);
@@ -182,7 +176,7 @@ static int open_all(lua_State *L)
     add(L, "redis", script_open_redis);
     lua_getglobal(L, "redis");
     lua_setglobal(L, "server");
-    add(L, "cjson", open_cjson);
+    add(L, "cjson", script_open_json);
     add(L, "bit", open_bit);
     add(L, "cmsgpack", script_open_pack);
     add(L, "struct", script_open_struct);

@@ -101,7 +101,8 @@ static inline void script_leave(lua_State *L)
 void script_open_base(
     lua_State *L); /* takes from L's globals what is not safe, and wraps the rest */
 void script_open_redis(lua_State *L); /* node/script_call.c */
-void script_open_pack(lua_State *L);  /* cmsgpack */
+void script_open_json(lua_State *L);
+void script_open_pack(lua_State *L); /* cmsgpack */
 void script_open_struct(lua_State *L);
 /* Into the string library's table at the top. */
 void script_open_string(lua_State *L);
