@@ -135,7 +135,7 @@ static void *allocate(void *host, void *p, size_t old, size_t now)
     void *to = p == NULL ? mem_alloc(now) : mem_realloc(p, old, now);
 
     if (to == NULL) {
-        return now > old ? NULL : p; /* Lua relies on shrinking */
+        return NULL; /* also when it shrinks: whoever frees it says its size */
     }
     h->used += now;
     h->used -= p == NULL ? 0 : old;

@@ -45,14 +45,20 @@ static int forward(lua_State *L)
 {
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_insert(L, 1);
-    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-    script_check(L);
-    return lua_gettop(L);
+    int rc = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
+
+    script_check(L); /* before anything is done with an error: nothing else may catch it */
+    if (rc == LUA_ERRRUN) {
+        luaL_where(L, 1); /* the script's line, which cjson cannot see past us */
+        lua_insert(L, -2);
+        lua_concat(L, 2);
+    }
+    return rc == 0 ? lua_gettop(L) : lua_error(L);
 }
 
 static int json_encode(lua_State *L)
 {
-    lua_settop(L, 1);
+    luaL_argcheck(L, lua_gettop(L) == 1, 1, "expected 1 argument");
     luaL_checkstack(L, 2 * DEPTH + 16, "a value that nests deep");
     if (lua_istable(L, 1)) {
         measure(L);

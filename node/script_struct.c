@@ -100,11 +100,11 @@ static void control(struct format *f, char c)
     case '!':
         f->align = number(f, 8);
         if (f->align == 0 || (f->align & (f->align - 1)) != 0 || f->align > ALIGN_MAX) {
-            (void)luaL_error(f->L, "alignment is not a power of 2");
+            (void)luaL_error(f->L, "alignment %d is not a power of 2", (int)f->align);
         }
         break;
     default:
-        (void)luaL_error(f->L, "invalid format option '%c'", c);
+        (void)luaL_argerror(f->L, 1, lua_pushfstring(f->L, "invalid format option '%c'", c));
     }
 }
 
@@ -160,7 +160,7 @@ static size_t pack_one(const struct format *f, luaL_Buffer *b, char c, size_t si
     case 's':
         s = luaL_checklstring(L, arg, &len);
         size = size == 0 ? len : size;
-        luaL_argcheck(L, len >= size, arg, "string too short");
+        luaL_argcheck(L, len >= size, arg + 1, "string too short");
         luaL_addlstring(b, s, size);
         if (c == 's') {
             luaL_addchar(b, '\0');
@@ -297,10 +297,10 @@ static int struct_size(lua_State *L)
 
         total += padding(&f, c, size, total);
         if (c == 's') {
-            return luaL_argerror(L, 1, "variable-size format 's'");
+            return luaL_argerror(L, 1, "option 's' has no fixed size");
         }
         if (c == 'c' && size == 0) {
-            return luaL_argerror(L, 1, "variable-length format 'c0'");
+            return luaL_argerror(L, 1, "option 'c0' has no fixed size");
         }
         if (size == 0) {
             control(&f, c);
