@@ -33,7 +33,8 @@ OPT_fuzz    := -O1 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-rec
 CFLAGS   := $(COMMON) $(WARN) $(OPT_$(VARIANT)) $(EXTRA_CFLAGS)
 LDFLAGS  := -pthread $(filter -fsanitize% --coverage -flto% -O2,$(OPT_$(VARIANT)))
 # The sanitizers bring an allocator of their own; two in one process hide each other's errors.
-LDLIBS   := $(if $(filter asan tsan fuzz,$(VARIANT)),,-ljemalloc) -lurcu-qsbr -lprotobuf-c -lsodium -lxxhash -lm
+LDLIBS   := $(if $(filter asan tsan fuzz,$(VARIANT)),,-ljemalloc) -lurcu-qsbr -lprotobuf-c -lsodium -lxxhash \
+            -llua5.1 -l:liblua5.1-cjson.so.0 -l:liblua5.1-bitop.so.0 -lm
 
 SRC      := $(foreach d,$(FOLDERS),$(wildcard $(d)/*.c $(d)/*/*.c))
 GEN_C    := $(patsubst %.proto,$(B)/gen/%.pb-c.c,$(wildcard proto/*.proto))
@@ -63,7 +64,7 @@ define folder_rules
 $(B)/$(1)/%.o: $(1)/%.c $(B)/inc/$(1)/.ok | $(GEN_C)
 	@$$(if $(V),,echo "  CC $$<")
 	$$(Q)mkdir -p $$(@D)
-	$$(Q)$$(CC) $$(CFLAGS) -I$(B)/inc/$(1) -isystem $(B)/gen -isystem /usr/share/include/llhttp -MMD -MP -c -o $$@ $$<
+	$$(Q)$$(CC) $$(CFLAGS) -I$(B)/inc/$(1) -isystem $(B)/gen -isystem /usr/share/include/llhttp -isystem /usr/include/lua5.1 -MMD -MP -c -o $$@ $$<
 endef
 $(foreach d,$(FOLDERS),$(eval $(call folder_rules,$(d))))
 
@@ -82,7 +83,7 @@ TESTLIB   := $(patsubst %.c,$(B)/%.o,$(wildcard tests/lib/*.c))
 $(B)/tests/%.o: tests/%.c Makefile | $(GEN_C)
 	@$(if $(V),,echo "  CC $<")
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) -I. -isystem $(B)/gen -isystem /usr/share/include/llhttp -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS) -I. -isystem $(B)/gen -isystem /usr/share/include/llhttp -isystem /usr/include/lua5.1 -MMD -MP -c -o $@ $<
 # The list of suites is written again only when it differs, so that a new file is enough.
 define unit_rules
 $(B)/gen/unit_$(1).c: FORCE

@@ -416,7 +416,7 @@ static bool is_paused(struct conn *c, const struct request *q)
         return false;
     }
     /* CLIENT passes, or nobody could end the pause. */
-    return (q->def->flags & (CMD_WRITE | CMD_TXN_RUN | CMD_CACHES)) != 0 ||
+    return (q->def->flags & (CMD_WRITE | CMD_TXN_RUN | CMD_CACHES | CMD_SCRIPT)) != 0 ||
            (set->pause_all && (q->def->flags & CMD_DOOR) == 0);
 }
 

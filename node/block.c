@@ -24,7 +24,9 @@
 
 enum { AGAIN_TRIES = 100, SLICE_US = 1000 };
 
-enum state { WAITING, CLAIMED, LATE, DONE };
+/* MISSED: claimed, and somebody else would have claimed it meanwhile, with news that the claimant may not have
+ * seen: it looks once more before it gives the claim back. */
+enum state { WAITING, CLAIMED, MISSED, LATE, DONE };
 
 struct block_node {
     struct keyed_node node;
@@ -84,6 +86,35 @@ static bool go(struct block *b, enum state from, enum state to)
 
     return atomic_compare_exchange_strong_explicit(&b->state, &was, (int)to, memory_order_acq_rel,
                                                    memory_order_acquire);
+}
+
+/* False: it is claimed, and whoever has it knows now that there is news; or it is over. */
+static bool claim_or_mark(struct block *b)
+{
+    for (;;) {
+        if (go(b, WAITING, CLAIMED)) {
+            return true;
+        }
+        /* Given back in between: again. */
+        if (go(b, CLAIMED, MISSED) ||
+            atomic_load_explicit(&b->state, memory_order_acquire) != WAITING) {
+            return false;
+        }
+    }
+}
+
+/* Whether it ended before anybody claimed it; else whoever has it finds it late. */
+static bool end_unclaimed(struct block *b)
+{
+    for (;;) {
+        if (go(b, WAITING, DONE)) {
+            return true;
+        }
+        if (go(b, CLAIMED, LATE) || go(b, MISSED, LATE) ||
+            atomic_load_explicit(&b->state, memory_order_acquire) >= LATE) {
+            return false;
+        }
+    }
 }
 
 static void leave_keys(struct block *b)
@@ -147,7 +178,7 @@ static void on_poke(struct inbox_msg *msg)
     atomic_store_explicit(&b->is_poked, false, memory_order_release);
     if (b->is_dead) {
         block_free(b);
-    } else if (b->session != NULL && !b->is_mine && go(b, WAITING, CLAIMED)) {
+    } else if (b->session != NULL && claim_or_mark(b)) {
         b->is_mine = true;
         call_session(b);
     }
@@ -288,12 +319,11 @@ int64_t block_deadline_ms(const struct block *b)
 static enum block_woken end_as(struct block *b, struct cmd *c, enum cmd_unblocked why)
 {
     b->why = why;
-    if (go(b, WAITING, DONE)) {
+    if (end_unclaimed(b)) {
         leave_keys(b);
         c->unblocked = why;
         return BLOCK_ENDED;
     }
-    (void)go(b, CLAIMED, LATE);
     b->deadline_ms = INT64_MAX; /* the message comes */
     return BLOCK_STILL;
 }
@@ -330,7 +360,16 @@ bool block_give_back(struct block *b)
 {
     assert(b->is_mine);
     b->is_mine = false;
-    return go(b, CLAIMED, WAITING);
+    if (go(b, CLAIMED, WAITING)) {
+        return true;
+    }
+    /* Only its own worker makes it late, and not while it has the claim itself. */
+    bool missed = go(b, MISSED, CLAIMED);
+
+    assert(missed);
+    (void)missed;
+    b->is_mine = true;
+    return false;
 }
 
 void block_end(struct block *b)
@@ -348,11 +387,9 @@ void block_cancel(struct block *b)
     if (b->is_told) {
         note_lost(b);
         block_end(b);
-    } else if (b->is_mine || go(b, WAITING, DONE)) {
+    } else if (b->is_mine || end_unclaimed(b)) {
         block_end(b);
-    } else {
-        (void)go(b, CLAIMED, LATE); /* the message frees it, as it does when it is DONE */
-    }
+    } /* else the message frees it */
 }
 
 /* ---- Serving ---- */
@@ -369,8 +406,7 @@ static bool claim(struct keyed_node *n, void *arg)
     struct block *b = LIST_ITEM(n, struct block_node, node)->block;
 
     if ((f->skip & 1u << b->type) != 0 ||
-        atomic_load_explicit(&b->tried, memory_order_relaxed) == f->token ||
-        !go(b, WAITING, CLAIMED)) {
+        atomic_load_explicit(&b->tried, memory_order_relaxed) == f->token || !claim_or_mark(b)) {
         return true;
     }
     f->found = b;
@@ -456,10 +492,24 @@ static void hand_over(struct block *b, bool is_taken)
     worker_post(b->worker, &b->done);
 }
 
-static void give_back(struct block *b)
+/* After a look that found nothing. False: there may be something since; it is claimed still. */
+static bool give_back(struct block *b)
 {
-    if (!go(b, CLAIMED, WAITING)) {
-        hand_over(b, false); /* LATE */
+    if (go(b, CLAIMED, WAITING)) {
+        return true;
+    }
+    if (go(b, MISSED, CLAIMED)) {
+        return false;
+    }
+    hand_over(b, false); /* LATE */
+    return true;
+}
+
+/* Without a look: this session comes back to it. */
+static void put_back(struct block *b)
+{
+    if (!go(b, CLAIMED, WAITING) && !go(b, MISSED, WAITING)) {
+        hand_over(b, false);
     }
 }
 
@@ -517,7 +567,7 @@ static bool parks(struct block *b, enum parked p)
     if (p == NOT_PARKED) {
         return false;
     }
-    give_back(b);
+    put_back(b);
     return true;
 }
 
@@ -562,6 +612,34 @@ static enum attempt serve(struct exec *x, struct session *session, struct block 
     return NOTHING;
 }
 
+/* The one that is claimed, to the end of the claim. */
+static enum attempt serve_one(struct exec *x, struct session *session, struct finding *f,
+                              struct block_ready **ready)
+{
+    struct block *b = f->found;
+
+    for (;;) {
+        enum attempt a = serve(x, session, b, ready);
+
+        if (a == REFUSED) {
+            refuse(b);
+        }
+        if (a == TAKEN || a == REFUSED) {
+            hand_over(b, true);
+            return TAKEN;
+        }
+        if (a == PARKED_FOR_IT) {
+            return a;
+        }
+        /* A stream's readers wait for different things, the others for the next element. */
+        f->skip |= b->type == TYPE_STREAM ? 0 : 1u << b->type;
+        atomic_store_explicit(&b->tried, f->token, memory_order_relaxed);
+        if (give_back(b)) {
+            return NOTHING;
+        }
+    }
+}
+
 /* Who waits at one key, in their order. */
 static enum block_served serve_key(struct exec *x, struct session *session,
                                    struct block_ready **ready, uint64_t begun)
@@ -579,24 +657,10 @@ static enum block_served serve_key(struct exec *x, struct session *session,
         }
         if ((double)(__rdtsc() - begun) > SLICE_US * node_cycles_per_us() &&
             wait_for_turn(x, wait_of(session), 0)) {
-            give_back(f.found);
+            put_back(f.found);
             return BLOCK_PUT_OFF;
         }
-        switch (serve(x, session, f.found, ready)) {
-        case TAKEN:
-            hand_over(f.found, true);
-            break;
-        case REFUSED:
-            refuse(f.found);
-            hand_over(f.found, true);
-            break;
-        case NOTHING:
-            /* A stream's readers wait for different things, the others for the next element. */
-            f.skip |= f.found->type == TYPE_STREAM ? 0 : 1u << f.found->type;
-            atomic_store_explicit(&f.found->tried, f.token, memory_order_relaxed);
-            give_back(f.found);
-            break;
-        case PARKED_FOR_IT:
+        if (serve_one(x, session, &f, ready) == PARKED_FOR_IT) {
             return BLOCK_PUT_OFF;
         }
     }

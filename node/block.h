@@ -3,7 +3,7 @@
  *   a handler that finds nothing calls block_wait(): the command is queued at each of its keys, under their
  *   locks, and waits.
  *
- *                ┌────────── nothing left ──────────┐
+ *                ┌─── nothing left, no news since ──┐
  *                ▼                                  │
  *             WAITING ──claim, by a writer──► CLAIMED ──taken──► DONE ──message──► it answers
  *                │                                  │
@@ -89,7 +89,7 @@ enum block_woken {
 enum block_woken block_wake(struct block *b, struct cmd *c);
 /* Appends the reply; the position that it may have seen. */
 uint64_t block_answer(struct block *b, struct reply *to);
-/* After BLOCK_RETRIES found nothing. False: its end came meanwhile, block_wake() tells. */
+/* After BLOCK_RETRIES found nothing. False: there may be something since; it is claimed still, and retries. */
 bool block_give_back(struct block *b);
 /* Begins to wait, or goes on waiting: when its session wants to be called at the latest. */
 int64_t block_deadline_ms(const struct block *b);

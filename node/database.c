@@ -6,6 +6,7 @@
 #include "base/worker.h"
 #include "node/entry.h"
 #include "node/keyed.h"
+#include "node/script.h"
 #include "node/type.h"
 
 #include <assert.h>
@@ -26,7 +27,8 @@ int database_create(struct database **out, struct node *n, uint32_t id, uint32_t
     list_init(&db->link);
     db->usage_count = workers + 1;
     db->usage = mem_alloc_lines(db->usage_count * sizeof(db->usage[0]));
-    if (db->usage == NULL) {
+    if (db->usage == NULL || scripts_create(&db->scripts, workers) != OK) {
+        mem_free(db->usage, db->usage_count * sizeof(db->usage[0]));
         mem_free(db, sizeof(*db));
         return ERR_NOMEM;
     }
@@ -69,6 +71,7 @@ void database_destroy(struct database *db)
             mem_free(p, sizeof(*p));
         }
     }
+    scripts_destroy(db->scripts);
     atomic_fetch_sub_explicit(&used_by_all, database_used(db), memory_order_relaxed);
     mem_free(db->usage, db->usage_count * sizeof(db->usage[0]));
     mem_free(db, sizeof(*db));

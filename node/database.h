@@ -14,6 +14,7 @@
 #include "node/partition.h"
 
 struct node;
+struct scripts;
 
 /* A worker's part, on a line of its own. Sums of bytes are kept by partition, too (flush). */
 struct database_usage {
@@ -29,6 +30,7 @@ struct database {
     _Atomic uint64_t maxmemory; /* 0: the node's setting alone */
     uint32_t usage_count;
     struct database_usage *usage; /* by worker; the last is everybody else's */
+    struct scripts *scripts; /* owned */
     _Atomic(struct partition *) partitions[PARTITIONS];
 };
 

@@ -14,6 +14,7 @@
 #include "node/histogram.h"
 #include "node/keyspace.h"
 #include "node/node.h"
+#include "node/script.h"
 #include "node/section.h"
 #include "node/txn.h"
 #include "node/wait.h"
@@ -252,6 +253,9 @@ struct call {
 /* Of a transaction: of all that was queued, and of what its session watches. */
 static uint64_t mask_of(const struct call *k)
 {
+    if (UNLIKELY((k->cmd.def->flags & CMD_SCRIPT) != 0)) {
+        return script_mask(k->session->db, k->request);
+    }
     return k->request->multi != NULL ? txn_mask(k->session, k->request->multi)
                                      : exec_mask(k->request);
 }
@@ -293,6 +297,7 @@ static void restart(struct call *k)
     k->cmd.alive_until_ms = 0;
     k->cmd.again = k->cmd.retry = false;
     k->cmd.wants_locks = k->cmd.drops_locks = false;
+    k->cmd.wants_all = k->cmd.undo = false;
     reply_restart(k->cmd.reply, k->from);
 }
 
@@ -348,11 +353,10 @@ static enum outcome keep_waiting(struct call *k)
         block_poke(k->cmd.ready);
         k->cmd.ready = NULL;
     }
-    if (k->was_blocked && !block_give_back(b)) {
-        k->cmd.again = false;
-        return run_blocked(k);
-    }
     k->cmd.again_at_ms = block_deadline_ms(b);
+    if (k->was_blocked && !block_give_back(b)) {
+        k->cmd.again_at_ms = 0; /* once more, in the next turn */
+    }
     return keep_going(k);
 }
 
@@ -369,13 +373,17 @@ static enum outcome begin_write(struct call *k)
     struct section *s = k->x->section;
     uint64_t mask = mask_of(k);
     bool grows = (flags_of(k) & CMD_GROWS) != 0;
-    bool make =
-        grows || leaves_at_keys(k) || ((flags_of(k) & CMD_WRITE) != 0 && (mask & (mask - 1)) != 0);
+    bool is_script = (k->cmd.def->flags & CMD_SCRIPT) != 0; /* what it calls may grow */
+    bool make = grows || is_script || leaves_at_keys(k) ||
+                ((flags_of(k) & CMD_WRITE) != 0 && (mask & (mask - 1)) != 0);
     enum outcome o = GO_ON;
 
     if (grows && UNLIKELY(evict_is_over(k->cmd.db)) && !evict_make_room(k->x, k->cmd.db)) {
         refuse(k, k->request->multi != NULL ? WIRE_EXEC_OOM : WIRE_OOM);
         return RAN;
+    }
+    if (UNLIKELY(is_script) && evict_is_over(k->cmd.db)) {
+        (void)evict_make_room(k->x, k->cmd.db); /* else what grows is refused when it is called */
     }
     while (o == GO_ON) {
         struct partition *held = NULL;
@@ -410,6 +418,11 @@ static enum section_end end_write(struct call *k)
         progress_drop(&k->cmd); /* it has failed, and was not called to its end */
     }
     k->cmd.section = NULL;
+    if (UNLIKELY(k->cmd.undo) && !section_has_failed(s)) {
+        section_abort(s);
+        section_take_back(k->x, s);
+        return k->cmd.wants_all ? SECTION_AGAIN : SECTION_COMMITTED;
+    }
     if (UNLIKELY(k->cmd.reply->failed)) {
         section_fail(s, SECTION_NOMEM); /* what cannot be answered is not done */
     }
@@ -616,7 +629,7 @@ static enum outcome run_any(struct call *k)
         return run_blocked(k);
     }
 
-    if ((def->flags & (CMD_WRITE | CMD_TXN_RUN | CMD_CACHES)) != 0) {
+    if ((def->flags & (CMD_WRITE | CMD_TXN_RUN | CMD_CACHES | CMD_SCRIPT)) != 0) {
         return run_write(k);
     }
     if (UNLIKELY(k->cmd.section != NULL)) {

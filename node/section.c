@@ -508,6 +508,11 @@ enum section_failure section_failure(const struct section *s)
     return s->failure;
 }
 
+uint64_t section_mask(const struct section *s)
+{
+    return s->mask;
+}
+
 struct database *section_database(const struct section *s)
 {
     return s->db;

@@ -61,6 +61,8 @@ void section_abort_telling(struct section *s);
 /* Of the one committed last: the caller serves them, or has them poked. */
 struct block_ready *section_take_ready(struct section *s);
 enum section_failure section_failure(const struct section *s);
+/* The partitions that it may look into. */
+uint64_t section_mask(const struct section *s);
 struct database *section_database(const struct section *s);
 
 /* ---- For the type interfaces ---- */

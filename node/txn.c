@@ -8,6 +8,7 @@
 #include "node/exec.h"
 #include "node/keyspace.h"
 #include "node/node.h"
+#include "node/partition.h"
 #include "node/section.h"
 #include "node/watched.h"
 #include "proto/error_count.h"
@@ -28,6 +29,9 @@ uint64_t txn_mask(const struct session *s, const struct multi *m)
 
     exec_look_ahead(s->db, m->requests, m->count);
     for (uint32_t i = 0; i < m->count; i++) {
+        if ((m->requests[i].def->flags & CMD_SCRIPT) != 0) {
+            return UINT64_MAX >> (64 - PARTITIONS); /* its keys are not known beforehand */
+        }
         if (m->requests[i].def->keys.kind != CMD_KEYS_NONE ||
             (m->requests[i].def->flags & CMD_WHOLE) != 0) {
             mask |= exec_mask(&m->requests[i]);
@@ -42,6 +46,7 @@ uint32_t txn_flags(const struct multi *m)
 
     for (uint32_t i = 0; i < m->count; i++) {
         flags |= m->requests[i].def->flags & (CMD_WRITE | CMD_GROWS);
+        flags |= (m->requests[i].def->flags & CMD_SCRIPT) != 0 ? CMD_WRITE : 0;
     }
     return flags;
 }

@@ -41,8 +41,10 @@ enum cmd_flag {
     CMD_TXN_END = 1 << 23, /* after it nothing is watched; the queue, if any, is dropped */
     CMD_TXN_RUN = 1 << 24, /* carries out the queue: runs in a section */
     CMD_PATTERNS =
-        1 << 25,         /* with a `*` in what follows BY or GET its keys are the whole database */
-    CMD_CACHES = 1 << 26 /* reads, and may keep what it found out with the key: runs in a section */
+        1 << 25, /* with a `*` in what follows BY or GET its keys are the whole database */
+    CMD_CACHES =
+        1 << 26,         /* reads, and may keep what it found out with the key: runs in a section */
+    CMD_SCRIPT = 1 << 27 /* runs a script: in a section, and its keys may be more than it names */
 };
 
 /* Where a command's keys are among its arguments (Redis' key specifications). */

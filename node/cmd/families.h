@@ -19,6 +19,7 @@ extern struct cmd_def set_many_cmds[];
 extern struct cmd_def hll_cmds[];
 extern struct cmd_def string_cmds[];
 extern struct cmd_def txn_cmds[];
+extern struct cmd_def script_cmds[];
 extern struct cmd_def server_cmds[];
 extern struct cmd_def config_cmds[];
 extern struct cmd_def memory_cmds[];

@@ -25,7 +25,7 @@ every_c() {
 }
 
 # The command line of one file: its folder's links, as the Makefile compiles it.
-common=(-std=gnu11 -D_GNU_SOURCE -pthread -mcx16 -msse4.2 -isystem "$build/gen" -isystem /usr/share/include/llhttp)
+common=(-std=gnu11 -D_GNU_SOURCE -pthread -mcx16 -msse4.2 -isystem "$build/gen" -isystem /usr/share/include/llhttp -isystem /usr/include/lua5.1)
 export LINT_BUILD=$build LINT_COMMON="${common[*]}"
 
 check_format() { every_c | xargs -0 clang-format --dry-run --Werror; }

@@ -1,0 +1,453 @@
+/* script_call.c - redis.call, redis.pcall and the rest of `redis`. */
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "node/evict.h"
+#include "node/exec.h"
+#include "node/keyspace.h"
+#include "node/node.h"
+#include "node/script_host.h"
+#include "node/section.h"
+#include "proto/error_count.h"
+#include "proto/number.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <x86intrin.h>
+
+enum { ARGS_MAX = 8192, SHARED_KEYS = 8, NAMES_MAX = 256 << 20, NAMES_BLOCK = 4096 };
+
+/* ---- Names that live until the section ends ---- */
+
+struct names_block {
+    struct names_block *next;
+    size_t bytes;
+    char v[];
+};
+
+struct script_keys {
+    struct names_block *blocks;
+    size_t used; /* of the first */
+    size_t total;
+};
+
+static void names_free(void *object, void *arg)
+{
+    struct script_keys *n = object;
+
+    (void)arg;
+    for (struct names_block *b = n->blocks, *next; b != NULL; b = next) {
+        next = b->next;
+        mem_free(b, sizeof(*b) + b->bytes);
+    }
+    mem_free(n, sizeof(*n));
+}
+
+/* NULL: no memory, or too much of it. */
+static char *names_take(struct script_run *r, size_t len)
+{
+    struct script_keys *n = r->names;
+
+    if (n == NULL) {
+        n = mem_zalloc(sizeof(*n));
+        if (n == NULL) {
+            return NULL;
+        }
+        section_on_end(r->cmd->section, names_free, n, NULL);
+        if (section_has_failed(r->cmd->section)) {
+            mem_free(n, sizeof(*n));
+            return NULL;
+        }
+        r->names = n;
+    }
+    if (n->blocks == NULL || n->blocks->bytes - n->used < len) {
+        size_t bytes = len > NAMES_BLOCK ? len : NAMES_BLOCK;
+        struct names_block *b = n->total + bytes > NAMES_MAX ? NULL : mem_alloc(sizeof(*b) + bytes);
+
+        if (b == NULL) {
+            return NULL;
+        }
+        b->next = n->blocks;
+        b->bytes = bytes;
+        n->blocks = b;
+        n->used = 0;
+        n->total += bytes;
+    }
+    n->used += len;
+    return n->blocks->v + n->used - len;
+}
+
+/* ---- The arguments ---- */
+
+/* Numbers become text as Redis has them: 17 digits. */
+static bool read_args(lua_State *L, int argc)
+{
+    char text[64];
+
+    for (int i = 1; i <= argc; i++) {
+        if (lua_type(L, i) == LUA_TNUMBER) {
+            double x = lua_tonumber(L, i);
+            size_t len = 0;
+
+            if (fabs(x) < 9007199254740992.0 && x == (double)(int64_t)x) {
+                len = number_print_int(text, (int64_t)x);
+            } else {
+                len = (size_t)snprintf(text, sizeof(text), "%.17g", x);
+            }
+            lua_pushlstring(L, text, len);
+            lua_replace(L, i);
+        } else if (lua_type(L, i) != LUA_TSTRING) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A declared key of the script's own: its name lives in the request. */
+static bool share_key(const struct cmd *eval, struct slice *name)
+{
+    for (uint32_t i = 3; i < eval->argc && i < 3 + SHARED_KEYS; i++) {
+        if (slice_is(eval->argv[i], *name)) {
+            *name = eval->argv[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Keys' names live until the section ends: those of commands with keys go to the run's own memory. */
+static bool keep_args(struct script_run *r, const struct cmd_def *def, struct slice *argv,
+                      uint32_t argc)
+{
+    bool one = def->keys.kind == CMD_KEYS_RANGE && def->keys.first == def->keys.last;
+
+    for (uint32_t i = 1; i < argc; i++) {
+        if ((one && i != (uint32_t)def->keys.first) || share_key(r->cmd, &argv[i])) {
+            continue;
+        }
+        char *at = names_take(r, argv[i].len);
+
+        if (at == NULL) {
+            return false;
+        }
+        memcpy(at, argv[i].ptr, argv[i].len);
+        argv[i].ptr = at;
+    }
+    return true;
+}
+
+static const char *refusal(const struct script_run *r, const struct cmd_def *def, uint32_t argc)
+{
+    if (def == NULL) {
+        return "ERR Unknown Redis command called from script";
+    }
+    if (!cmd_arity_fits(def, argc)) {
+        return "ERR Wrong number of args calling Redis command from script";
+    }
+    if ((def->flags & (CMD_NOSCRIPT | CMD_TXN | CMD_OPERATOR)) != 0 || def->run == NULL) {
+        return "ERR This Redis command is not allowed from script";
+    }
+    if (r->is_read_only && (def->flags & CMD_WRITE) != 0) {
+        return "ERR Write commands are not allowed from read-only scripts.";
+    }
+    if ((def->flags & CMD_GROWS) != 0 && (r->script->flags & SCRIPT_ALLOW_OOM) == 0 &&
+        UNLIKELY(evict_is_over(r->cmd->db))) {
+        return wire_err_text(WIRE_OOM);
+    }
+    return NULL;
+}
+
+static const struct cmd_def *find_def(const struct slice *argv, uint32_t argc)
+{
+    const struct cmd_def *def = cmd_find(argv[0]);
+
+    return def != NULL && def->subs != NULL && argc > 1 ? cmd_find_sub(def, argv[1]) : def;
+}
+
+/* ---- The call ---- */
+
+static void run_command(lua_State *L, struct script_run *r, struct request *q)
+{
+    struct cmd c = {.def = q->def,
+                    .argv = q->argv,
+                    .argc = q->argc,
+                    .reply = &r->reply,
+                    .session = r->cmd->session,
+                    .db = r->cmd->db,
+                    .section = r->cmd->section,
+                    .key = q->key,
+                    .in_txn = true,
+                    .now_ms = section_now_ms(r->cmd->section)};
+    uint64_t begun = __rdtsc();
+
+    r->reply.out.len = 0;
+    r->reply.flags = 0;
+    do {
+        c.again = false;
+        cmd_run(&c);
+    } while (c.again && !r->reply.failed && !section_has_failed(c.section));
+    if (c.progress != NULL && c.progress_free != NULL) {
+        c.progress_free(c.progress);
+    }
+    if (exec_self(node_self()) != NULL) {
+        exec_tally(exec_self(node_self()), &c, __rdtsc() - begun);
+    }
+    if (r->reply.failed) {
+        section_fail(c.section, SECTION_NOMEM);
+    }
+    if (UNLIKELY(section_has_failed(c.section))) {
+        script_doom(L, SCRIPT_FAILED);
+    }
+    if ((r->reply.flags & REPLY_ERROR) != 0) {
+        error_count_note(buf_slice(&r->reply.out));
+    }
+}
+
+/* Pushes the reply; NULL, or why the command was not run. */
+static const char *call(lua_State *L)
+{
+    struct script_run *r = script_run_of(L);
+    int argc = lua_gettop(L);
+    struct slice *argv;
+    struct request q = {0};
+    const char *why;
+
+    script_check(L);
+    if (argc == 0) {
+        return "ERR Please specify at least one argument for this redis lib call";
+    }
+    if (!read_args(L, argc)) {
+        return "ERR Lua redis lib command arguments must be strings or integers";
+    }
+    /* Lua's own memory: gone with the call, however it ends. */
+    argv = lua_newuserdata(L, (size_t)argc * sizeof(argv[0]));
+    for (int i = 0; i < argc; i++) {
+        argv[i].ptr = lua_tolstring(L, i + 1, &argv[i].len);
+    }
+    q = (struct request){
+        .def = find_def(argv, (uint32_t)argc), .argv = argv, .argc = (uint32_t)argc};
+    why = refusal(r, q.def, q.argc);
+    if (why != NULL) {
+        return why;
+    }
+    if (q.def->keys.kind != CMD_KEYS_NONE || (q.def->flags & CMD_WHOLE) != 0) {
+        if (q.def->keys.kind != CMD_KEYS_NONE && !keep_args(r, q.def, argv, q.argc)) {
+            return wire_err_text(WIRE_NOMEM);
+        }
+        if (q.def->keys.kind == CMD_KEYS_RANGE && (uint32_t)q.def->keys.first < q.argc) {
+            q.key = key_of(argv[q.def->keys.first]);
+        }
+        if ((exec_mask(&q) & ~section_mask(r->cmd->section)) != 0) {
+            script_doom(L, SCRIPT_GIVEN_UP);
+        }
+    }
+    run_command(L, r, &q);
+    script_check(L);
+    script_push_reply(L, r);
+    return NULL;
+}
+
+static void push_error(lua_State *L, const char *text)
+{
+    lua_createtable(L, 0, 1);
+    lua_pushstring(L, text);
+    lua_setfield(L, -2, "err");
+}
+
+int script_call(lua_State *L)
+{
+    const char *why = call(L);
+
+    if (why != NULL) {
+        script_raise(L, why);
+    }
+    if ((script_run_of(L)->reply.flags & REPLY_ERROR) != 0) {
+        return lua_error(L);
+    }
+    return 1;
+}
+
+int script_pcall(lua_State *L)
+{
+    const char *why = call(L);
+
+    if (why != NULL) {
+        push_error(L, why);
+    }
+    return 1;
+}
+
+/* ---- The rest of `redis` ---- */
+
+static int redis_sha1hex(lua_State *L)
+{
+    char hex[SHA1_HEX];
+    struct slice text;
+
+    if (lua_gettop(L) != 1) {
+        script_raise(L, "ERR wrong number of arguments");
+    }
+    text.ptr = lua_tolstring(L, 1, &text.len);
+    text.len = text.ptr == NULL ? 0 : text.len;
+    sha1_hex(text, hex);
+    lua_pushlstring(L, hex, sizeof(hex));
+    return 1;
+}
+
+static int redis_error_reply(lua_State *L)
+{
+    const char *text;
+
+    if (lua_gettop(L) != 1 || lua_type(L, 1) != LUA_TSTRING) {
+        push_error(L, "ERR wrong number or type of arguments");
+        return 1;
+    }
+    text = lua_tostring(L, 1);
+    text += *text == '-';
+    lua_createtable(L, 0, 1);
+    if (strchr(text, ' ') == NULL) {
+        (void)lua_pushfstring(L, "ERR %s", text);
+    } else {
+        lua_pushstring(L, text);
+    }
+    lua_setfield(L, -2, "err");
+    return 1;
+}
+
+static int redis_status_reply(lua_State *L)
+{
+    if (lua_gettop(L) != 1 || lua_type(L, 1) != LUA_TSTRING) {
+        push_error(L, "ERR wrong number or type of arguments");
+        return 1;
+    }
+    lua_createtable(L, 0, 1);
+    lua_pushvalue(L, 1);
+    lua_setfield(L, -2, "ok");
+    return 1;
+}
+
+static int redis_log(lua_State *L)
+{
+    int argc = lua_gettop(L);
+
+    if (argc < 2) {
+        script_raise(L, "ERR redis.log() requires two arguments or more.");
+    }
+    if (!lua_isnumber(L, -argc)) {
+        script_raise(L, "ERR First argument must be a number (log level).");
+    }
+    int level = (int)lua_tointeger(L, 1);
+
+    if (level < 0 || level > 3) {
+        script_raise(L, "ERR Invalid debug level.");
+    }
+    /* Tenants' words are theirs: the log says that they spoke, at debug, and no more than a line's. */
+    for (int i = 2; i <= argc; i++) {
+        const char *text = lua_tostring(L, i);
+
+        if (text != NULL) {
+            log_debug("script: redis.log\tlevel=%d text=%.200s", level, text);
+        }
+    }
+    return 0;
+}
+
+static int redis_setresp(lua_State *L)
+{
+    if (lua_gettop(L) != 1) {
+        script_raise(L, "ERR redis.setresp() requires one argument.");
+    }
+    int resp = (int)lua_tonumber(L, 1);
+
+    if (resp != 2 && resp != 3) {
+        script_raise(L, "ERR RESP version must be 2 or 3.");
+    }
+    script_run_of(L)->resp = resp;
+    return 0;
+}
+
+/* What a script did is replicated as its effects, whole: these ask nothing of us. */
+static int redis_set_repl(lua_State *L)
+{
+    if (lua_gettop(L) != 1) {
+        script_raise(L, "ERR redis.set_repl() requires two arguments.");
+    }
+    int flags = (int)lua_tonumber(L, 1);
+
+    if ((flags & ~3) != 0) {
+        script_raise(L, "ERR Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or "
+                        "REPL_NONE.");
+    }
+    return 0;
+}
+
+static int redis_replicate_commands(lua_State *L)
+{
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static int redis_acl_check_cmd(lua_State *L)
+{
+    struct slice argv[2] = {{0}};
+    int argc = lua_gettop(L);
+
+    if (argc == 0) {
+        script_raise(
+            L, "ERR Please specify at least one argument for this redis.acl_check_cmd() call");
+    }
+    if (!read_args(L, argc)) {
+        script_raise(L, "ERR redis.acl_check_cmd() command arguments must be strings or integers");
+    }
+    for (int i = 0; i < 2 && i < argc; i++) {
+        argv[i].ptr = lua_tolstring(L, i + 1, &argv[i].len);
+    }
+    if (find_def(argv, (uint32_t)argc) == NULL) {
+        script_raise(L, "ERR Invalid command passed to redis.acl_check_cmd()");
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static int redis_nothing(lua_State *L)
+{
+    lua_pushboolean(L, 0);
+    return 1;
+}
+
+static void set_number(lua_State *L, const char *name, int value)
+{
+    lua_pushinteger(L, value);
+    lua_setfield(L, -2, name);
+}
+
+void script_open_redis(lua_State *L)
+{
+    static const luaL_Reg fns[] = {{"call", script_call},
+                                   {"pcall", script_pcall},
+                                   {"sha1hex", redis_sha1hex},
+                                   {"error_reply", redis_error_reply},
+                                   {"status_reply", redis_status_reply},
+                                   {"log", redis_log},
+                                   {"setresp", redis_setresp},
+                                   {"set_repl", redis_set_repl},
+                                   {"replicate_commands", redis_replicate_commands},
+                                   {"acl_check_cmd", redis_acl_check_cmd},
+                                   {"breakpoint", redis_nothing},
+                                   {NULL, NULL}};
+
+    lua_newtable(L);
+    luaL_register(L, NULL, fns);
+    set_number(L, "LOG_DEBUG", 0);
+    set_number(L, "LOG_VERBOSE", 1);
+    set_number(L, "LOG_NOTICE", 2);
+    set_number(L, "LOG_WARNING", 3);
+    set_number(L, "REPL_NONE", 0);
+    set_number(L, "REPL_AOF", 1);
+    set_number(L, "REPL_SLAVE", 2);
+    set_number(L, "REPL_REPLICA", 2);
+    set_number(L, "REPL_ALL", 3);
+    set_number(L, "REDIS_VERSION_NUM", 0x070200);
+    lua_pushliteral(L, "7.2.0");
+    lua_setfield(L, -2, "REDIS_VERSION");
+}

@@ -1,0 +1,247 @@
+#include "node/script_host.h"
+
+#include "base/conf.h"
+#include "base/mem.h"
+#include "node/database.h"
+#include "node/node.h"
+#include "node/options.h"
+
+#include <assert.h>
+#include <lualib.h>
+#include <stdlib.h>
+#include <x86intrin.h>
+
+int luascript_open_json(lua_State *L); /* lua-cjson and lua-bitop bring no header */
+int luaopen_bit(lua_State *L);
+
+struct script_host *script_host_of(lua_State *L)
+{
+    void *host;
+
+    (void)lua_getallocf(L, &host);
+    return host;
+}
+
+/* ---- The budget ---- */
+
+static void hook(lua_State *L, lua_Debug *ar);
+
+static void arm(lua_State *L, int count)
+{
+    (void)lua_sethook(L, hook, LUA_MASKCOUNT, count);
+}
+
+void script_watch(lua_State *L)
+{
+    arm(L, SCRIPT_HOOK_COUNT);
+}
+
+void script_doom(lua_State *L, enum script_doom why)
+{
+    struct script_run *r = script_run_of(L);
+
+    if (r->doom == SCRIPT_LIVES) {
+        r->doom = why;
+    }
+    arm(L, 1);
+    lua_pushliteral(L, "the script was ended");
+    (void)lua_error(L);
+    abort(); /* not reached: lua_error() does not say so */
+}
+
+void script_check(lua_State *L)
+{
+    struct script_run *r = script_run_of(L);
+
+    if (UNLIKELY(r == NULL)) {
+        return; /* while the state is made */
+    }
+    if (r->doom != SCRIPT_LIVES) {
+        script_doom(L, r->doom);
+    }
+    if (UNLIKELY(atomic_load_explicit(&r->cmd->db->scripts->kills, memory_order_relaxed) !=
+                 r->kills)) {
+        script_doom(L, SCRIPT_KILLED);
+    }
+    if (UNLIKELY(__rdtsc() - r->slice_begun > r->left_cycles)) {
+        script_doom(L, SCRIPT_TOO_LONG);
+    }
+}
+
+static void hook(lua_State *L, lua_Debug *ar)
+{
+    struct script_host *h = script_host_of(L);
+    struct script_run *r = h->run;
+    lua_Debug second;
+
+    (void)ar;
+    if (r == NULL) {
+        return;
+    }
+    script_check(L);
+    if (h->fresh > SCRIPT_FRESH_MAX) {
+        h->fresh = 0;
+        arm(L, SCRIPT_HOOK_COUNT);
+    }
+    /* The slice ends here if nothing but the script's own body is on the stack: then nothing of C's is
+     * either, and Lua can be left. */
+    if (L == r->thread && __rdtsc() > r->slice_end && lua_getstack(L, 1, &second) == 0) {
+        (void)lua_yield(L, 0);
+    }
+}
+
+void script_enter(lua_State *L)
+{
+    if (++script_run_of(L)->c_depth > SCRIPT_C_DEPTH_MAX) {
+        (void)luaL_error(L, "C stack overflow");
+    }
+}
+
+void script_raise(lua_State *L, const char *text)
+{
+    lua_createtable(L, 0, 1);
+    lua_pushstring(L, text);
+    lua_setfield(L, -2, "err");
+    (void)lua_error(L);
+    abort(); /* not reached */
+}
+
+/* ---- Memory ---- */
+
+static void *allocate(void *host, void *p, size_t old, size_t now)
+{
+    struct script_host *h = host;
+
+    if (now == 0) {
+        mem_free(p, old);
+        h->used -= old;
+        return NULL;
+    }
+    if (now > old) {
+        size_t more = now - old;
+
+        if (UNLIKELY(more > h->limit - h->used)) {
+            if (h->run != NULL) {
+                h->run->is_over_memory = true;
+            }
+            return NULL;
+        }
+        h->fresh += more;
+        /* Few instructions can move many bytes: have the hook look sooner. */
+        if (UNLIKELY(h->fresh > SCRIPT_FRESH_MAX) && h->current != NULL) {
+            arm(h->current, 1);
+        }
+    }
+    void *to = p == NULL ? mem_alloc(now) : mem_realloc(p, old, now);
+
+    if (to == NULL) {
+        return NULL; /* also when it shrinks: whoever frees it says its size */
+    }
+    h->used += now;
+    h->used -= p == NULL ? 0 : old;
+    return to;
+}
+
+/* ---- Making one ---- */
+
+static void open_one(lua_State *L, lua_CFunction open, const char *name)
+{
+    lua_pushcfunction(L, open);
+    lua_pushstring(L, name);
+    lua_call(L, 1, 0);
+}
+
+/* A library that leaves its table. */
+static void add(lua_State *L, const char *name, void (*open)(lua_State *L))
+{
+    open(L);
+    script_read_only(L);
+    lua_setglobal(L, name);
+}
+
+static void open_bit(lua_State *L)
+{
+    lua_pushcfunction(L, luaopen_bit);
+    lua_pushliteral(L, "bit");
+    lua_call(L, 1, 1);
+}
+
+static int open_all(lua_State *L)
+{
+    open_one(L, luaopen_base, "");
+    open_one(L, luaopen_table, LUA_TABLIBNAME);
+    open_one(L, luaopen_string, LUA_STRLIBNAME);
+    open_one(L, luaopen_math, LUA_MATHLIBNAME);
+    script_open_base(L);
+    add(L, "redis", script_open_redis);
+    lua_getglobal(L, "redis");
+    lua_setglobal(L, "server");
+    add(L, "cjson", script_open_json);
+    add(L, "bit", open_bit);
+    add(L, "cmsgpack", script_open_pack);
+    add(L, "struct", script_open_struct);
+    return 0;
+}
+
+static int on_panic(lua_State *L)
+{
+    (void)L;
+    assert(!"Lua raised outside of a protected call");
+    return 0;
+}
+
+static struct script_host *create(struct scripts *s)
+{
+    struct script_host *h = mem_zalloc(sizeof(*h));
+
+    if (h == NULL) {
+        return NULL;
+    }
+    h->limit = conf_u64(&opt_lua_memory_limit);
+    h->flushes = atomic_load_explicit(&s->flushes, memory_order_relaxed);
+    h->L = lua_newstate(allocate, h);
+    if (h->L == NULL) {
+        mem_free(h, sizeof(*h));
+        return NULL;
+    }
+    (void)lua_atpanic(h->L, on_panic);
+    if (lua_cpcall(h->L, open_all, NULL) != 0) {
+        script_host_destroy(h);
+        return NULL;
+    }
+    /* Lua 5.1 collects nothing when memory is short, so garbage may not pile up to the limit. */
+    (void)lua_gc(h->L, LUA_GCSETPAUSE, 130);
+    return h;
+}
+
+void script_host_destroy(struct script_host *h)
+{
+    if (h != NULL) {
+        h->run = NULL;
+        h->current = NULL;
+        lua_close(h->L);
+        assert(h->used == 0);
+        mem_free(h, sizeof(*h));
+    }
+}
+
+void script_host_spoil(struct script_host *h)
+{
+    h->flushes = UINT64_MAX;
+}
+
+struct script_host *script_host_get(struct scripts *s, uint32_t worker)
+{
+    struct script_host **at = &s->hosts[worker];
+
+    assert(worker < s->host_count);
+    if (*at != NULL && (*at)->runs == 0 &&
+        UNLIKELY((*at)->flushes != atomic_load_explicit(&s->flushes, memory_order_relaxed))) {
+        script_host_destroy(*at);
+        *at = NULL;
+    }
+    if (*at == NULL) {
+        *at = create(s);
+    }
+    return *at;
+}

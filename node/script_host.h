@@ -1,0 +1,127 @@
+/* script_host.h - a sandboxed Lua state: one a worker and database.
+ *
+ * What a script can reach: Lua 5.1's base, table, string, math and coroutine without what leaves the
+ * sandbox, redis, cjson, cmsgpack, bit, struct, os.clock. All of them are read through proxies that
+ * cannot be written; globals are a table of the run's own, read-only too. So scripts share nothing.
+ *
+ * Invariants (tests/unit/node/test_script.c)
+ *  L1  a run that is doomed (killed, over its budget, given up) ends: whatever catches an error looks
+ *      at `doom` first and raises again, and the hook is armed at every instruction.
+ *  L2  no more than `limit` bytes; what does not fit is Lua's "not enough memory", in the script.
+ *  L3  no bytecode is loaded; no C stack overflows: what calls back counts its depth.
+ *  L4  a step that takes long without an instruction looks at the budget by itself.
+ */
+#ifndef NODE_SCRIPT_HOST_H
+#define NODE_SCRIPT_HOST_H
+
+#include "base/annot.h"
+#include "node/script.h"
+
+#include <lauxlib.h>
+#include <lua.h>
+
+enum {
+    SCRIPT_HOOK_COUNT = 1000,
+    SCRIPT_C_DEPTH_MAX = 150, /* callbacks within callbacks: below Lua's own 200 */
+    SCRIPT_CO_DEPTH_MAX =
+        16, /* coroutines within coroutines, each with a C stack of its own depth */
+    SCRIPT_FRESH_MAX = 4 << 20 /* bytes taken before the hook looks */
+};
+
+enum script_doom {
+    SCRIPT_LIVES,
+    SCRIPT_KILLED,
+    SCRIPT_TOO_LONG,
+    SCRIPT_GIVEN_UP, /* it touched an undeclared key: it runs again */
+    SCRIPT_FAILED    /* its section did */
+};
+
+struct script_keys; /* names that live until the section ends */
+
+struct script_run {
+    struct script_host *host;
+    struct script *script; /* counted */
+    struct cmd *cmd;       /* of this slice */
+    struct scripts *scripts;
+    lua_State *thread; /* NULL: not begun */
+    int thread_ref;
+    enum script_doom doom;
+    bool is_read_only, is_over_memory, is_counted;
+    int resp;
+    uint32_t c_depth, co_depth;
+    uint64_t kills;
+    uint64_t left_cycles; /* of its budget; what a slice takes is taken off */
+    uint64_t slice_begun, slice_end;
+    unsigned short chance[3];
+    struct reply reply; /* of the command that it called */
+    struct buf convert;
+    struct buf error;
+    struct script_keys *names;
+};
+
+struct script_host {
+    lua_State *L;
+    size_t used, limit, fresh;
+    struct script_run *run; /* whose slice is on the stack; NULL between */
+    lua_State *current;     /* the coroutine that runs */
+    uint32_t runs;          /* begun and not ended */
+    uint64_t flushes;
+    int64_t used_ms;
+};
+
+/* The caller's worker's; made anew after a flush. NULL: no memory. */
+struct script_host *script_host_get(struct scripts *s, uint32_t worker);
+void script_host_destroy(struct script_host *h);
+/* Drops it at its next use, if nothing runs: its memory is full. */
+void script_host_spoil(struct script_host *h);
+
+struct script_host *script_host_of(lua_State *L);
+static inline struct script_run *script_run_of(lua_State *L)
+{
+    return script_host_of(L)->run;
+}
+
+/* L4. Raises when the run is doomed or over its budget. */
+void script_check(lua_State *L);
+/* Has the hook look at a coroutine that begins. */
+void script_watch(lua_State *L);
+/* Ends the run; does not return. */
+NO_RETURN void script_doom(lua_State *L, enum script_doom why);
+/* Raises a table with the error's text, as redis.call does. */
+NO_RETURN void script_raise(lua_State *L, const char *text);
+/* One more callback within callbacks. */
+void script_enter(lua_State *L);
+static inline void script_leave(lua_State *L)
+{
+    script_run_of(L)->c_depth--;
+}
+
+/* ---- Libraries: each leaves one table on the stack ---- */
+
+void script_open_base(
+    lua_State *L); /* takes from L's globals what is not safe, and wraps the rest */
+void script_open_redis(lua_State *L); /* node/script_call.c */
+void script_open_json(lua_State *L);
+void script_open_pack(lua_State *L); /* cmsgpack */
+void script_open_struct(lua_State *L);
+/* Into the string library's table at the top. */
+void script_open_string(lua_State *L);
+/* Replaces the table at the top by what reads it and cannot be written. */
+void script_read_only(lua_State *L);
+
+/* ---- A run (node/script_run.c) ---- */
+
+/* redis.call and redis.pcall. */
+int script_call(lua_State *L);
+int script_pcall(lua_State *L);
+/* Pushes a reply's Lua form. */
+void script_push_reply(lua_State *L, struct script_run *r);
+/* Writes the value at the top of the stack. False: nested too deep. */
+bool script_write_reply(lua_State *L, struct reply *to, int resp);
+
+/* The handler of EVAL and kin: `script` is counted, and taken. */
+void script_run(struct cmd *c, struct script *script, uint32_t numkeys, bool is_read_only);
+/* NULL: it compiles; else why not, until the next call on this thread. */
+const char *script_try_compile(struct cmd *c, struct script *script);
+
+#endif

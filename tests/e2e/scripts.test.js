@@ -1,0 +1,199 @@
+// Scripts: what clients do with them, that one is all or nothing, and that none can hold the server.
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { Redis } from 'ioredis';
+import { createClient, defineScript } from 'redis';
+import { SLOW } from '../lib/eventually.js';
+import { godwitOnly, startServer } from '../lib/server.js';
+
+const PASSWORD = 'swordfish';
+const BUDGET_MS = 300;
+
+const WINDOW = `
+  local now = tonumber(ARGV[1])
+  local n = redis.call('INCR', KEYS[1])
+  if n == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+  return {n, n <= tonumber(ARGV[3]) and 1 or 0, now}`;
+
+test('ioredis: defineCommand sends EVALSHA, and EVAL once', async (t) => {
+  const server = await startServer(t);
+  const redis = new Redis({ port: server.port, password: PASSWORD });
+  t.after(() => redis.disconnect());
+  redis.defineCommand('window', { numberOfKeys: 1, lua: WINDOW });
+  assert.deepEqual(await redis.window('w', 7, 60000, 2), [1, 1, 7]);
+  assert.deepEqual(await redis.window('w', 8, 60000, 2), [2, 1, 8]);
+  assert.deepEqual(await redis.window('w', 9, 60000, 2), [3, 0, 9]);
+  assert.ok((await redis.pttl('w')) > 50000);
+  const piped = await redis.pipeline().window('v', 1, 60000, 2).get('v').exec();
+  assert.deepEqual(piped, [
+    [null, [1, 1, 1]],
+    [null, '1'],
+  ]);
+  await redis.script('FLUSH');
+  assert.deepEqual(await redis.window('w', 9, 60000, 2), [4, 0, 9]);
+});
+
+test('node-redis: defined scripts', async (t) => {
+  const server = await startServer(t);
+  const client = createClient({
+    socket: { port: server.port, host: '127.0.0.1' },
+    password: PASSWORD,
+    RESP: 3,
+    scripts: {
+      add: defineScript({
+        SCRIPT: "return redis.call('INCRBY', KEYS[1], ARGV[1])",
+        NUMBER_OF_KEYS: 1,
+        parseCommand(parser, key, n) {
+          parser.pushKey(key);
+          parser.push(String(n));
+        },
+        transformReply: (reply) => reply,
+      }),
+    },
+  });
+  client.on('error', () => {}); // the server may end first
+  await client.connect();
+  t.after(() => client.destroy());
+  assert.equal(await client.add('k', 3), 3);
+  assert.equal(await client.add('k', 4), 7);
+  await assert.rejects(client.eval("return redis.call('LPUSH','k','x')"), /^.*WRONGTYPE/);
+});
+
+test('SCRIPT LOAD, EXISTS, FLUSH, KILL', async (t) => {
+  const server = await startServer(t);
+  const client = await server.connect();
+  const sha = await client.cmd('SCRIPT', 'LOAD', 'return ARGV[1]');
+  assert.equal(sha, '098e0f0d1448c0a81dafe820f66d460eb09263da');
+  assert.equal(await client.cmd('EVALSHA', sha.toUpperCase(), '0', 'x'), 'x');
+  assert.equal(await client.cmd('EVALSHA_RO', sha, '0', 'x'), 'x');
+  assert.deepEqual(await client.cmd('SCRIPT', 'EXISTS', sha, 'nosuch'), [1, 0]);
+  assert.equal(await client.cmd('SCRIPT', 'FLUSH', 'ASYNC'), 'OK');
+  assert.deepEqual(await client.cmd('SCRIPT', 'EXISTS', sha), [0]);
+  await assert.rejects(client.cmd('EVALSHA', sha, '0'), /NOSCRIPT No matching script/);
+  await assert.rejects(client.cmd('SCRIPT', 'KILL'), /NOTBUSY No scripts in execution/);
+});
+
+test('a script that fails has changed nothing', godwitOnly, async (t) => {
+  const server = await startServer(t);
+  const client = await server.connect();
+  await client.cmd('SET', 'k', '1');
+  const write = "redis.call('SET','k','2') redis.call('RPUSH','l','a') ";
+  await assert.rejects(client.cmd('EVAL', `${write} error('no')`, '2', 'k', 'l'), /user_script:1: no/);
+  await assert.rejects(client.cmd('EVAL', `${write} redis.call('INCR','l')`, '2', 'k', 'l'), /WRONGTYPE/);
+  assert.equal(await client.cmd('GET', 'k'), '1');
+  assert.equal(await client.cmd('EXISTS', 'l'), 0);
+  // What it catches, or returns, is no failure.
+  await client.cmd('EVAL', `${write} return pcall(redis.call,'INCR','l')`, '2', 'k', 'l');
+  assert.equal(await client.cmd('GET', 'k'), '2');
+});
+
+test('undeclared keys: the script runs again over the whole database', async (t) => {
+  const server = await startServer(t);
+  const client = await server.connect();
+  const script = "for i=1,50 do redis.call('INCR','k'..i) end return redis.call('DBSIZE')";
+  assert.equal(await client.cmd('EVAL', script, '0'), 50);
+  assert.equal(await client.cmd('EVAL', script, '1', 'k1'), 50);
+  assert.equal(await client.cmd('GET', 'k50'), '2');
+  // Not even pcall keeps it from that.
+  const caught = "local ok = pcall(redis.call,'INCR','other') return {tostring(ok)}";
+  assert.deepEqual(await client.cmd('EVAL', caught, '1', 'k1'), ['true']);
+  assert.equal(await client.cmd('GET', 'other'), '1');
+});
+
+test('nobody sees half of a script', godwitOnly, async (t) => {
+  const server = await startServer(t, { workers: 2 });
+  const writer = await server.connect();
+  const reader = await server.connect();
+  const script = "redis.call('INCR',KEYS[1]) for i=1,200 do end redis.call('INCR',KEYS[2])";
+  await writer.cmd('MSET', 'a', '0', 'b', '0');
+  const writes = (async () => {
+    for (let i = 0; i < 40; i++) {
+      await writer.pipeline(Array.from({ length: 10 }, () => ['EVAL', script, '2', 'a', 'b']));
+    }
+    return true;
+  })();
+  let done = false;
+  writes.then(() => (done = true));
+  while (!done) {
+    const [a, b] = await reader.cmd('MGET', 'a', 'b');
+    assert.equal(a, b);
+  }
+  await writes;
+  assert.deepEqual(await reader.cmd('MGET', 'a', 'b'), ['400', '400']);
+});
+
+test('in MULTI', async (t) => {
+  const server = await startServer(t);
+  const client = await server.connect();
+  await client.cmd('MULTI');
+  await client.cmd('SET', 'a', '1');
+  await client.cmd('EVAL', "return redis.call('INCR','a')", '0');
+  await client.cmd('GET', 'a');
+  assert.deepEqual(await client.cmd('EXEC'), ['OK', 2, '2']);
+});
+
+const ENDS = /ran for longer than busy-reply-threshold/;
+const HOSTILE = [
+  ['while true do end', ENDS],
+  ['while true do pcall(function() while true do end end) end', ENDS],
+  ["while true do xpcall(function() error('x') end, function() while true do end end) end", ENDS],
+  ['local function f() return pcall(f) end f() while true do end', ENDS],
+  ['local function f() xpcall(error, f) end f() while true do end', ENDS],
+  ['return (("a"):rep(170)):find((".-"):rep(4).."b")', ENDS],
+  ['return (("a"):rep(300000)):find(("a?"):rep(300000))', /pattern too complex/],
+  ['local f f=function() return coroutine.wrap(f)() end return f()', /C stack overflow/],
+  ['local f f=function() return (("x"):gsub(".",f)) end return f()', /C stack overflow/],
+  ['local s="x" while true do s=s..s end', /not enough memory|longer/],
+  ['return ("x"):rep(1e9)', /resulting string too large/],
+  ['while true do pcall(coroutine.wrap(function() while true do end end)) end', ENDS],
+  ['table.sort({1,2,3,4},function() while true do end end)', ENDS],
+  ['return load(function() while true do end end)', ENDS],
+  ['local t={} for i=1,1e6 do t[i]=i end while true do table.insert(t,1,1) table.remove(t,1) end', ENDS],
+  ['local s=("x"):rep(2^23) while true do local b=s.."y" end', ENDS],
+  ['local t={1} for i=1,40 do t={t,t} end return #cjson.encode(t)', /too large|longer/],
+  ['local t={} t[1]=t return t', /reached lua stack limit/],
+  ['return loadstring("\\27Lua")()', /attempt to call a nil value/],
+  ['x=1', /Attempt to modify a readonly table/],
+  ['return x', /nonexistent global variable 'x'/],
+  ['string.x=1', /Attempt to modify a readonly table/],
+  ['rawset(redis,"x",1)', /Attempt to modify a readonly table/],
+  ['table.insert(redis,1)', /Attempt to modify a readonly table/],
+  ['setmetatable(redis,{})', /protected metatable/],
+  ['getmetatable("").__index=1', /attempt to index a boolean/],
+  ...['io', 'debug', 'require', 'dofile', 'loadfile', 'newproxy', 'getfenv', 'package', 'print'].map(
+    (name) => [`return ${name}`, /nonexistent global variable/],
+  ),
+];
+
+test('hostile scripts end in an error', godwitOnly, async (t) => {
+  const args = ['--busy-reply-threshold', String(BUDGET_MS)];
+  const server = await startServer(t, { args, workers: 1 });
+  const client = await server.connect({ timeoutMs: 30000 });
+  for (const [script, error] of HOSTILE) {
+    await t.test(script.slice(0, 60), async () => {
+      const begun = Date.now();
+      await assert.rejects(client.cmd('EVAL', script, '0'), error);
+      assert.ok(Date.now() - begun < (BUDGET_MS + 2000) * SLOW, `${Date.now() - begun} ms`);
+    });
+  }
+  assert.equal(await client.cmd('EVAL', 'return string.dump == nil and #KEYS', '0'), 0);
+  assert.equal(await client.cmd('DBSIZE'), 0);
+});
+
+test('SCRIPT KILL ends a long script on the same worker, and undoes it', godwitOnly, async (t) => {
+  const server = await startServer(t, { workers: 1 });
+  const busy = await server.connect({ timeoutMs: 30000 });
+  const other = await server.connect();
+  const script = "redis.call('SET',KEYS[1],'x') while true do end";
+  const running = assert.rejects(busy.cmd('EVAL', script, '1', 'k'), /Script killed by user/);
+  await other.cmd('SET', 'unrelated', 'served meanwhile');
+  let killed = false;
+  while (!killed) {
+    killed = await other.cmd('SCRIPT', 'KILL').then(
+      () => true,
+      (err) => (assert.match(String(err), /NOTBUSY/), false),
+    );
+  }
+  await running;
+  assert.equal(await other.cmd('EXISTS', 'k'), 0);
+});
