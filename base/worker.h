@@ -3,7 +3,7 @@
  * After each file, and at the end of a turn, the thread may be quiescent: nothing borrowed under RCU
  * survives a handler's return.
  *
- * A turn: wait, advance the clock, files that are ready, messages, tasks put off by the turn before,
+ * A turn: wait, advance the clock, messages, files that are ready, messages, tasks put off by the turn before,
  * timers, the turn-end hooks, a quiescent state. So nothing borrowed under RCU survives a turn, and
  * everything that waits for "the next turn" goes through worker_defer().
  *

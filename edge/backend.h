@@ -51,6 +51,7 @@ struct batch {
     uint32_t next; /* the first that has not been carried out */
     struct reply *reply;
     uint64_t position;
+    size_t whole; /* with BACKEND_LATER: where in reply->out the first that is not whole begins */
 };
 
 enum backend_progress { BACKEND_DONE, BACKEND_LATER };

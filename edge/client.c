@@ -5,6 +5,8 @@
 #include "edge/conn.h"
 #include "edge/metrics.h"
 #include "edge/multi.h"
+#include "edge/pubsub.h"
+#include "edge/tracking.h"
 
 #include <pthread.h>
 
@@ -97,16 +99,20 @@ void client_round_start(struct client_round *r, struct conn *asker)
 
 /* --- CLIENT LIST ------------------------------------------------------------------------------ */
 
-static void put_flags(const struct conn *c, char out[4])
+static void put_flags(const struct conn *c, char out[8])
 {
     size_t n = 0;
 
     if (c->is_monitor) {
         out[n++] = 'O';
     }
+    if (c->subs != NULL) {
+        out[n++] = 'P';
+    }
     if (c->is_busy) {
         out[n++] = 'b';
     }
+    n += tracking_letters(c, out + n);
     if (c->is_ending) {
         out[n++] = 'c';
     }
@@ -143,31 +149,34 @@ static const char *text_of(const char *owned)
 
 int client_line(const struct conn *c, struct buf *out)
 {
-    char addr[CONN_ADDR_MAX], local[CONN_ADDR_MAX], flags[4];
+    char addr[CONN_ADDR_MAX], local[CONN_ADDR_MAX], flags[8];
     int64_t now_ms = c->set->worker->now_ms;
     size_t out_bytes = conn_out_bytes(c);
     size_t total = sizeof(*c) + c->in.cap + c->reply.out.cap + c->pushed.cap +
-                   (c->scratch != NULL ? sizeof(*c->scratch) : 0);
+                   (c->scratch != NULL ? sizeof(*c->scratch) : 0) + pubsub_bytes(c);
 
     conn_addr_text(&c->peer, addr);
     conn_local_text(c, local);
     put_flags(c, flags);
     if (buf_printf(out,
-                   "id=%lu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=%s db=0 sub=0 "
-                   "psub=0 ssub=0 multi=%d qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=%zu rbs=%zu "
-                   "rbp=%zu obl=%zu oll=0 omem=%zu tot-mem=%zu events=%s%s cmd=",
+                   "id=%lu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=%s db=0 sub=%u "
+                   "psub=%u ssub=%u multi=%d qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=%zu "
+                   "rbs=%zu rbp=%zu obl=%zu oll=0 omem=%zu tot-mem=%zu events=%s%s cmd=",
                    (unsigned long)c->session.id, addr, local, c->file.fd, text_of(c->name),
                    (long long)(now_ms - c->made_ms) / 1000, (long long)(now_ms - c->last_ms) / 1000,
-                   flags, c->multi == NULL ? -1 : (int)c->multi->count, c->in.len,
-                   c->in.cap - c->in.len, c->multi == NULL ? 0 : c->multi->bytes, c->reply.out.cap,
-                   c->reply.out.cap, out_bytes, c->reply.out.cap + c->pushed.cap, total,
-                   c->is_ending ? "" : "r", c->is_stalled ? "w" : "") != OK ||
+                   flags, pubsub_subscriptions(c, PUBSUB_CHANNEL),
+                   pubsub_subscriptions(c, PUBSUB_PATTERN), pubsub_subscriptions(c, PUBSUB_SHARD),
+                   c->multi == NULL ? -1 : (int)c->multi->count, c->in.len, c->in.cap - c->in.len,
+                   c->multi == NULL ? 0 : c->multi->bytes, c->reply.out.cap, c->reply.out.cap,
+                   out_bytes, c->reply.out.cap + c->pushed.cap, total, c->is_ending ? "" : "r",
+                   c->is_stalled ? "w" : "") != OK ||
         put_command(c, out) != OK) {
         return ERR_NOMEM;
     }
-    return buf_printf(out, " user=%s redir=-1 resp=%u lib-name=%s lib-ver=%s\n",
-                      c->is_authed ? c->session.user : "(superuser)", c->protocol,
-                      text_of(c->lib_name), text_of(c->lib_ver));
+    return buf_printf(out, " user=%s redir=%lld resp=%u lib-name=%s lib-ver=%s\n",
+                      c->is_authed ? c->session.user : "(superuser)",
+                      (long long)tracking_redirect(c), c->protocol, text_of(c->lib_name),
+                      text_of(c->lib_ver));
 }
 
 /* --- figures ---------------------------------------------------------------------------------- */
@@ -286,4 +295,5 @@ void client_metrics_use(void)
     for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
         metric_ask(asked[i].metric, answer, (void *)&asked[i]);
     }
+    pubsub_metrics_use();
 }

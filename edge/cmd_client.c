@@ -7,6 +7,7 @@
 #include "edge/client.h"
 #include "edge/conn.h"
 #include "edge/label.h"
+#include "edge/tracking.h"
 
 #define DOOR (CMD_DOOR | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FREE)
 
@@ -118,46 +119,9 @@ static void client_reply(struct cmd *cmd)
     }
 }
 
-static void client_getredir(struct cmd *c)
-{
-    reply_int(c->reply, -1);
-}
-
-static void client_trackinginfo(struct cmd *c)
-{
-    reply_map(c->reply, 3);
-    reply_bulk(c->reply, SLICE("flags"));
-    reply_set(c->reply, 1);
-    reply_bulk(c->reply, SLICE("off"));
-    reply_bulk(c->reply, SLICE("redirect"));
-    reply_int(c->reply, -1);
-    reply_bulk(c->reply, SLICE("prefixes"));
-    reply_array(c->reply, 0);
-}
-
-static void client_tracking(struct cmd *c)
-{
-    bool on;
-
-    if (!parse_switch(c, &on)) {
-        return;
-    }
-    if (on) {
-        reply_errf(c->reply, "ERR client-side caching is not supported by this version");
-    } else {
-        reply_ok(c->reply);
-    }
-}
-
-static void client_caching(struct cmd *c)
-{
-    reply_errf(c->reply, "ERR CLIENT CACHING can be called only when the client is in tracking "
-                         "mode with OPTIN or OPTOUT mode enabled");
-}
-
 /* --- about all: LIST and KILL ----------------------------------------------------------------- */
 
-enum client_type { TYPE_ANY, TYPE_NORMAL, TYPE_OTHER };
+enum client_type { TYPE_ANY, TYPE_NORMAL, TYPE_PUBSUB, TYPE_OTHER };
 
 /* Which clients a question is about. */
 struct filter {
@@ -210,7 +174,10 @@ static bool is_meant(const struct filter *f, const struct conn *c, uint64_t aske
     for (uint32_t i = 0; i < f->id_count && !is_listed; i++) {
         is_listed = f->ids[i] == c->session.id;
     }
-    if (!is_listed || f->type == TYPE_OTHER || (f->skip_me && c->session.id == asker)) {
+    if (f->type != TYPE_ANY && f->type != (c->subs != NULL ? TYPE_PUBSUB : TYPE_NORMAL)) {
+        return false;
+    }
+    if (!is_listed || (f->skip_me && c->session.id == asker)) {
         return false;
     }
     if (f->has_addr) {
@@ -312,8 +279,10 @@ static bool parse_type(struct cmd *c, struct slice name, enum client_type *type)
 {
     if (slice_is_word(name, "normal")) {
         *type = TYPE_NORMAL;
+    } else if (slice_is_word(name, "pubsub")) {
+        *type = TYPE_PUBSUB;
     } else if (slice_is_word(name, "master") || slice_is_word(name, "slave") ||
-               slice_is_word(name, "replica") || slice_is_word(name, "pubsub")) {
+               slice_is_word(name, "replica")) {
         *type = TYPE_OTHER; /* there are none yet */
     } else {
         reply_errf(c->reply, "ERR Unknown client type '%.*s'", (int)name.len, name.ptr);
@@ -607,11 +576,11 @@ static void client_help(struct cmd *c)
 
 /* clang-format off */
 struct cmd_def client_subs[] = {
-    { "CACHING",      3, DOOR, KEYS_NONE, "6.0.0", client_caching, "<YES | NO>",
+    { "CACHING",      3, DOOR, KEYS_NONE, "6.0.0", tracking_cmd_caching, "<YES | NO>",
       "Instructs the server whether to track the keys in the next request." },
     { "GETNAME",      2, DOOR, KEYS_NONE, "2.6.9", client_getname, "",
       "Returns the name of the connection." },
-    { "GETREDIR",     2, DOOR, KEYS_NONE, "6.0.0", client_getredir, "",
+    { "GETREDIR",     2, DOOR, KEYS_NONE, "6.0.0", tracking_cmd_getredir, "",
       "Returns the client ID to which the connection's tracking notifications are redirected." },
     { "HELP",         2, DOOR, KEYS_NONE, "5.0.0", client_help, "",
       "Returns helpful text about the different subcommands." },
@@ -639,11 +608,11 @@ struct cmd_def client_subs[] = {
       "Sets information specific to the client or connection." },
     { "SETNAME",      3, DOOR, KEYS_NONE, "2.6.9", client_setname, "connection-name",
       "Sets the connection name." },
-    { "TRACKING",    -3, DOOR, KEYS_NONE, "6.0.0", client_tracking,
+    { "TRACKING",    -3, DOOR | CMD_NOMULTI, KEYS_NONE, "6.0.0", tracking_cmd_tracking,
       "<ON | OFF> [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] "
       "[NOLOOP]",
       "Controls server-assisted client-side caching for the connection." },
-    { "TRACKINGINFO", 2, DOOR, KEYS_NONE, "6.2.0", client_trackinginfo, "",
+    { "TRACKINGINFO", 2, DOOR, KEYS_NONE, "6.2.0", tracking_cmd_info, "",
       "Returns information about server-assisted client-side caching for the connection." },
     { "UNBLOCK",     -3, DOOR | CMD_ADMIN | CMD_NOMULTI, KEYS_NONE, "5.0.0", client_unblock,
       "client-id [TIMEOUT | ERROR]",

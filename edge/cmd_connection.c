@@ -7,6 +7,8 @@
 #include "edge/door_resp.h"
 #include "edge/label.h"
 #include "edge/monitor.h"
+#include "edge/pubsub.h"
+#include "edge/tracking.h"
 #include "proto/version.h"
 
 #define DOOR (CMD_DOOR | CMD_FAST | CMD_LOADING | CMD_STALE | CMD_FREE)
@@ -164,8 +166,14 @@ static void cmd_hello(struct cmd *cmd)
 
 static void cmd_ping(struct cmd *c)
 {
+    const struct conn *own = conn_of(c->session);
+
     if (c->argc > 2) {
         reply_errf(c->reply, "ERR wrong number of arguments for 'ping' command");
+    } else if (own->protocol == 2 && own->subs != NULL) {
+        reply_array(c->reply, 2); /* of the messages' form, which such a client reads */
+        reply_bulk(c->reply, SLICE("pong"));
+        reply_bulk(c->reply, c->argc == 2 ? c->argv[1] : SLICE(""));
     } else if (c->argc == 2) {
         reply_bulk(c->reply, c->argv[1]);
     } else {
@@ -205,6 +213,8 @@ static void cmd_reset(struct cmd *cmd)
     struct conn *c = conn_of(cmd->session);
 
     monitor_remove(c);
+    pubsub_leave_all(c);
+    tracking_stop(c);
     conn_text_set(&c->name, SLICE(""));
     c->no_evict = false;
     if (c->session.backend->session_reset != NULL) {
@@ -279,4 +289,5 @@ void edge_register_commands(void)
     cmd_register("connection", connection_cmds);
     cmd_register("transactions", txn_cmds);
     cmd_register("server", server_cmds);
+    cmd_register("pubsub", edge_pubsub_cmds);
 }

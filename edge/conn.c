@@ -24,6 +24,8 @@
 #include "edge/monitor.h"
 #include "edge/multi.h"
 #include "edge/options.h"
+#include "edge/pubsub.h"
+#include "edge/tracking.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -162,7 +164,8 @@ size_t conn_out_bytes(const struct conn *c)
 
 static size_t out_limit(const struct conn *c)
 {
-    return conf_u64(c->is_monitor ? &opt_output_limit_pubsub : &opt_output_limit);
+    return conf_u64(c->is_monitor || c->subs != NULL ? &opt_output_limit_pubsub
+                                                     : &opt_output_limit);
 }
 
 /* Lends the worker's buffer. If there is none and no memory either, the first reply fails. */
@@ -183,7 +186,7 @@ static void out_give_back(struct conn *c)
 
     b->len = 0;
     c->sent = c->sendable = c->whole = 0;
-    if (b->cap > OUT_KEPT_BYTES || c->set->out.cap > 0) {
+    if (b->cap > OUT_KEPT_BYTES || b->cap < OUT_FIRST_BYTES || c->set->out.cap > 0) {
         buf_fini(b);
     } else {
         c->set->out = *b;
@@ -256,15 +259,56 @@ static bool conn_write(struct conn *c)
     return true;
 }
 
+/* What was pushed meanwhile goes behind the replies; if its beginning has left, the rest comes first. */
 static void append_pushed(struct conn *c)
 {
-    if (c->pushed.len > 0) {
+    struct buf *out = &c->reply.out;
+    size_t len = c->pushed.len;
+    size_t at = c->is_push_cut ? c->sent : out->len;
+
+    if (len > 0) {
         out_lend(c);
-        if (buf_append_slice(&c->reply.out, buf_slice(&c->pushed)) != OK) {
+        if (buf_reserve(out, len) != OK) {
             c->reply.failed = true;
+        } else {
+            buf_move(out->ptr + at + len, out->ptr + at, out->len - at);
+            memcpy(out->ptr + at, c->pushed.ptr, len);
+            out->len += len;
         }
         buf_fini(&c->pushed);
     }
+    c->is_push_cut = false;
+}
+
+/* Pushes of one whose batch waits, perhaps for long: they may leave if all before them has, and the
+ * batch has answered nothing yet. False if the connection is gone. */
+static bool write_pushed(struct conn *c)
+{
+    ssize_t n;
+
+    if (c->pushed.len == 0 || c->is_held || c->is_stalled || c->sent < c->whole ||
+        c->batch.whole != c->batch_from) {
+        return true;
+    }
+    do {
+        n = write(c->file.fd, c->pushed.ptr, c->pushed.len);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0 && errno != EAGAIN) {
+        conn_close(c, "write failed");
+        return false;
+    }
+    if (n > 0) {
+        c->out_bytes += (uint64_t)n;
+        conn_count(&c->set->count.out_bytes, (uint64_t)n);
+        buf_consume(&c->pushed, (size_t)n);
+    }
+    c->is_push_cut = c->pushed.len > 0 && (n > 0 || c->is_push_cut);
+    if (c->pushed.len > 0) {
+        note_stall(c, n > 0);
+    } else {
+        buf_fini(&c->pushed);
+    }
+    return true;
 }
 
 /* Gives up the room of what was sent, once that is worth the move. */
@@ -295,7 +339,7 @@ static void finish_turn(struct conn *c)
         return;
     }
     pass_gate(c);
-    if (!conn_write(c)) {
+    if (!conn_write(c) || (c->is_busy && !write_pushed(c))) {
         return;
     }
     if (!c->is_busy) {
@@ -548,25 +592,42 @@ void conn_answer_end(struct conn *c, size_t from)
     conn_go_on(c);
 }
 
-void conn_push(struct conn *c, struct slice bytes, size_t limit)
+static bool is_room_for(struct conn *c, size_t len)
 {
-    struct buf *to = &c->reply.out;
+    if (LIKELY(conn_out_bytes(c) + len <= out_limit(c))) {
+        return true;
+    }
+    /* What came in this turn has not been written yet, and the peer may well be reading. */
+    finish_turn(c);
+    return !c->is_closed && conn_out_bytes(c) + len <= out_limit(c);
+}
+
+void conn_push(struct conn *c, struct slice head, struct slice tail, uint64_t position)
+{
+    struct buf *to;
 
     if (c->is_closed || c->is_ending) {
         return;
     }
-    if (conn_out_bytes(c) + bytes.len > limit) {
+    if (!is_room_for(c, head.len + tail.len)) {
         conn_count(&c->set->count.output_limit, 1);
         conn_close(c, "output limit");
         return;
     }
-    if (c->scratch != NULL) { /* a turn, or a batch that waits: a reply may be half written */
-        to = &c->pushed;
-    } else {
-        out_lend(c);
-    }
-    if (buf_append_slice(to, bytes) != OK) {
+    /* A turn, or a batch that waits: a reply may be half written. Else it gets a buffer of its own size:
+     * a message to many takes a small block of each, not a lent buffer. */
+    to = c->scratch != NULL ? &c->pushed : &c->reply.out;
+    if (buf_reserve(to, head.len + tail.len) != OK) {
         c->reply.failed = true;
+    } else {
+        char *first = to->ptr + to->len;
+
+        buf_append_nofail(to, head.ptr, head.len);
+        buf_append_nofail(to, tail.ptr, tail.len);
+        if (c->protocol == 2 && *first == '>') {
+            *first = '*';
+        }
+        c->gate_position = position > c->gate_position ? position : c->gate_position;
     }
     conn_go_on(c);
 }
@@ -641,6 +702,8 @@ void conn_close(struct conn *c, const char *why)
         b->session_close(b, &c->session);
     }
     monitor_remove(c);
+    pubsub_leave_all(c);
+    tracking_close(c);
     list_remove(&c->pause_link);
     if (c->set->sweep == &c->link) {
         c->set->sweep = c->link.next;

@@ -70,6 +70,7 @@ struct conn_set {
     uint64_t busy_ns_seen, requests_seen;
     int64_t tick_at_ms;
     _Atomic uint64_t monitor_backlog; /* bytes of lines under way to this worker */
+    _Atomic uint64_t push_backlog;    /* bytes of messages, likewise */
     struct list monitors;             /* struct conn.monitor_link */
     struct conn_counters count;
 };
@@ -101,7 +102,11 @@ struct conn {
     struct reply reply;
     size_t sent, sendable, whole;
     uint64_t gate_position;
-    struct buf pushed; /* lines that arrived while a reply was half written */
+    struct buf pushed;          /* what was pushed while a reply may be half written */
+    bool is_push_cut;           /* the first bytes of `pushed` have left: the rest comes next */
+    struct tracker *tracker;    /* edge/tracking.c's; NULL: CLIENT TRACKING is off */
+    struct conn_handle *handle; /* the same; NULL until it is needed */
+    struct conn_subs *subs;     /* edge/pubsub.c's; NULL when it listens on nothing */
 
     bool is_busy;    /* the backend has the batch */
     bool is_waiting; /* for a round trip or a slowed answer */
@@ -155,8 +160,10 @@ size_t conn_answer_begin(struct conn *c) ON_WORKER;
 void conn_answer_end(struct conn *c, size_t from) ON_WORKER;
 /* Goes on in the next turn. */
 void conn_go_on(struct conn *c) ON_WORKER;
-/* Bytes that are no reply: behind what is written so far, never inside a reply. */
-void conn_push(struct conn *c, struct slice bytes, size_t limit) ON_WORKER;
+/* Bytes that are no reply, in two pieces: behind what is answered so far, never inside a reply, and when
+ * `position` has passed the gate. If they begin with RESP3's '>', RESP2 gets '*' instead. They are
+ * written in the next turn, with all that comes in this one. Past its output limit it is closed. */
+void conn_push(struct conn *c, struct slice head, struct slice tail, uint64_t position) ON_WORKER;
 /* RESP2 or 3. */
 void conn_speak(struct conn *c, uint8_t protocol) ON_WORKER;
 void conn_reply_mode_set(struct conn *c, enum conn_reply mode) ON_WORKER;

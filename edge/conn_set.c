@@ -43,7 +43,7 @@ static void look_at(struct conn *c, int64_t now_ms)
         conn_count(&count->idle_timeout, 1);
         conn_close(c, "it did not authenticate in time");
     } else if (idle_ms > 0 && now_ms - c->last_ms > idle_ms && !c->is_busy && !c->is_waiting &&
-               !c->is_monitor) {
+               !c->is_monitor && c->subs == NULL) {
         conn_count(&count->idle_timeout, 1);
         conn_close(c, "idle");
     } else if (c->in.cap > 0 && c->in.len == 0 && c->scratch == NULL) {

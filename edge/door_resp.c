@@ -18,6 +18,7 @@
 #include "edge/monitor.h"
 #include "edge/multi.h"
 #include "edge/options.h"
+#include "proto/cmd_doc.h"
 #include "proto/error_count.h"
 #include "proto/resp_reply.h"
 
@@ -33,11 +34,15 @@ static void settle(struct reply *r, size_t from)
     struct conn *c = r->door;
 
     if (UNLIKELY(c->reply_mode != CONN_REPLY_ON)) {
-        r->out.len = from;
+        if ((r->flags & REPLY_PUSHED) == 0) {
+            r->out.len = from;
+        }
         if (c->reply_mode == CONN_REPLY_SKIP_NEXT) {
             conn_reply_mode_set(c, CONN_REPLY_ON);
         }
-        return;
+        if (r->out.len == from) {
+            return;
+        }
     }
     if ((r->flags & REPLY_ERROR) != 0) {
         conn_count(&c->set->count.errors, 1);
@@ -173,6 +178,22 @@ static const struct cmd_def *find(const struct slice *argv, uint32_t argc)
     return def;
 }
 
+/* A subscriber in RESP2 may say only what is answered in a message's form. */
+static bool is_barred(const struct conn *c, const struct cmd_def *def)
+{
+    return UNLIKELY(c->subs != NULL) && c->protocol == 2 && (def->flags & CMD_PUBSUB) == 0;
+}
+
+static void refuse_barred(struct conn *c, const struct cmd_def *def)
+{
+    char name[CMD_NAME_MAX];
+
+    reply_errf(&c->reply,
+               "ERR Can't execute '%.*s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / "
+               "RESET are allowed in this context",
+               (int)cmd_full_name(def, name), name);
+}
+
 /* Whether MULTI keeps it for EXEC. */
 static bool is_queued(const struct conn *c, const struct request *q)
 {
@@ -189,7 +210,8 @@ static bool is_watch_in_multi(const struct conn *c, const struct request *q)
 static bool is_for_door(const struct conn *c, const struct request *q)
 {
     return q->def == NULL || (q->def->flags & CMD_DOOR) != 0 || !cmd_arity_fits(q->def, q->argc) ||
-           UNLIKELY(!c->is_authed) || is_queued(c, q) || is_watch_in_multi(c, q);
+           UNLIKELY(!c->is_authed) || is_barred(c, q->def) || is_queued(c, q) ||
+           is_watch_in_multi(c, q);
 }
 
 /* Whether nothing may be in one batch with it. */
@@ -269,6 +291,9 @@ static void run_here(struct conn *c, struct request *q)
         }
     } else if (!c->is_authed && (q->def->flags & CMD_NOAUTH) == 0) {
         reply_err(&c->reply, WIRE_NOAUTH);
+    } else if (is_barred(c, q->def)) {
+        refuse_barred(c, q->def);
+        spoil(c);
     } else if (is_queued(c, q)) {
         queue(c, q);
     } else if (is_watch_in_multi(c, q)) {
@@ -518,6 +543,7 @@ static bool start_batch(struct conn *c)
     batch->next = 0;
     batch->reply = &c->reply;
     batch->position = 0;
+    batch->whole = c->reply.out.len;
     c->batch_from = c->reply.out.len;
     if (UNLIKELY(monitor_is_on())) {
         if (c->multi != NULL && !c->multi->is_spoiled &&

@@ -102,7 +102,7 @@ static void deliver(struct inbox_msg *m)
             conn_count(&set->count.output_limit, 1);
             conn_close(c, "MONITOR fell behind");
         } else {
-            conn_push(c, (struct slice){msg->bytes, msg->len}, conf_u64(&opt_output_limit_pubsub));
+            conn_push(c, (struct slice){msg->bytes, msg->len}, (struct slice){NULL, 0}, 0);
         }
     }
     atomic_fetch_sub_explicit(&set->monitor_backlog, msg->len, memory_order_relaxed);

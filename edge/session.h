@@ -25,6 +25,7 @@ struct session {
     const char *user;    /* their name: "default" for now */
     struct worker *worker;
     enum ack_level level;
+    bool is_tracking;   /* CLIENT TRACKING ON: edge/tracking.h */
     bool no_touch;      /* CLIENT NO-TOUCH: reads leave eviction clocks alone */
     bool is_replayed;   /* the server's own: not counted, not in MONITOR */
     bool is_connection; /* embedded in a struct conn (edge/conn.h) */

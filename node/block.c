@@ -53,6 +53,7 @@ struct block {
     struct args *args; /* owned */
     uint64_t mask;
     enum value_type type;
+    uint64_t client; /* its session's */
     struct inbox_msg done, poke;
     _Atomic bool is_poked; /* the message is on its way */
     uint32_t count;
@@ -169,6 +170,7 @@ static struct block *block_create(struct cmd *c, uint32_t count)
     reply_init(&b->reply);
     b->count = count;
     b->session = c->session;
+    b->client = c->session->id;
     b->worker = c->session->worker;
     b->db = c->db;
     b->def = c->def;
@@ -178,16 +180,17 @@ static struct block *block_create(struct cmd *c, uint32_t count)
 }
 
 /* Puts it at the end of each key's line: the names are those of its own arguments. */
-static bool queue(struct block *b, uint32_t first)
+static bool queue(struct block *b, const struct section *s, uint32_t first)
 {
     for (uint32_t i = 0; i < b->count; i++) {
         struct block_node *n = &b->nodes[i];
 
         n->block = b;
         n->node.key = key_of(b->args->argv[first + i]);
-        n->partition = database_partition_make(b->db, n->node.key.partition);
+        assert(section_holds(s, n->node.key)); /* B1 */
+        n->partition = database_partition(b->db, n->node.key.partition);
         list_init(&n->node.link);
-        if (n->partition == NULL || keyed_table_of(&n->partition->blocked) == NULL) {
+        if (keyed_table_of(&n->partition->blocked) == NULL) {
             b->count = i;
             leave_keys(b);
             return false;
@@ -225,7 +228,7 @@ bool block_wait(struct cmd *c, uint32_t first, uint32_t count, enum value_type t
         b->type = type;
         b->mask = exec_mask(&r);
         b->deadline_ms = deadline_of(c->session, timeout_ms);
-        if (!queue(b, first)) {
+        if (!queue(b, c->section, first)) {
             size_t bytes = block_bytes(count);
 
             args_destroy(b->args);
@@ -478,6 +481,7 @@ static enum attempt attempt(struct exec *x, struct block *b, struct block_ready 
 
     b->reply.out.len = 0;
     b->reply.flags = 0;
+    section_made_by(s, b->client);
     c.def->run(&c);
     if (c.again) {
         section_abort(s);

@@ -10,6 +10,7 @@
 #include "node/entry.h"
 #include "node/exec.h"
 #include "node/keyspace.h"
+#include "node/notify.h"
 #include "node/options.h"
 #include "node/section.h"
 
@@ -313,6 +314,7 @@ static bool evict_one(struct exec *x, struct database *db, const struct entry *e
             section_fail(s, SECTION_NOMEM);
         }
         section_remove(s, key);
+        notify_in(s, NOTIFY_EVICTED, "evicted", key.name);
         database_count(&database_usage(db)->evicted, 1);
     }
     bool done = section_commit(s, &seq) == SECTION_COMMITTED;

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/worker.h"
 #include "edge/session.h"
+#include "edge/tracking.h"
 #include "node/block.h"
 #include "node/database.h"
 #include "node/evict.h"
@@ -245,6 +246,7 @@ struct call {
     size_t from;      /* of the reply */
     int tries;        /* of a section whose keys expired under it */
     bool was_blocked; /* it waited for data before this run */
+    bool was_kept;    /* it took more than one turn */
 };
 
 /* Of a transaction: of all that was queued, and of what its session watches. */
@@ -354,13 +356,21 @@ static enum outcome keep_waiting(struct call *k)
     return keep_going(k);
 }
 
+/* What may watch its keys or wait at them has to hold their partitions, also those of which there are none yet:
+ * whoever comes next finds them, and what was left there. */
+static bool leaves_at_keys(const struct call *k)
+{
+    return (k->cmd.def->flags & (CMD_BLOCKING | CMD_TXN)) != 0;
+}
+
 /* A write's section. */
 static enum outcome begin_write(struct call *k)
 {
     struct section *s = k->x->section;
     uint64_t mask = mask_of(k);
     bool grows = (flags_of(k) & CMD_GROWS) != 0;
-    bool make = grows || ((flags_of(k) & CMD_WRITE) != 0 && (mask & (mask - 1)) != 0);
+    bool make =
+        grows || leaves_at_keys(k) || ((flags_of(k) & CMD_WRITE) != 0 && (mask & (mask - 1)) != 0);
     enum outcome o = GO_ON;
 
     if (grows && UNLIKELY(evict_is_over(k->cmd.db)) && !evict_make_room(k->x, k->cmd.db)) {
@@ -378,6 +388,7 @@ static enum outcome begin_write(struct call *k)
 
         if (LIKELY(err == OK)) {
             k->cmd.section = s;
+            section_made_by(s, k->session->id);
             k->cmd.now_ms = clock_now_ms();
             return GO_ON;
         }
@@ -497,7 +508,7 @@ static enum outcome begin_read(struct call *k)
 
     while (o == GO_ON) {
         struct partition *held = NULL;
-        int err = section_begin(s, k->cmd.db, mask, false, &held);
+        int err = section_begin(s, k->cmd.db, mask, leaves_at_keys(k), &held);
 
         if (err == OK) {
             k->cmd.section = s;
@@ -548,7 +559,7 @@ static enum outcome run_read_locked(struct call *k)
         refuse(k, failure_text(s));
     }
     k->cmd.section = NULL;
-    section_abort(s);
+    section_abort_telling(s);
     section_take_back(k->x, s);
     return UNLIKELY(k->cmd.again) && k->cmd.blocked != NULL ? keep_waiting(k) : RAN;
 }
@@ -680,6 +691,7 @@ static void begin_call(struct call *k)
     struct request *r = k->request;
 
     k->tries = 0;
+    k->was_kept = false;
     k->cmd = (struct cmd){
         .def = r->def,
         .argv = r->argv,
@@ -770,14 +782,19 @@ enum backend_progress exec_run(struct exec *x, struct session *s, struct batch *
             k.tries = w->tries;
             w->has_cmd = false;
             begun -= w->cycles;
+            k.was_kept = true;
         } else {
             begin_call(&k);
             k.from = reply_begin(b->reply);
+            if (UNLIKELY(s->is_tracking)) {
+                tracking_read(s, k.request); /* before it reads: edge/tracking.h */
+            }
         }
         /* One that is done may have others to serve, which it may have to wait for. */
         if (k.cmd.ready == NULL && run_any(&k) == PUT_OFF) {
             w = s->backend_state;
             w->cycles = __rdtsc() - begun;
+            b->whole = k.from;
             return BACKEND_LATER;
         }
         if (UNLIKELY(k.cmd.ready != NULL) && block_serve(x, s, &k.cmd.ready) == BLOCK_PUT_OFF) {
@@ -786,9 +803,13 @@ enum backend_progress exec_run(struct exec *x, struct session *s, struct batch *
             w->from = k.from;
             w->has_cmd = true;
             w->cycles = __rdtsc() - begun;
+            b->whole = k.from;
             return BACKEND_LATER;
         }
         reply_end(b->reply, k.from);
+        if (UNLIKELY(s->is_tracking)) {
+            tracking_has_read(s, k.request, k.was_kept);
+        }
         note_position(&k);
         uint64_t now = __rdtsc();
 

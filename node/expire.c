@@ -9,6 +9,7 @@
 #include "node/database.h"
 #include "node/keyspace.h"
 #include "node/node.h"
+#include "node/notify.h"
 #include "node/options.h"
 #include "node/section.h"
 #include "node/type_hash.h"
@@ -57,6 +58,16 @@ static void find_due(struct entry *e, void *arg)
     }
 }
 
+static void tell_expired(struct section *s, struct key key, size_t fields)
+{
+    if (fields > 0) {
+        notify_in(s, NOTIFY_HASH, "hexpired", key.name);
+        if (section_look(s, key) == NULL) {
+            notify_in(s, NOTIFY_GENERIC, "del", key.name);
+        }
+    }
+}
+
 /* One change removes what is due. */
 static void remove_due(struct janitor *j, struct partition *p, struct due *d)
 {
@@ -75,7 +86,7 @@ static void remove_due(struct janitor *j, struct partition *p, struct due *d)
         struct entry *e = section_find(s, d->keys[i]);
 
         if (e != NULL && (e->flags & ENTRY_FIELDS_EXPIRE) != 0) {
-            (void)hash_expire_due(&c, d->keys[i], SLICE_FIELDS);
+            tell_expired(s, d->keys[i], hash_expire_due(&c, d->keys[i], SLICE_FIELDS));
         }
     }
     (void)section_commit(s, &seq);

@@ -6,6 +6,8 @@
 #include "edge/backend.h"
 #include "edge/client.h"
 #include "edge/options.h"
+#include "edge/pubsub.h"
+#include "edge/tracking.h"
 #include "node/block.h"
 #include "node/database.h"
 #include "node/histogram.h"
@@ -201,7 +203,7 @@ static void put_clients(struct info *i)
     put(i, "client_recent_max_input_buffer:%lu", s.in_max);
     put(i, "client_recent_max_output_buffer:%lu", s.out_max);
     put(i, "blocked_clients:%lu", block_count());
-    put(i, "tracking_clients:0");
+    put(i, "tracking_clients:%lu", tracking_stats_sum().clients);
     put(i, "clients_in_timeout_table:0");
     put(i, "monitor_clients:%lu", s.monitors);
     put(i, "total_blocking_keys:0");
@@ -348,16 +350,16 @@ static void put_stats(struct info *i)
     put(i, "current_eviction_exceeded_time:0");
     put(i, "keyspace_hits:%lu", since(&hits_base, u.hits));
     put(i, "keyspace_misses:%lu", since(&misses_base, u.misses));
-    put(i, "pubsub_channels:0");
-    put(i, "pubsub_patterns:0");
-    put(i, "pubsubshard_channels:0");
+    put(i, "pubsub_channels:%lu", pubsub_count(i->c->db, PUBSUB_CHANNEL));
+    put(i, "pubsub_patterns:%lu", pubsub_count(i->c->db, PUBSUB_PATTERN));
+    put(i, "pubsubshard_channels:%lu", pubsub_count(i->c->db, PUBSUB_SHARD));
     put(i, "latest_fork_usec:0");
     put(i, "total_forks:0");
     put(i, "migrate_cached_sockets:0");
     put(i, "slave_expires_tracked_keys:0");
-    put(i, "tracking_total_keys:0");
-    put(i, "tracking_total_items:0");
-    put(i, "tracking_total_prefixes:0");
+    put(i, "tracking_total_keys:%lu", tracking_stats_sum().keys);
+    put(i, "tracking_total_items:%lu", tracking_stats_sum().items);
+    put(i, "tracking_total_prefixes:%lu", tracking_stats_sum().prefixes);
     put(i, "unexpected_error_replies:0");
     put(i, "total_error_replies:%lu", error_count_sum());
     put(i, "client_query_buffer_limit_disconnections:%lu", s.input_limit);

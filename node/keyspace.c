@@ -8,6 +8,7 @@
 #include "node/database.h"
 #include "node/evict.h"
 #include "node/large.h"
+#include "node/notify.h"
 #include "node/section.h"
 #include "node/type.h"
 
@@ -135,6 +136,10 @@ const struct entry *keyspace_find(struct cmd *c, struct key key)
     }
     if (e == NULL) {
         database_count(&u->misses, 1);
+        /* A write that looks at its key first does not miss it; one that answers its value says so. */
+        if (!c->retry && (c->def->flags & CMD_WRITE) == 0) {
+            notify(c, NOTIFY_KEY_MISS, "keymiss", key.name);
+        }
         return NULL;
     }
     database_count(&u->hits, 1);
@@ -159,6 +164,16 @@ static void log_or_fail(struct cmd *c, int err)
 }
 
 bool keyspace_delete(struct cmd *c, struct key key)
+{
+    bool was_there = keyspace_drop(c, key);
+
+    if (was_there) {
+        notify(c, NOTIFY_GENERIC, "del", key.name);
+    }
+    return was_there;
+}
+
+bool keyspace_drop(struct cmd *c, struct key key)
 {
     if (section_find(c->section, key) == NULL) {
         return false;
@@ -186,6 +201,7 @@ void keyspace_expire_at(struct cmd *c, struct key key, int64_t at_ms)
     log_or_fail(c, change_expire_at(section_change(c->section), key.name, at_ms));
     section_keep_value(c->section, key);
     section_put(c->section, key, n);
+    notify(c, NOTIFY_GENERIC, at_ms == 0 ? "persist" : "expire", key.name);
 }
 
 void keyspace_flush(struct cmd *c)

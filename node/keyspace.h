@@ -22,8 +22,10 @@ const struct entry *keyspace_find(struct cmd *c, struct key key);
 /* The same without counting and touching (OBJECT, TTL, TYPE, DEBUG …). */
 const struct entry *keyspace_peek(struct cmd *c, struct key key);
 
-/* False if it was not there. Logged as one delete. */
+/* False if it was not there. Logged as one delete. The event is "del", or none if it is dropped to make
+ * place for another value. */
 bool keyspace_delete(struct cmd *c, struct key key);
+bool keyspace_drop(struct cmd *c, struct key key);
 /* at_ms 0 removes the expiry. The key is there. A moment that has passed deletes the key. */
 void keyspace_expire_at(struct cmd *c, struct key key, int64_t at_ms);
 /* `from` is there and differs from `to`, whose value is replaced. Expiry goes with the value. */

@@ -5,6 +5,7 @@
 #include "node/evict.h"
 #include "node/keyspace.h"
 #include "node/large.h"
+#include "node/notify.h"
 #include "node/section.h"
 #include "node/type.h"
 
@@ -139,6 +140,14 @@ static bool move(struct cmd *c, const struct entry *e, struct key to, bool copie
     return true;
 }
 
+/* That a key was made in the place of another; of one that was made where none was, section_put() tells. */
+static void tell_moved(struct cmd *c, struct key to, bool replaces)
+{
+    if (replaces) {
+        notify(c, NOTIFY_NEW, "new", to.name);
+    }
+}
+
 bool keyspace_rename(struct cmd *c, struct key from, struct key to)
 {
     struct section *s = c->section;
@@ -146,7 +155,8 @@ bool keyspace_rename(struct cmd *c, struct key from, struct key to)
     struct entry *n;
 
     assert(e != NULL);
-    (void)section_find(s, to); /* removes an expired one as such */
+    bool replaces = section_find(s, to) != NULL; /* removes an expired one as such */
+
     if (!move(c, e, to, false, &n)) {
         return false;
     }
@@ -157,6 +167,9 @@ bool keyspace_rename(struct cmd *c, struct key from, struct key to)
         section_keep_value(s, from);
         section_put(s, to, n);
         section_remove(s, from);
+        tell_moved(c, to, replaces);
+        notify(c, NOTIFY_GENERIC, "rename_from", from.name);
+        notify(c, NOTIFY_GENERIC, "rename_to", to.name);
     }
     return true;
 }
@@ -177,7 +190,8 @@ bool keyspace_copy(struct cmd *c, struct key from, struct key to)
     struct entry *n;
 
     assert(e != NULL);
-    (void)section_find(s, to);
+    bool replaces = section_find(s, to) != NULL;
+
     if (!move(c, e, to, true, &n)) {
         return false;
     }
@@ -199,6 +213,8 @@ bool keyspace_copy(struct cmd *c, struct key from, struct key to)
         entry_free(n); /* its value goes, or went, with the abort */
     } else {
         section_put(s, to, n);
+        tell_moved(c, to, replaces);
+        notify(c, NOTIFY_GENERIC, "copy_to", to.name);
     }
     return true;
 }

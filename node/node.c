@@ -1,5 +1,7 @@
 #include "node/node.h"
 
+#include "node/notify.h"
+
 #include "base/clock.h"
 #include "base/conf.h"
 #include "base/err.h"
@@ -101,6 +103,7 @@ int node_create(struct node **out, const struct node_options *o)
     while (clock_mono_ns() - began_ns < 1000000) {
     }
     node_slow_cycles_watch();
+    notify_start();
     *out = n;
     return OK;
 

@@ -8,6 +8,7 @@
 #include "node/entry.h"
 #include "node/evict.h"
 #include "node/keyed.h"
+#include "node/notify.h"
 #include "node/type.h"
 
 #include <assert.h>
@@ -60,6 +61,7 @@ void section_destroy(struct section *s)
     mem_free(s->touched.v, s->touched.cap * sizeof(struct key));
     mem_free(s->index, s->index_cap * sizeof(s->index[0]));
     change_writer_fini(&s->change);
+    notices_fini(&s->notices);
     buf_fini(&s->change_bytes);
     mem_free(s, sizeof(*s));
 }
@@ -141,6 +143,7 @@ UNCHECKED_LOCKS int section_begin(struct section *s, struct database *db, uint64
     s->deadline_ms = INT64_MAX;
     s->failure = SECTION_OK;
     s->flushed = s->applies = false;
+    s->client = 0;
     buf_clear(&s->change_bytes);
     if (change_begin(&s->change, &s->change_bytes, db->id) != OK) {
         return ERR_NOMEM;
@@ -276,6 +279,12 @@ struct entry *section_find(struct section *s, struct key key)
             section_fail(s, SECTION_NOMEM);
         }
         section_remove(s, key);
+        if (entry_is_expired(e, section_now_ms(s))) {
+            notify_in(s, NOTIFY_EXPIRED, "expired", key.name);
+        } else { /* all its fields have */
+            notify_in(s, NOTIFY_HASH, "hexpired", key.name);
+            notify_in(s, NOTIFY_GENERIC, "del", key.name);
+        }
         database_count(&database_usage(s->db)->expired, 1);
         return NULL;
     }
@@ -283,6 +292,11 @@ struct entry *section_find(struct section *s, struct key key)
         section_relies(s, entry_expire_at_ms(e));
     }
     return e;
+}
+
+void section_made_by(struct section *s, uint64_t client)
+{
+    s->client = client;
 }
 
 void section_applies(struct section *s)
@@ -340,6 +354,9 @@ void section_put(struct section *s, struct key key, struct entry *e)
     if (UNLIKELY((e->flags & ENTRY_CLOCKED) != 0)) {
         evict_first_touch(e, it->now);
     }
+    if (it->now == NULL && !s->applies) {
+        notify_in(s, NOTIFY_NEW, "new", key.name);
+    }
     discard(s, it);
     /* The name must live as long as the item: the argument may not, the entry does. */
     it->key.name = entry_key(e);
@@ -382,9 +399,11 @@ void section_charge(struct section *s, struct key key, int64_t bytes)
 void section_in_place(struct section *s, struct key key)
 {
     s->in_place |= (uint64_t)1 << key.partition;
-    const struct partition *p = database_partition(s->db, key.partition);
+    const struct key *last =
+        s->touched.count == 0 ? NULL : PILE(s->touched, struct key, s->touched.count - 1);
 
-    if (keyed_is_any(p->watched) || keyed_is_any(p->blocked)) {
+    /* Whoever wants to know of it may come while the section is suspended, so it is always kept. */
+    if (last == NULL || last->hash != key.hash || !slice_is(last->name, key.name)) {
         struct key *touched = pile_add(s, &s->touched, sizeof(*touched));
 
         if (touched != NULL) {
@@ -424,6 +443,11 @@ void section_flush(struct section *s)
         it->keep_old = it->keep_now = false;
     }
     s->flushed = true;
+}
+
+bool section_holds(const struct section *s, struct key key)
+{
+    return (s->locked & (uint64_t)1 << key.partition) != 0;
 }
 
 bool section_is_flushed(const struct section *s)
@@ -487,6 +511,19 @@ enum section_failure section_failure(const struct section *s)
 struct database *section_database(const struct section *s)
 {
     return s->db;
+}
+
+struct notices *section_notices(struct section *s)
+{
+    return &s->notices;
+}
+
+void section_publish(struct section *s, enum pubsub_kind kind, struct slice channel,
+                     struct slice text)
+{
+    if (!notices_message(&s->notices, kind, channel, text)) {
+        section_fail(s, SECTION_NOMEM);
+    }
 }
 
 void section_retire(struct section *s, void *object, size_t bytes, rcu_free_fn fn)

@@ -17,6 +17,7 @@
 #include "base/annot.h"
 #include "base/rcu.h"
 #include "edge/backend.h"
+#include "edge/pubsub.h"
 #include "proto/change.h"
 
 struct entry;
@@ -44,6 +45,8 @@ enum section_end {
     SECTION_AGAIN, /* a key that it relied on expired meanwhile: nothing was changed, run it again */
     SECTION_FAILED /* section_failure() says why; nothing was changed */
 };
+/* After section_begin(): the client that asked for it, who may not want to hear of it (CLIENT TRACKING). */
+void section_made_by(struct section *s, uint64_t client);
 /* After section_begin(): what is written was decided elsewhere. Nothing expires by this clock. */
 void section_applies(struct section *s);
 /* The command goes on in a later turn: its partitions are marked busy until the section ends. */
@@ -53,6 +56,8 @@ void section_unreserve(struct section *s);
 /* Both unlock. A committed one may have changed keys that commands wait at (node/block.h). */
 enum section_end section_commit(struct section *s, uint64_t *seq);
 void section_abort(struct section *s);
+/* … of a section that only read: what it wants to be published is. */
+void section_abort_telling(struct section *s);
 /* Of the one committed last: the caller serves them, or has them poked. */
 struct block_ready *section_take_ready(struct section *s);
 enum section_failure section_failure(const struct section *s);
@@ -84,6 +89,12 @@ void section_remove(struct section *s, struct key key);
 /* What the key's present entry points to now belongs to another: its value is not freed with it. */
 void section_keep_value(struct section *s, struct key key);
 
+/* Published after the section's change, in the order in which they were queued, and only then
+ * (node/notify.h). */
+void section_publish(struct section *s, enum pubsub_kind kind, struct slice channel,
+                     struct slice text);
+struct notices *section_notices(struct section *s);
+
 /* The key's collection is changed in place by this section, which holds its lock for writing. */
 void section_in_place(struct section *s, struct key key);
 /* Memory that a change in place took (or gave back, negative); undoing says the opposite. */
@@ -94,6 +105,8 @@ void section_charge(struct section *s, struct key key, int64_t bytes);
  * the end. */
 bool section_is_flushed(const struct section *s);
 const struct entry *section_next_new(const struct section *s, uint32_t *at);
+/* Whether it holds the key's partition: one that was absent when it began it does not. */
+bool section_holds(const struct section *s, struct key key);
 /* Keys more than in the tables (none, if flushed). */
 int64_t section_added(const struct section *s);
 

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "edge/tracking.h"
 #include "node/block.h"
 #include "node/blocks.h"
 #include "node/database.h"
@@ -34,6 +35,7 @@ static void finish(struct section *s)
         d->fn(d->object, d->arg);
     }
     section_unlock_all(s);
+    notices_clear(&s->notices);
     pile_reset(&s->items, sizeof(struct item));
     pile_reset(&s->discards, sizeof(struct discard));
     pile_reset(&s->kept, sizeof(struct kept));
@@ -464,6 +466,32 @@ static bool has_passed(int64_t deadline_ms)
     return !BROKEN(5) && clock_now_ms() >= deadline_ms;
 }
 
+/* Client-side caches: the change is visible by now. */
+static void tell_trackers(struct section *s, uint64_t seq)
+{
+    if (s->flushed) {
+        tracking_flushed(s->db, seq);
+    }
+    for (uint32_t i = 0; i < s->items.count; i++) {
+        struct item *it = PILE(s->items, struct item, i);
+
+        if (it->now != it->old) {
+            tracking_changed(s->db, it->key.name, s->client, seq);
+        }
+    }
+    for (uint32_t i = 0; i < s->touched.count; i++) {
+        tracking_changed(s->db, PILE(s->touched, struct key, i)->name, s->client, seq);
+    }
+}
+
+void section_abort_telling(struct section *s)
+{
+    if (UNLIKELY(!notices_is_empty(&s->notices)) && s->failure == SECTION_OK) {
+        notices_send(&s->notices, s->db, changelog_seen_seq(s->log));
+    }
+    section_abort(s);
+}
+
 enum section_end section_commit(struct section *s, uint64_t *seq)
 {
     struct change_blob *blob = NULL;
@@ -475,7 +503,7 @@ enum section_end section_commit(struct section *s, uint64_t *seq)
         return fail(s, NULL, SECTION_FAILED);
     }
     if (s->change.ops == 0) {
-        section_abort(s);
+        section_abort_telling(s);
         return SECTION_COMMITTED;
     }
     s->changed = s->in_place | (s->flushed ? s->locked : 0);
@@ -506,6 +534,13 @@ enum section_end section_commit(struct section *s, uint64_t *seq)
     }
     if (marked) {
         unmark_all(s);
+    }
+    if (tracking_is_on()) {
+        tell_trackers(s, *seq);
+    }
+    if (!notices_is_empty(&s->notices)) {
+        /* Before the locks go: in the order of the changes. */
+        notices_send(&s->notices, s->db, *seq);
     }
     retire_all(s);
     finish(s);

@@ -17,6 +17,7 @@
 #ifndef NODE_SECTION_PARTS_H
 #define NODE_SECTION_PARTS_H
 
+#include "node/notify.h"
 #include "node/section.h"
 #include "node/table.h"
 #include "replication/changelog.h"
@@ -83,6 +84,8 @@ struct section {
     struct buf change_bytes;
     struct change_writer change;
     struct pile items, discards, kept, retires, aborts, ends, touched;
+    struct notices notices;    /* what it publishes at its end */
+    uint64_t client;           /* that asked for it; 0: none */
     struct block_ready *ready; /* owned: changed keys that commands wait at */
     uint32_t *index; /* owned: open addressing, item number + 1; NULL while items are few */
     uint32_t index_cap;

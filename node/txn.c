@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "edge/multi.h"
 #include "edge/session.h"
+#include "edge/tracking.h"
 #include "node/cmd/families.h"
 #include "node/exec.h"
 #include "node/keyspace.h"
@@ -11,6 +12,7 @@
 #include "node/watched.h"
 #include "proto/error_count.h"
 
+#include <assert.h>
 #include <x86intrin.h>
 
 /* Of a transaction that goes on in a later turn. */
@@ -82,6 +84,9 @@ static void run_one(struct cmd *c, struct progress *p)
                               .key = q->key,
                               .in_txn = true,
                               .now_ms = section_now_ms(c->section)};
+        if (UNLIKELY(c->session->is_tracking)) {
+            tracking_read(c->session, q);
+        }
     }
     p->cmd.again = false;
     c->reply->flags &= ~(uint32_t)REPLY_ERROR;
@@ -181,6 +186,7 @@ static void cmd_watch(struct cmd *c)
     for (uint32_t i = 1; i < c->argc; i++) {
         struct key key = cmd_key(c, i);
 
+        assert(section_holds(c->section, key)); /* W1 */
         switch (watched_add(c->session, key, keyspace_peek(c, key) != NULL)) {
         case WATCHED_OK:
             break;

@@ -26,6 +26,7 @@ static const struct cmd_keyflags special[] = {
     {"zpopmin", "RW access delete", NULL}, {"zpopmax", "RW access delete", NULL},
     {"zmpop", "RW access delete", NULL}, {"geoadd", "RW update", NULL},
     {"zcard", "RO", NULL},
+    {"spublish", "not_key", NULL},   {"ssubscribe", "not_key", NULL},   {"sunsubscribe", "not_key", NULL},
     {"bitfield", "RW access update variable_flags", NULL},
     /* whose first key is another matter than the rest */
     {"rename", "RW access delete", "OW update"},

@@ -15,11 +15,12 @@
 #include "base/slice.h"
 
 enum reply_flag {
-    REPLY_DIFFERS = 1,      /* RESP2 says it otherwise */
-    REPLY_MARKED = 2,       /* holds marks */
-    REPLY_ERROR = 4,        /* the reply is an error: counted in INFO */
-    REPLY_ALWAYS = 8,       /* set by a door that wants to see every reply (CLIENT REPLY) */
-    REPLY_DIFFERS_MORE = 16 /* … of more values than one */
+    REPLY_DIFFERS = 1,       /* RESP2 says it otherwise */
+    REPLY_MARKED = 2,        /* holds marks */
+    REPLY_ERROR = 4,         /* the reply is an error: counted in INFO */
+    REPLY_ALWAYS = 8,        /* set by a door that wants to see every reply (CLIENT REPLY) */
+    REPLY_DIFFERS_MORE = 16, /* … of more values than one */
+    REPLY_PUSHED = 32        /* a push by its kind: CLIENT REPLY OFF does not keep it */
 };
 
 #define REPLY_MARK              '\x01'

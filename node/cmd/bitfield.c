@@ -7,6 +7,7 @@
 #include "base/parse.h"
 #include "node/cmd/bitmap.h"
 #include "node/keyspace.h"
+#include "node/notify.h"
 
 #include <assert.h>
 
@@ -130,6 +131,7 @@ enum { WINDOW_BYTES = 16 << 10 };
 struct window {
     struct cmd *c;
     uint64_t at;
+    bool has_written;
     size_t len;                  /* 0: not loaded */
     size_t dirty_from, dirty_to; /* equal: clean */
     uint8_t bytes[WINDOW_BYTES];
@@ -141,6 +143,7 @@ static void window_flush(struct window *w)
         string_put_range(
             w->c, w->c->key, w->at + w->dirty_from,
             (struct slice){(const char *)w->bytes + w->dirty_from, w->dirty_to - w->dirty_from});
+        w->has_written = true;
     }
     w->dirty_from = w->dirty_to = 0;
 }
@@ -281,6 +284,7 @@ static void run_fields(struct cmd *c, const struct field *fields, uint32_t count
         /* It grows even if no operation changes a bit. */
         string_put_range(c, c->key, bytes - 1, (struct slice){"", 1});
     }
+    w.has_written = bytes > v.len;
     w.c = c;
     w.len = w.dirty_from = w.dirty_to = 0;
     w.at = 0;
@@ -289,6 +293,9 @@ static void run_fields(struct cmd *c, const struct field *fields, uint32_t count
         run_field(&w, &fields[i]);
     }
     window_flush(&w);
+    if (w.has_written) {
+        notify(c, NOTIFY_STRING, "setbit", c->key.name);
+    }
 }
 
 void bitfield_run(struct cmd *c)

@@ -10,6 +10,7 @@
 #include "node/cmd/families.h"
 #include "node/cmd/string_walk.h"
 #include "node/keyspace.h"
+#include "node/notify.h"
 #include "node/section.h"
 
 #include <assert.h>
@@ -84,6 +85,7 @@ static void cmd_setbit(struct cmd *c)
     if (old != (unsigned)on || offset / 8 >= v.len) {
         byte = (uint8_t)((byte & ~(1u << shift)) | (unsigned)on << shift);
         string_put_range(c, c->key, offset / 8, (struct slice){(const char *)&byte, 1});
+        notify(c, NOTIFY_STRING, "setbit", c->key.name);
     }
 }
 
@@ -550,6 +552,9 @@ static void bitop_end(struct cmd *c, struct bitop *b)
     } else {
         (void)keyspace_delete(c, cmd_key(c, 2));
     }
+    if (len > 0) {
+        notify(c, NOTIFY_STRING, "set", c->argv[2]);
+    }
     reply_int(c->reply, (int64_t)len);
 }
 
@@ -597,6 +602,9 @@ static void cmd_bitop(struct cmd *c)
         if (!bitmap_read(c, 3 + i, &b->source[i], &found)) {
             bitop_free(b);
             return;
+        }
+        if (!found) {
+            notify(c, NOTIFY_KEY_MISS, "keymiss", c->argv[3 + i]);
         }
         b->len = b->source[i].len > b->len ? b->source[i].len : b->len;
     }

@@ -3,6 +3,7 @@
 #include "edge/backend.h"
 #include "node/cmd/families.h"
 #include "node/keyspace.h"
+#include "node/notify.h"
 
 enum expire_condition { ONLY_NONE = 1, ONLY_SOME = 2, ONLY_LATER = 4, ONLY_SOONER = 8 };
 
@@ -121,6 +122,9 @@ static void reply_moment(struct cmd *c, int64_t unit_ms, int64_t from_ms)
     int64_t ms;
 
     if (e == NULL) {
+        if (!c->retry) {
+            notify(c, NOTIFY_KEY_MISS, "keymiss", c->argv[1]);
+        }
         reply_int(c->reply, -2);
         return;
     }

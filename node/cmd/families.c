@@ -28,4 +28,5 @@ void families_register(void)
     cmd_register("sorted-set", zset_range_cmds);
     cmd_register("sorted-set", zset_ops_cmds);
     cmd_register("geo", geo_cmds);
+    cmd_register("pubsub", pubsub_cmds);
 }

@@ -6,6 +6,7 @@
 #include "node/cmd/families.h"
 #include "node/evict.h"
 #include "node/keyspace.h"
+#include "node/notify.h"
 
 /* The argument as an integer; false when an error was answered. */
 static bool integer_arg(struct cmd *c, uint32_t index, int64_t *out)
@@ -45,6 +46,10 @@ static void cmd_exists(struct cmd *c)
 static void cmd_type(struct cmd *c)
 {
     const struct entry *e = keyspace_peek(c, cmd_key(c, 1));
+
+    if (e == NULL && !c->retry) {
+        notify(c, NOTIFY_KEY_MISS, "keymiss", c->argv[1]);
+    }
 
     reply_simple(c->reply, e == NULL ? SLICE("none") : slice_of(keyspace_type(e)));
 }

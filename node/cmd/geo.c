@@ -5,6 +5,7 @@
 #include "node/cmd/zset.h"
 #include "node/geohash.h"
 #include "node/keyspace.h"
+#include "node/notify.h"
 #include "proto/number.h"
 
 #include <stdio.h>
@@ -119,6 +120,9 @@ static void add_places(struct cmd *c, uint32_t at, struct zset_item *items, size
     zset_done(&z, found);
     struct zset_added r = zset_add(c, cmd_key(c, 1), items, n, flags);
 
+    if (r.added + r.updated > 0) {
+        notify(c, NOTIFY_ZSET, "zadd", c->argv[1]);
+    }
     reply_int(c->reply, (int64_t)(r.added + (counts_changes ? r.updated : 0)));
 }
 
@@ -532,6 +536,10 @@ static void store_hits(struct cmd *c, const struct search *s)
         qsort(items, s->n, sizeof(items[0]), zset_item_order);
     }
     zset_store(c, cmd_key(c, s->store), items, s->n);
+    if (s->n > 0) {
+        notify(c, NOTIFY_ZSET, s->form == SEARCH_STORE ? "geosearchstore" : "georadiusstore",
+               c->argv[s->store]);
+    }
     reply_int(c->reply, (int64_t)s->n);
     mem_free(items, s->n * sizeof(items[0]));
 }

@@ -6,6 +6,7 @@
 #include "base/worker.h"
 #include "node/cmd/families.h"
 #include "node/keyspace.h"
+#include "node/notify.h"
 #include "proto/glob.h"
 #include "proto/number.h"
 
@@ -93,7 +94,11 @@ static bool set_pairs(struct cmd *c)
 
     c->sum += (int64_t)hash_put_many(c, cmd_key(c, 1), c->argv + c->at, (end - c->at) / 2, 0);
     c->at = end;
-    return cmd_slice_is_last(c);
+    if (!cmd_slice_is_last(c)) {
+        return false;
+    }
+    notify(c, NOTIFY_HASH, "hset", c->argv[1]);
+    return true;
 }
 
 static void cmd_hset(struct cmd *c)
@@ -120,6 +125,7 @@ static void cmd_hsetnx(struct cmd *c)
     }
     if (!found) {
         (void)hash_put(c, cmd_key(c, 1), c->argv[2], c->argv[3], 0);
+        notify(c, NOTIFY_HASH, "hset", c->argv[1]);
     }
     reply_int(c->reply, !found);
 }
@@ -149,6 +155,7 @@ static void cmd_hincrby(struct cmd *c)
     }
     (void)hash_put(c, cmd_key(c, 1), c->argv[2], (struct slice){digits, buf_put_i64(digits, value)},
                    HASH_KEEP_TTL);
+    notify(c, NOTIFY_HASH, "hincrby", c->argv[1]);
     reply_int(c->reply, value);
 }
 
@@ -183,7 +190,13 @@ static void cmd_hincrbyfloat(struct cmd *c)
     struct slice text = {digits, number_print_human(digits, value)};
 
     (void)hash_put(c, cmd_key(c, 1), c->argv[2], text, HASH_KEEP_TTL);
+    notify(c, NOTIFY_HASH, "hincrbyfloat", c->argv[1]);
     reply_bulk(c->reply, text);
+}
+
+void hash_tell_removed(struct cmd *c, struct key key)
+{
+    notify_taken(c, NOTIFY_HASH, "hdel", key);
 }
 
 static void cmd_hdel(struct cmd *c)
@@ -202,6 +215,9 @@ static void cmd_hdel(struct cmd *c)
     }
     c->at = end;
     if (!found || cmd_slice_is_last(c)) {
+        if (c->sum > 0) {
+            hash_tell_removed(c, cmd_key(c, 1));
+        }
         reply_int(c->reply, c->sum);
     }
 }

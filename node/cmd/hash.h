@@ -12,6 +12,9 @@ bool hash_arg(struct cmd *c, struct hash *h, bool *found);
 void hash_err_arity(struct cmd *c);
 void hash_err_expire_time(struct cmd *c);
 
+/* After fields were removed: "hdel", and "del" if the key went with them. */
+void hash_tell_removed(struct cmd *c, struct key key);
+
 /* Of a reply in slices, in a turn. */
 enum { HASH_SLICE_FIELDS = 1000, HASH_SLICE_BYTES = 128 << 10 };
 

@@ -7,6 +7,7 @@
 #include "node/cmd/families.h"
 #include "node/cmd/hash.h"
 #include "node/keyspace.h"
+#include "node/notify.h"
 
 /* What a field is answered. */
 enum { NO_FIELD = -2, NO_EXPIRY = -1, NOT_MET = 0, DONE = 1, REMOVED = 2 };
@@ -124,6 +125,17 @@ static bool is_met(enum condition when, int64_t has_ms, int64_t at_ms)
     return true;
 }
 
+/* One event a command: 1: fields got another moment, 2: some were removed. */
+static void tell(struct cmd *c, unsigned came_to, const char *event)
+{
+    if ((came_to & 1) != 0) {
+        notify(c, NOTIFY_HASH, event, c->argv[1]);
+    }
+    if ((came_to & 2) != 0) {
+        hash_tell_removed(c, cmd_key(c, 1));
+    }
+}
+
 static int expire_one(struct cmd *c, struct slice name, enum condition when, int64_t at_ms)
 {
     struct hash_field f;
@@ -152,10 +164,16 @@ static void expire(struct cmd *c, int64_t unit_ms, int64_t base_ms)
                     &first)) {
         return;
     }
+    unsigned came_to = 0;
+
     reply_array(c->reply, c->argc - first);
     for (uint32_t i = first; i < c->argc; i++) {
-        reply_int(c->reply, expire_one(c, c->argv[i], when, at_ms));
+        int one = expire_one(c, c->argv[i], when, at_ms);
+
+        came_to |= one == DONE ? 1u : one == REMOVED ? 2u : 0;
+        reply_int(c->reply, one);
     }
+    tell(c, came_to, "hexpire");
 }
 
 static void cmd_hexpire(struct cmd *c)
@@ -186,6 +204,8 @@ static void cmd_hpersist(struct cmd *c)
     if (!is_hash_or_absent(c) || !fields_arg(c, 2, POSITIVE, &first)) {
         return;
     }
+    unsigned came_to = 0;
+
     reply_array(c->reply, c->argc - first);
     for (uint32_t i = first; i < c->argc; i++) {
         if (!look_up(c, c->argv[i], &f)) {
@@ -194,9 +214,11 @@ static void cmd_hpersist(struct cmd *c)
             reply_int(c->reply, NO_EXPIRY);
         } else {
             hash_expire_at(c, cmd_key(c, 1), c->argv[i], 0);
+            came_to = 1;
             reply_int(c->reply, DONE);
         }
     }
+    tell(c, came_to, "hpersist");
 }
 
 /* ---- HTTL and kin ---- */
@@ -281,12 +303,16 @@ static void cmd_hgetdel(struct cmd *c)
     if (!is_hash_or_absent(c) || !fields_arg(c, 2, POSITIVE, &first)) {
         return;
     }
+    unsigned came_to = 0;
+
     reply_array(c->reply, c->argc - first);
     for (uint32_t i = first; i < c->argc; i++) {
         if (reply_field(c, c->argv[i])) {
             (void)hash_remove(c, cmd_key(c, 1), c->argv[i]);
+            came_to = 2;
         }
     }
+    tell(c, came_to, "");
 }
 
 /* EX, PX, EXAT, PXAT: how a moment is written. */
@@ -328,6 +354,8 @@ static void cmd_hgetex(struct cmd *c)
     if (!fields_arg(c, at, POSITIVE, &first)) {
         return;
     }
+    unsigned came_to = 0;
+
     reply_array(c->reply, c->argc - first);
     for (uint32_t i = first; i < c->argc; i++) {
         struct hash_field f;
@@ -335,8 +363,10 @@ static void cmd_hgetex(struct cmd *c)
         if (reply_field(c, c->argv[i]) && changes && look_up(c, c->argv[i], &f) &&
             f.expire_at_ms != at_ms) {
             hash_expire_at(c, cmd_key(c, 1), c->argv[i], at_ms);
+            came_to |= at_ms != 0 && at_ms <= c->now_ms ? 2 : 1;
         }
     }
+    tell(c, came_to, at_ms == 0 ? "hpersist" : "hexpire");
 }
 
 /* ---- HSETEX ---- */
@@ -458,11 +488,16 @@ static void cmd_hsetex(struct cmd *c)
     }
     if (s.at_ms > 0 && s.at_ms <= c->now_ms) {
         /* Set and expired in one: nothing of it is ever seen. */
+        bool removed = false;
+
         for (uint32_t i = 0; i < s.count; i++) {
-            (void)hash_remove(c, key, c->argv[s.first + 2 * i]);
+            removed |= hash_remove(c, key, c->argv[s.first + 2 * i]);
         }
+        tell(c, removed ? 2 : 0, "");
     } else {
         (void)hash_put_many(c, key, c->argv + s.first, s.count, s.at_ms);
+        notify(c, NOTIFY_HASH, "hset", key.name);
+        tell(c, s.at_ms > 0 ? 1 : 0, "hexpire");
     }
     reply_int(c->reply, 1);
 }

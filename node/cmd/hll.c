@@ -1,6 +1,7 @@
 #include "node/hll.h"
 #include "base/err.h"
 #include "node/cmd/families.h"
+#include "node/notify.h"
 #include "node/options.h"
 #include "node/type_string.h"
 
@@ -175,6 +176,9 @@ static void cmd_pfadd(struct cmd *c)
         } else if (a.changed) {
             put_patches(c, &a, old);
         }
+        if (!found || a.changed) {
+            notify(c, NOTIFY_STRING, "pfadd", c->argv[1]);
+        }
         reply_int(c->reply, !found || a.changed);
     }
     buf_fini(&a.now);
@@ -288,6 +292,7 @@ static void cmd_pfmerge(struct cmd *c)
     } else {
         hll_forget(now.ptr);
         string_put(c, cmd_key(c, 1), buf_slice(&now), expiry_of(&v, found));
+        notify(c, NOTIFY_STRING, "pfadd", c->argv[1]);
         reply_ok(c->reply);
     }
     buf_fini(&now);

@@ -4,6 +4,7 @@
 #include "base/parse.h"
 #include "node/cmd/families.h"
 #include "node/keyspace.h"
+#include "node/notify.h"
 
 /* ---- Arguments ---- */
 
@@ -96,6 +97,16 @@ static void clamp(int64_t start, int64_t stop, size_t count, size_t *from, size_
 
 /* ---- Pushing ---- */
 
+static void tell_pushed(struct cmd *c, struct key key, enum vlist_end end)
+{
+    notify(c, NOTIFY_LIST, end == LIST_HEAD ? "lpush" : "rpush", key.name);
+}
+
+static void tell_popped(struct cmd *c, struct key key, enum vlist_end end)
+{
+    notify_taken(c, NOTIFY_LIST, end == LIST_HEAD ? "lpop" : "rpop", key);
+}
+
 static void push(struct cmd *c, enum vlist_end end, bool create)
 {
     size_t count;
@@ -106,6 +117,7 @@ static void push(struct cmd *c, enum vlist_end end, bool create)
     if (count > 0 || create) {
         vlist_push(c, cmd_key(c, 1), end, c->argv + 2, c->argc - 2);
         count += c->argc - 2;
+        tell_pushed(c, cmd_key(c, 1), end);
     }
     reply_int(c->reply, (int64_t)count);
 }
@@ -141,6 +153,7 @@ enum found list_take_one(struct cmd *c, struct key key, enum vlist_end end)
         reply_bulk(c->reply, vlist_at(&l, end == LIST_HEAD ? 0 : vlist_count(&l) - 1));
         vlist_close(&l);
         vlist_pop(c, key, end, 1);
+        tell_popped(c, key, end);
     }
     return found;
 }
@@ -174,6 +187,9 @@ enum found list_take_some(struct cmd *c, struct key key, enum vlist_end end, uin
     reply_run(c, &at, n, end == LIST_TAIL);
     vlist_close(&l);
     vlist_pop(c, key, end, n);
+    if (n > 0) {
+        tell_popped(c, key, end);
+    }
     return FOUND;
 }
 
@@ -300,6 +316,8 @@ enum found list_move(struct cmd *c, const struct list_move *m)
     } else if (count > 1 && m->take != m->put) {
         vlist_rotate(c, m->from, m->take);
     }
+    tell_pushed(c, m->to, m->put);
+    tell_popped(c, m->from, m->take);
     return FOUND;
 }
 
@@ -510,6 +528,7 @@ static void cmd_lset(struct cmd *c)
         return;
     }
     vlist_set(c, cmd_key(c, 1), at, c->argv[3]);
+    notify(c, NOTIFY_LIST, "lset", c->argv[1]);
     reply_ok(c->reply);
 }
 
@@ -558,6 +577,7 @@ static void cmd_linsert(struct cmd *c)
     } else {
         vlist_insert(c, cmd_key(c, 1), at, c->argv[4]);
     }
+    notify(c, NOTIFY_LIST, "linsert", c->argv[1]);
     reply_int(c->reply, (int64_t)count + 1);
 }
 
@@ -577,10 +597,11 @@ static void cmd_ltrim(struct cmd *c)
     clamp(start, stop, count, &from, &to);
     if (from == to) {
         vlist_pop(c, cmd_key(c, 1), LIST_HEAD, count);
-        return;
+    } else {
+        vlist_pop(c, cmd_key(c, 1), LIST_TAIL, count - to);
+        vlist_pop(c, cmd_key(c, 1), LIST_HEAD, from);
     }
-    vlist_pop(c, cmd_key(c, 1), LIST_TAIL, count - to);
-    vlist_pop(c, cmd_key(c, 1), LIST_HEAD, from);
+    notify_taken(c, NOTIFY_LIST, "ltrim", cmd_key(c, 1));
 }
 
 /* ---- LREM ---- */
@@ -675,6 +696,9 @@ static void cmd_lrem(struct cmd *c)
         reply_err(c->reply, WIRE_NOMEM);
     } else {
         vlist_remove(c, cmd_key(c, 1), finds.v, finds.n);
+        if (found > 0) {
+            notify_taken(c, NOTIFY_LIST, "lrem", cmd_key(c, 1));
+        }
         reply_int(c->reply, (int64_t)found);
     }
     mem_free(finds.v, finds.cap * sizeof(finds.v[0]));

@@ -7,6 +7,7 @@
 #include "node/dump.h"
 #include "node/evict.h"
 #include "node/keyspace.h"
+#include "node/notify.h"
 #include "node/section.h"
 
 /* A payload that is written, then replied, in slices. */
@@ -177,11 +178,15 @@ static void restore(struct cmd *c, struct key key, const struct dump_value *v,
     if (ttl != 0 && !o->absolute && __builtin_add_overflow(ttl, c->now_ms, &at_ms)) {
         at_ms = INT64_MAX;
     }
-    (void)keyspace_delete(c, key);
+    bool was_there = keyspace_drop(c, key);
+
     /* Expired on its way here: replaced by nothing. */
     if (at_ms == 0 || at_ms > c->now_ms) {
         dump_store(c, key, v, at_ms);
         note_use(c, key, o);
+        notify(c, NOTIFY_GENERIC, "restore", key.name);
+    } else if (was_there) {
+        notify(c, NOTIFY_GENERIC, "del", key.name);
     }
     reply_ok(c->reply);
 }

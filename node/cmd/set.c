@@ -6,6 +6,7 @@
 #include "base/worker.h"
 #include "node/cmd/families.h"
 #include "node/keyspace.h"
+#include "node/notify.h"
 #include "proto/glob.h"
 #include "proto/number.h"
 
@@ -54,7 +55,12 @@ static void cmd_sadd(struct cmd *c)
     if (found) {
         set_close(&s);
     }
-    reply_int(c->reply, (int64_t)set_add(c, cmd_key(c, 1), c->argv + 2, c->argc - 2));
+    size_t added = set_add(c, cmd_key(c, 1), c->argv + 2, c->argc - 2);
+
+    if (added > 0) {
+        notify(c, NOTIFY_SET, "sadd", c->argv[1]);
+    }
+    reply_int(c->reply, (int64_t)added);
 }
 
 static void cmd_srem(struct cmd *c)
@@ -69,6 +75,9 @@ static void cmd_srem(struct cmd *c)
     if (found) {
         set_close(&s);
         removed = set_remove(c, cmd_key(c, 1), c->argv + 2, c->argc - 2);
+        if (removed > 0) {
+            notify_taken(c, NOTIFY_SET, "srem", cmd_key(c, 1));
+        }
     }
     reply_int(c->reply, (int64_t)removed);
 }
@@ -97,7 +106,10 @@ static void cmd_smove(struct cmd *c)
     }
     if (there && !slice_is(c->argv[1], c->argv[2])) {
         (void)set_remove(c, cmd_key(c, 1), c->argv + 3, 1);
-        (void)set_add(c, cmd_key(c, 2), c->argv + 3, 1);
+        notify_taken(c, NOTIFY_SET, "srem", cmd_key(c, 1));
+        if (set_add(c, cmd_key(c, 2), c->argv + 3, 1) > 0) {
+            notify(c, NOTIFY_SET, "sadd", c->argv[2]);
+        }
     }
     reply_int(c->reply, there);
 }
@@ -279,6 +291,7 @@ static void pop_one(struct cmd *c)
     set_close(&s);
     reply_bulk(c->reply, member);
     (void)set_remove(c, cmd_key(c, 1), &member, 1);
+    notify_taken(c, NOTIFY_SET, "spop", cmd_key(c, 1));
 }
 
 /* What goes is chosen before anything does, and answered: removing may free its bytes. */
@@ -305,6 +318,7 @@ static void pop_some(struct cmd *c, size_t count)
         reply_set(c->reply, total);
         set_each(&s, reply_member, c->reply);
         set_close(&s);
+        notify(c, NOTIFY_SET, "spop", c->argv[1]);
         (void)keyspace_delete(c, cmd_key(c, 1));
         return;
     }
@@ -318,6 +332,7 @@ static void pop_some(struct cmd *c, size_t count)
             reply_bulk(c->reply, g.v[i]);
         }
         (void)set_remove(c, cmd_key(c, 1), g.v, g.count);
+        notify(c, NOTIFY_SET, "spop", c->argv[1]);
     }
     gather_fini(&g);
 }

@@ -13,6 +13,7 @@
 #include "node/cmd/families.h"
 #include "node/cmd/set.h"
 #include "node/keyspace.h"
+#include "node/notify.h"
 
 enum {
     SCAN_STEP = 256,
@@ -414,7 +415,7 @@ static void read_combined(struct cmd *c, combine_fn combine)
     seen_fini(&seen);
 }
 
-static void store_combined(struct cmd *c, combine_fn combine)
+static void store_combined(struct cmd *c, combine_fn combine, const char *event)
 {
     struct result r = {.kind = STORED, .reply = c->reply, .limit = SIZE_MAX};
     struct seen seen = {0};
@@ -429,6 +430,9 @@ static void store_combined(struct cmd *c, combine_fn combine)
         reply_err(c->reply, WIRE_NOMEM);
     } else {
         set_replace(c, cmd_key(c, 1), r.g.v, r.g.count);
+        if (r.g.count > 0) {
+            notify(c, NOTIFY_SET, event, c->argv[1]);
+        }
         reply_int(c->reply, (int64_t)r.g.count);
     }
     gather_fini(&r.g);
@@ -452,17 +456,17 @@ static void cmd_sdiff(struct cmd *c)
 
 static void cmd_sinterstore(struct cmd *c)
 {
-    store_combined(c, intersect);
+    store_combined(c, intersect, "sinterstore");
 }
 
 static void cmd_sunionstore(struct cmd *c)
 {
-    store_combined(c, unite);
+    store_combined(c, unite, "sunionstore");
 }
 
 static void cmd_sdiffstore(struct cmd *c)
 {
-    store_combined(c, subtract);
+    store_combined(c, subtract, "sdiffstore");
 }
 
 /* False when an error was answered. */

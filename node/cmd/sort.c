@@ -8,6 +8,7 @@
 #include "base/parse.h"
 #include "node/cmd/families.h"
 #include "node/keyspace.h"
+#include "node/notify.h"
 #include "node/type_hash.h"
 #include "node/type_list.h"
 #include "node/type_set.h"
@@ -464,6 +465,9 @@ static void store_sorted(struct sort *s, size_t from, size_t n)
     }
     if (!s->failed) {
         vlist_store(s->c, key_of(s->store), v, total);
+        if (total > 0) {
+            notify(s->c, NOTIFY_LIST, "sortstore", s->store);
+        }
         reply_int(s->c->reply, (int64_t)total);
     }
     mem_free(v, total * sizeof(v[0]));

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "node/cmd/families.h"
+#include "node/notify.h"
 #include "node/options.h"
 
 enum { LIMIT_DEFAULT = 10000, LIMIT_MOST = 1000000, NAME_MAX_BYTES = 32 };
@@ -218,8 +219,9 @@ static void cmd_xadd(struct cmd *c)
         return;
     }
     stream_append(c, cmd_key(c, 1), id, c->argv + at + 1, parts);
-    if (a.cuts) {
-        (void)stream_trim(c, cmd_key(c, 1), &a.cut);
+    notify(c, NOTIFY_STREAM, "xadd", c->argv[1]);
+    if (a.cuts && stream_trim(c, cmd_key(c, 1), &a.cut) > 0) {
+        notify(c, NOTIFY_STREAM, "xtrim", c->argv[1]);
     }
     stream_reply_id(c->reply, id);
 }
@@ -236,7 +238,12 @@ static void cmd_xtrim(struct cmd *c)
     if (found) {
         stream_close(&v);
     }
-    reply_int(c->reply, found ? (int64_t)stream_trim(c, cmd_key(c, 1), &a.cut) : 0);
+    size_t removed = found ? (size_t)stream_trim(c, cmd_key(c, 1), &a.cut) : 0;
+
+    if (removed > 0) {
+        notify(c, NOTIFY_STREAM, "xtrim", c->argv[1]);
+    }
+    reply_int(c->reply, (int64_t)removed);
 }
 
 /* ---- XLEN, XRANGE ---- */
@@ -464,6 +471,16 @@ static void cmd_xread(struct cmd *c)
 
 /* ---- XDEL, XDELEX, XSETID ---- */
 
+static void tell_removed(struct cmd *c, uint64_t removed, bool answers)
+{
+    if (removed > 0) {
+        notify(c, NOTIFY_STREAM, "xdel", c->argv[1]);
+    }
+    if (answers) {
+        reply_int(c->reply, (int64_t)removed);
+    }
+}
+
 static void cmd_xdel(struct cmd *c)
 {
     struct stream_view v;
@@ -480,8 +497,8 @@ static void cmd_xdel(struct cmd *c)
     struct stream_id *ids = stream_ids_args(c, 2, c->argc - 2);
 
     if (ids != NULL) {
-        reply_int(c->reply, (int64_t)stream_remove(c, cmd_key(c, 1), ids, c->argc - 2,
-                                                   STREAM_KEEP_REFS, NULL));
+        tell_removed(
+            c, stream_remove(c, cmd_key(c, 1), ids, c->argc - 2, STREAM_KEEP_REFS, NULL), true);
         stream_ids_free(ids, c->argc - 2);
     }
 }
@@ -511,7 +528,7 @@ static void cmd_xdelex(struct cmd *c)
     }
     memset(became, STREAM_NOT_THERE, n);
     if (found) {
-        (void)stream_remove(c, cmd_key(c, 1), ids, n, refs, became);
+        tell_removed(c, stream_remove(c, cmd_key(c, 1), ids, n, refs, became), false);
     }
     reply_array(c->reply, n);
     for (uint32_t i = 0; i < n; i++) {
@@ -599,6 +616,7 @@ static void cmd_xsetid(struct cmd *c)
         meta.max_deleted = s.deleted;
     }
     stream_set_meta(c, cmd_key(c, 1), &meta);
+    notify(c, NOTIFY_STREAM, "xsetid", c->argv[1]);
     reply_ok(c->reply);
 }
 

@@ -1,5 +1,6 @@
 /* stream_claim.c - pending entries that change hands: XCLAIM, XAUTOCLAIM. */
 #include "node/cmd/stream.h"
+#include "node/notify.h"
 
 #include "base/mem.h"
 #include "base/parse.h"
@@ -73,7 +74,9 @@ static void claim_see(struct cmd *c, const struct claim *k, bool active)
     bool moves = stream_id_order(k->last_id, g->last_id) > 0;
     int64_t entries_read = g->entries_read;
 
-    if (!active && who != NULL) {
+    bool is_new = who == NULL;
+
+    if (!active && !is_new) {
         active_ms = who->active_ms;
     }
     stream_close(&v);
@@ -81,6 +84,9 @@ static void claim_see(struct cmd *c, const struct claim *k, bool active)
         stream_set_group(c, k->key, k->group, k->last_id, entries_read);
     }
     stream_set_consumer(c, k->key, k->group, k->consumer, c->now_ms, active_ms);
+    if (is_new) {
+        notify(c, NOTIFY_STREAM, "xgroup-createconsumer", k->key.name);
+    }
 }
 
 /* Carries out what was gathered, for a consumer that is there. */

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "node/cmd/families.h"
+#include "node/notify.h"
 #include "proto/number.h"
 
 /* ---- XGROUP ---- */
@@ -107,6 +108,7 @@ static void cmd_create(struct cmd *c)
         stream_make(c, cmd_key(c, 2));
     }
     stream_set_group(c, cmd_key(c, 2), c->argv[3], id, m.entries_read);
+    notify(c, NOTIFY_STREAM, "xgroup-create", c->argv[2]);
     reply_ok(c->reply);
 }
 
@@ -127,6 +129,7 @@ static void cmd_setid(struct cmd *c)
         return;
     }
     stream_set_group(c, cmd_key(c, 2), c->argv[3], id, m.entries_read);
+    notify(c, NOTIFY_STREAM, "xgroup-setid", c->argv[2]);
     reply_ok(c->reply);
 }
 
@@ -139,6 +142,7 @@ static void cmd_destroy(struct cmd *c)
     }
     if (there) {
         stream_delete_group(c, cmd_key(c, 2), c->argv[3]);
+        notify(c, NOTIFY_STREAM, "xgroup-destroy", c->argv[2]);
     }
     reply_int(c->reply, there);
 }
@@ -169,6 +173,7 @@ static void cmd_createconsumer(struct cmd *c)
     there = consumer_pending(c, cmd_key(c, 2), c->argv[3], c->argv[4], &pending);
     if (!there) {
         stream_set_consumer(c, cmd_key(c, 2), c->argv[3], c->argv[4], c->now_ms, -1);
+        notify(c, NOTIFY_STREAM, "xgroup-createconsumer", c->argv[2]);
     }
     reply_int(c->reply, !there);
 }
@@ -183,6 +188,7 @@ static void cmd_delconsumer(struct cmd *c)
     }
     if (consumer_pending(c, cmd_key(c, 2), c->argv[3], c->argv[4], &pending)) {
         stream_delete_consumer(c, cmd_key(c, 2), c->argv[3], c->argv[4]);
+        notify(c, NOTIFY_STREAM, "xgroup-delconsumer", c->argv[2]);
     }
     reply_int(c->reply, (int64_t)pending);
 }
@@ -207,11 +213,16 @@ static void see(struct cmd *c, struct key key, struct slice group, struct slice 
     const struct stream_consumer *who =
         stream_consumer_find(stream_group_find(v.st, group), consumer);
 
-    if (!active && who != NULL) {
+    bool is_new = who == NULL;
+
+    if (!active && !is_new) {
         active_ms = who->active_ms;
     }
     stream_close(&v);
     stream_set_consumer(c, key, group, consumer, c->now_ms, active_ms);
+    if (is_new) {
+        notify(c, NOTIFY_STREAM, "xgroup-createconsumer", key.name);
+    }
 }
 
 /* What is pending for the consumer, from an id on, delivered once more. */
@@ -442,7 +453,9 @@ static void ack_and_remove(struct cmd *c, struct stream_id *ids, uint32_t n, enu
         if (!was) {
             continue;
         }
-        (void)stream_remove(c, key, &ids[i], 1, refs, &became[i]);
+        if (stream_remove(c, key, &ids[i], 1, refs, &became[i]) > 0) {
+            notify(c, NOTIFY_STREAM, "xdel", key.name);
+        }
         if (became[i] == STREAM_NOT_THERE) {
             became[i] = STREAM_REMOVED;
         }

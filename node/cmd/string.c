@@ -9,6 +9,7 @@
 #include "node/cmd/string_options.h"
 #include "node/cmd/string_walk.h"
 #include "node/keyspace.h"
+#include "node/notify.h"
 #include "node/section.h"
 #include "node/type_string.h"
 #include "proto/number.h"
@@ -169,17 +170,39 @@ static void cmd_digest(struct cmd *c)
     }
 }
 
+/* The string at argv[1] of a write that answers it. */
+static enum found read_old(struct cmd *c, struct string_value *v)
+{
+    enum found found = read_arg(c, 1, v);
+
+    if (found == ABSENT && c->progress == NULL) { /* once, if it comes here again */
+        notify(c, NOTIFY_KEY_MISS, "keymiss", c->key.name);
+    }
+    return found;
+}
+
 /* ---- Writing whole values ---- */
 
-/* A value that has expired before it is there leaves no key: Redis keeps one, which nobody can see, until
- * its sweep. */
-static void put_until(struct cmd *c, struct key key, struct slice value, int64_t expire_at_ms)
+/* And tells of it; of the moment only if the command named it. */
+static void put(struct cmd *c, struct key key, struct slice value, int64_t expire_at_ms,
+                bool names_moment)
 {
-    if (expire_at_ms != 0 && expire_at_ms <= section_now_ms(c->section)) {
-        (void)keyspace_delete(c, key);
-        return;
+    /* A value that has expired before it is there leaves no key: Redis keeps one, which nobody can see,
+     * until its sweep. */
+    bool is_late = expire_at_ms != 0 && expire_at_ms <= section_now_ms(c->section);
+
+    if (is_late) {
+        (void)keyspace_drop(c, key);
+    } else {
+        string_job_put(c, key, value, expire_at_ms);
     }
-    string_job_put(c, key, value, expire_at_ms);
+    notify(c, NOTIFY_STRING, "set", key.name);
+    if (names_moment) {
+        notify(c, NOTIFY_GENERIC, "expire", key.name);
+    }
+    if (is_late) {
+        notify(c, NOTIFY_EXPIRED, "expired", key.name);
+    }
 }
 
 COLD static void set_with_options(struct cmd *c)
@@ -196,6 +219,10 @@ COLD static void set_with_options(struct cmd *c)
         return;
     }
     const struct entry *e = o.get ? keyspace_find(c, c->key) : keyspace_peek(c, c->key);
+
+    if (o.get && e == NULL) {
+        notify(c, NOTIFY_KEY_MISS, "keymiss", c->key.name);
+    }
 
     if (e != NULL && e->type != TYPE_STRING && (o.get || o.condition >= IF_EQUAL)) {
         reply_err(c->reply, WIRE_WRONGTYPE);
@@ -227,7 +254,7 @@ COLD static void set_with_options(struct cmd *c)
         if (o.keep_ttl && e != NULL) {
             expire_at_ms = entry_expire_at_ms(e);
         }
-        put_until(c, c->key, c->argv[2], expire_at_ms);
+        put(c, c->key, c->argv[2], expire_at_ms, o.unit != UNIT_NONE);
     }
 }
 
@@ -236,7 +263,7 @@ static void cmd_set(struct cmd *c)
     if (UNLIKELY(c->argc > 3)) {
         set_with_options(c);
     } else if (string_job_make(c, c->argv[2])) {
-        string_job_put(c, c->key, c->argv[2], 0);
+        put(c, c->key, c->argv[2], 0, false);
         reply_ok(c->reply);
     }
 }
@@ -249,7 +276,7 @@ static void cmd_setnx(struct cmd *c)
         if (!string_job_make(c, c->argv[2])) {
             return;
         }
-        string_job_put(c, c->key, c->argv[2], 0);
+        put(c, c->key, c->argv[2], 0, false);
     }
     reply_int(c->reply, absent);
 }
@@ -261,7 +288,7 @@ static void set_expiring(struct cmd *c, enum unit unit)
 
     if (string_options_moment(c, c->argv[2], unit, &expire_at_ms) &&
         string_job_make(c, c->argv[3])) {
-        string_job_put(c, c->key, c->argv[3], expire_at_ms);
+        put(c, c->key, c->argv[3], expire_at_ms, true);
         reply_ok(c->reply);
     }
 }
@@ -279,17 +306,17 @@ static void cmd_psetex(struct cmd *c)
 static void cmd_getset(struct cmd *c)
 {
     struct string_value v;
-    enum found found = read_arg(c, 1, &v);
+    enum found found = read_old(c, &v);
 
     if (found != WRONG_TYPE && string_job_make(c, c->argv[2]) && reply_found(c, found, &v)) {
-        string_job_put(c, c->key, c->argv[2], 0);
+        put(c, c->key, c->argv[2], 0, false);
     }
 }
 
 static void cmd_getdel(struct cmd *c)
 {
     struct string_value v;
-    enum found found = read_arg(c, 1, &v);
+    enum found found = read_old(c, &v);
 
     if (reply_found(c, found, &v) && found == FOUND) {
         (void)keyspace_delete(c, c->key);
@@ -305,7 +332,7 @@ static void cmd_getex(struct cmd *c)
     if (!string_options_parse(c, 2, TAKES_PERSIST, &o)) {
         return;
     }
-    enum found found = read_arg(c, 1, &v);
+    enum found found = read_old(c, &v);
 
     if (found == WRONG_TYPE) {
         return;
@@ -362,7 +389,7 @@ static void cmd_delex(struct cmd *c)
 
 /* False: not all of them yet. */
 static bool put_pairs(struct cmd *c, uint32_t from, uint32_t to, int64_t expire_at_ms,
-                      bool keep_ttl)
+                      const struct string_options *o)
 {
     size_t bytes = 0;
 
@@ -378,9 +405,10 @@ static bool put_pairs(struct cmd *c, uint32_t from, uint32_t to, int64_t expire_
             return false;
         }
         struct key key = cmd_key(c, c->at);
-        const struct entry *e = keep_ttl ? keyspace_peek(c, key) : NULL;
+        const struct entry *e = o != NULL && o->keep_ttl ? keyspace_peek(c, key) : NULL;
 
-        put_until(c, key, value, e == NULL ? expire_at_ms : entry_expire_at_ms(e));
+        put(c, key, value, e == NULL ? expire_at_ms : entry_expire_at_ms(e),
+            o != NULL && o->unit != UNIT_NONE);
         bytes += value.len;
     }
     return true;
@@ -409,7 +437,7 @@ static bool has_pairs(struct cmd *c, const char *name)
 
 static void cmd_mset(struct cmd *c)
 {
-    if (has_pairs(c, "mset") && put_pairs(c, 1, c->argc, 0, false)) {
+    if (has_pairs(c, "mset") && put_pairs(c, 1, c->argc, 0, NULL)) {
         reply_ok(c->reply);
     }
 }
@@ -420,7 +448,7 @@ static void cmd_msetnx(struct cmd *c)
         /* Its own are there once it has begun to put them. */
         bool absent = c->at != 0 || c->progress != NULL || present(c, 1, c->argc) == 0;
 
-        if (!absent || put_pairs(c, 1, c->argc, 0, false)) {
+        if (!absent || put_pairs(c, 1, c->argc, 0, NULL)) {
             reply_int(c->reply, absent);
         }
     }
@@ -449,7 +477,7 @@ static void cmd_msetex(struct cmd *c)
     bool met = o.condition == ALWAYS || c->at != 0 || c->progress != NULL ||
                present(c, 2, end) == (o.condition == IF_PRESENT ? n : 0);
 
-    if (!met || put_pairs(c, 2, end, expire_at_ms, o.keep_ttl)) {
+    if (!met || put_pairs(c, 2, end, expire_at_ms, &o)) {
         reply_int(c->reply, met);
     }
 }
@@ -477,6 +505,7 @@ static void cmd_append(struct cmd *c)
     case ABSENT:
         if (string_job_make(c, more)) {
             string_job_put(c, c->key, more, 0);
+            notify(c, NOTIFY_STRING, "append", c->key.name);
             reply_int(c->reply, (int64_t)more.len);
         }
         break;
@@ -486,6 +515,7 @@ static void cmd_append(struct cmd *c)
             if (more.len > 0) {
                 string_job_put_range(c, v.len, more);
             }
+            notify(c, NOTIFY_STRING, "append", c->key.name);
         }
         break;
     case WRONG_TYPE:
@@ -521,6 +551,7 @@ static void cmd_setrange(struct cmd *c)
 
     reply_int(c->reply, (int64_t)(end > v.len ? end : v.len));
     string_job_put_range(c, (size_t)offset, bytes);
+    notify(c, NOTIFY_STRING, "setrange", c->key.name);
 }
 
 static void add(struct cmd *c, int64_t by)
@@ -541,6 +572,7 @@ static void add(struct cmd *c, int64_t by)
         return;
     }
     string_put_int(c, c->key, n, v.entry == NULL ? 0 : entry_expire_at_ms(v.entry));
+    notify(c, NOTIFY_STRING, "incrby", c->key.name);
     reply_int(c->reply, n);
 }
 
@@ -604,6 +636,7 @@ static void cmd_incrbyfloat(struct cmd *c)
     struct slice result = {text, number_print_human(text, n)};
 
     string_put_text(c, c->key, result, v.entry == NULL ? 0 : entry_expire_at_ms(v.entry));
+    notify(c, NOTIFY_STRING, "incrbyfloat", c->key.name);
     reply_bulk(c->reply, result);
 }
 

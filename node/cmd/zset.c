@@ -6,6 +6,7 @@
 #include "base/worker.h"
 #include "node/cmd/families.h"
 #include "node/keyspace.h"
+#include "node/notify.h"
 #include "proto/glob.h"
 #include "proto/number.h"
 
@@ -165,6 +166,9 @@ static void add_items(struct cmd *c, const struct add *a, struct zset_item *item
     }
     struct zset_added r = zset_add(c, cmd_key(c, 1), items, n, a->flags);
 
+    if (r.added + r.updated > 0) {
+        notify(c, NOTIFY_ZSET, a->increments ? "zincr" : "zadd", c->argv[1]);
+    }
     if (!a->increments) {
         reply_int(c->reply, (int64_t)(r.added + (a->counts_changes ? r.updated : 0)));
     } else if (r.refused > 0) {
@@ -222,6 +226,9 @@ static void cmd_zrem(struct cmd *c)
     if (found) {
         zset_close(&z);
         removed = zset_remove(c, cmd_key(c, 1), c->argv + 2, c->argc - 2);
+        if (removed > 0) {
+            notify_taken(c, NOTIFY_ZSET, "zrem", cmd_key(c, 1));
+        }
     }
     reply_int(c->reply, (int64_t)removed);
 }
@@ -355,6 +362,9 @@ void zset_pop(struct cmd *c, struct key key, struct zset *z, bool from_end, size
     }
     zset_close(z);
     zset_remove_range(c, key, from_end ? total - n : 0, n);
+    if (n > 0) {
+        notify_taken(c, NOTIFY_ZSET, from_end ? "zpopmax" : "zpopmin", key);
+    }
 }
 
 static void pop(struct cmd *c, bool from_end)

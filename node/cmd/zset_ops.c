@@ -12,6 +12,7 @@
 #include "node/cmd/families.h"
 #include "node/cmd/zset.h"
 #include "node/keyspace.h"
+#include "node/notify.h"
 #include "node/type_set.h"
 #include "proto/number.h"
 
@@ -456,6 +457,13 @@ static void answer(struct cmd *c, const struct ask *a)
     }
     if (a->stores) {
         zset_store(c, cmd_key(c, 1), a->items, n);
+        if (n > 0) {
+            notify(c, NOTIFY_ZSET,
+                   a->op == UNION   ? "zunionstore"
+                   : a->op == INTER ? "zinterstore"
+                                    : "zdiffstore",
+                   c->argv[1]);
+        }
         reply_int(c->reply, (int64_t)n);
         return;
     }

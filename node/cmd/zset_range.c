@@ -4,6 +4,7 @@
 #include "node/cmd/families.h"
 #include "node/cmd/zset.h"
 #include "node/keyspace.h"
+#include "node/notify.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -282,7 +283,7 @@ static void cmd_zlexcount(struct cmd *c)
 
 /* ---- Removing, storing ---- */
 
-static void remove_range(struct cmd *c, enum zset_by by)
+static void remove_range(struct cmd *c, enum zset_by by, const char *event)
 {
     struct zset_range r = {.by = by, .limit = -1};
     struct zset_span s = {0, 0};
@@ -296,23 +297,26 @@ static void remove_range(struct cmd *c, enum zset_by by)
         s = zset_range_in(&r, &z);
         zset_close(&z);
         zset_remove_range(c, cmd_key(c, 1), s.first, s.n);
+        if (s.n > 0) {
+            notify_taken(c, NOTIFY_ZSET, event, cmd_key(c, 1));
+        }
     }
     reply_int(c->reply, (int64_t)s.n);
 }
 
 static void cmd_zremrangebyrank(struct cmd *c)
 {
-    remove_range(c, ZSET_BY_RANK);
+    remove_range(c, ZSET_BY_RANK, "zremrangebyrank");
 }
 
 static void cmd_zremrangebyscore(struct cmd *c)
 {
-    remove_range(c, ZSET_BY_SCORE);
+    remove_range(c, ZSET_BY_SCORE, "zremrangebyscore");
 }
 
 static void cmd_zremrangebylex(struct cmd *c)
 {
-    remove_range(c, ZSET_BY_NAME);
+    remove_range(c, ZSET_BY_NAME, "zremrangebylex");
 }
 
 static void cmd_zrangestore(struct cmd *c)
@@ -342,6 +346,9 @@ static void cmd_zrangestore(struct cmd *c)
         return;
     }
     zset_store(c, cmd_key(c, 1), items, s.n);
+    if (s.n > 0) {
+        notify(c, NOTIFY_ZSET, "zrangestore", c->argv[1]);
+    }
     mem_free(items, s.n * sizeof(items[0]));
     reply_int(c->reply, (int64_t)s.n);
 }

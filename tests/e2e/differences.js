@@ -360,6 +360,11 @@ export const DIFFERENCES = [
     same: says(/^ERR Unbalanced 'xread(group)?' list of streams/),
   },
   {
+    about: named('BLPOP', 'BRPOP', 'BLMOVE', 'BRPOPLPUSH', 'BLMPOP'),
+    why: '7.2 finds a time-out of more than 64 bits out of range, 7.0 negative',
+    same: says(/^ERR timeout is out of range/),
+  },
+  {
     about: named('LCS'),
     why: 'a smaller bound on its table: one command may not hold up others for long (node/cmd/lcs.c)',
     same: says(/^ERR Insufficient memory, transient memory for LCS/),
@@ -392,7 +397,7 @@ export function safeInTransactions(commands) {
       name === 'AUTH' ||
       (name === 'HELLO' && upper(command, 2) === 'AUTH') ||
       // A round through all workers cannot be part of a section.
-      sub('CLIENT', 'LIST', 'KILL', 'PAUSE', 'UNPAUSE', 'UNBLOCK')(command);
+      sub('CLIENT', 'LIST', 'KILL', 'PAUSE', 'UNPAUSE', 'UNBLOCK', 'TRACKING')(command);
     return isOpen && isRefused ? ['PING'] : command;
   });
 }

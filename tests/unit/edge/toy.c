@@ -94,6 +94,7 @@ static enum backend_progress run(struct backend *b, struct session *s, struct ba
 
         if (strcmp(q->def->name, "TLATER") == 0 && !atomic_load(&t->later_may_go)) {
             hold(t, s);
+            batch->whole = batch->reply->out.len;
             return BACKEND_LATER;
         }
         if (strcmp(q->def->name, "TGATE") == 0) {
