@@ -497,8 +497,8 @@ static void cmd_xdel(struct cmd *c)
     struct stream_id *ids = stream_ids_args(c, 2, c->argc - 2);
 
     if (ids != NULL) {
-        tell_removed(
-            c, stream_remove(c, cmd_key(c, 1), ids, c->argc - 2, STREAM_KEEP_REFS, NULL), true);
+        tell_removed(c, stream_remove(c, cmd_key(c, 1), ids, c->argc - 2, STREAM_KEEP_REFS, NULL),
+                     true);
         stream_ids_free(ids, c->argc - 2);
     }
 }

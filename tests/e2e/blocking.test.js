@@ -192,10 +192,10 @@ test('every reader of a stream gets an entry, one of a group does', async (t) =>
   await w.control.cmd('XADD', 's', '7-1', 'f', 'v');
   const entry = [['s', [['7-1', ['f', 'v']]]]];
   assert.deepEqual(await within(Promise.all(all.map((r) => r.reply)), 5000, 'XREAD'), [entry, entry, entry]);
-  assert.deepEqual(await within(one.reply, 5000, 'XREADGROUP'), entry);
+  assert.deepEqual(await within(one.reply, 5000, 'the first XREADGROUP'), entry);
   await w.blocked(1);
   await w.control.cmd('DEL', 's');
-  await assert.rejects(within(two.reply, 5000, 'XREADGROUP'), /NOGROUP|UNBLOCKED/);
+  await assert.rejects(within(two.reply, 5000, 'the second XREADGROUP, whose group is gone'), /NOGROUP|UNBLOCKED/);
 });
 
 test('many producers and consumers over several workers lose nothing and double nothing', async (t) => {
