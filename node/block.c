@@ -88,17 +88,27 @@ static bool go(struct block *b, enum state from, enum state to)
                                                    memory_order_acquire);
 }
 
-/* False: it is claimed, and whoever has it knows now that there is news; or it is over. */
-static bool claim_or_mark(struct block *b)
+enum claim { CLAIM_MINE, CLAIM_HELD, CLAIM_OVER };
+
+/* HELD: by another, who knows now that there is news. OVER: it waits no more. */
+static enum claim claim_or_mark(struct block *b)
 {
     for (;;) {
         if (go(b, WAITING, CLAIMED)) {
-            return true;
+            return CLAIM_MINE;
         }
-        /* Given back in between: again. */
-        if (go(b, CLAIMED, MISSED) ||
-            atomic_load_explicit(&b->state, memory_order_acquire) != WAITING) {
-            return false;
+        if (go(b, CLAIMED, MISSED)) {
+            return CLAIM_HELD;
+        }
+        switch ((enum state)atomic_load_explicit(&b->state, memory_order_acquire)) {
+        case WAITING: /* given back in between */
+        case CLAIMED:
+            break;
+        case MISSED:
+            return CLAIM_HELD;
+        case LATE:
+        case DONE:
+            return CLAIM_OVER;
         }
     }
 }
@@ -149,6 +159,27 @@ static void call_session(struct block *b)
     wait_resume(w);
 }
 
+static bool poke_one(struct keyed_node *n, void *arg)
+{
+    struct block *b = LIST_ITEM(n, struct block_node, node)->block;
+
+    (void)arg;
+    /* Under the table's lock, where it cannot leave the key, so it lives until its message is on the way. */
+    if (!atomic_exchange_explicit(&b->is_poked, true, memory_order_acq_rel)) {
+        worker_post(b->worker, &b->poke);
+    }
+    return true;
+}
+
+/* Somebody had news for one that was in hand, and passed over who waits behind it: they look for themselves. By
+ * whoever has it. */
+static void pass_on(struct block *b)
+{
+    for (uint32_t i = 0; i < b->count; i++) {
+        keyed_each(b->nodes[i].partition->blocked, &b->nodes[i].node.key, poke_one, NULL);
+    }
+}
+
 /* B4 */
 static void note_lost(const struct block *b)
 {
@@ -178,7 +209,7 @@ static void on_poke(struct inbox_msg *msg)
     atomic_store_explicit(&b->is_poked, false, memory_order_release);
     if (b->is_dead) {
         block_free(b);
-    } else if (b->session != NULL && claim_or_mark(b)) {
+    } else if (b->session != NULL && claim_or_mark(b) == CLAIM_MINE) {
         b->is_mine = true;
         call_session(b);
     }
@@ -374,9 +405,11 @@ bool block_give_back(struct block *b)
 
 void block_end(struct block *b)
 {
-    /* Of its own claim, or DONE already. */
-    atomic_store_explicit(&b->state, DONE, memory_order_release);
     leave_keys(b);
+    /* Of its own claim, or DONE already. */
+    if (atomic_exchange_explicit(&b->state, DONE, memory_order_acq_rel) == MISSED) {
+        pass_on(b);
+    }
     block_free(b);
 }
 
@@ -400,17 +433,34 @@ struct finding {
     struct block *found;
 };
 
+/* The types, a bit each, of which nobody behind this one is to be looked at if it finds nothing: the next element
+ * is for the first. A stream's readers wait for different things. */
+static uint32_t one_for_each(const struct block *b)
+{
+    return b->type == TYPE_STREAM ? 0 : 1u << b->type;
+}
+
 static bool claim(struct keyed_node *n, void *arg)
 {
     struct finding *f = arg;
     struct block *b = LIST_ITEM(n, struct block_node, node)->block;
 
     if ((f->skip & 1u << b->type) != 0 ||
-        atomic_load_explicit(&b->tried, memory_order_relaxed) == f->token || !claim_or_mark(b)) {
+        atomic_load_explicit(&b->tried, memory_order_relaxed) == f->token) {
         return true;
     }
-    f->found = b;
-    return false;
+    switch (claim_or_mark(b)) {
+    case CLAIM_MINE:
+        f->found = b;
+        return false;
+    case CLAIM_HELD:
+        /* B3: whoever has it in hand takes what is there, and serves who comes behind it. */
+        f->skip |= one_for_each(b);
+        break;
+    case CLAIM_OVER:
+        break;
+    }
+    return true;
 }
 
 static bool any(struct keyed_node *n, void *arg)
@@ -459,18 +509,6 @@ void block_ready_free(struct block_ready *list)
     }
 }
 
-static bool poke_one(struct keyed_node *n, void *arg)
-{
-    struct block *b = LIST_ITEM(n, struct block_node, node)->block;
-
-    (void)arg;
-    /* Under the table's lock, where it cannot leave the key, so it lives until its message is on the way. */
-    if (!atomic_exchange_explicit(&b->is_poked, true, memory_order_acq_rel)) {
-        worker_post(b->worker, &b->poke);
-    }
-    return true;
-}
-
 void block_poke(struct block_ready *ready)
 {
     for (struct block_ready *r = ready; r != NULL; r = r->next) {
@@ -488,7 +526,11 @@ static void hand_over(struct block *b, bool is_taken)
 {
     b->is_taken = is_taken;
     leave_keys(b);
-    atomic_store_explicit(&b->state, DONE, memory_order_release);
+    while (!go(b, CLAIMED, DONE) && !go(b, LATE, DONE)) {
+        if (go(b, MISSED, CLAIMED)) {
+            pass_on(b);
+        }
+    }
     worker_post(b->worker, &b->done);
 }
 
@@ -508,8 +550,13 @@ static bool give_back(struct block *b)
 /* Without a look: this session comes back to it. */
 static void put_back(struct block *b)
 {
-    if (!go(b, CLAIMED, WAITING) && !go(b, MISSED, WAITING)) {
-        hand_over(b, false);
+    while (!go(b, CLAIMED, WAITING)) {
+        if (go(b, MISSED, CLAIMED)) {
+            pass_on(b);
+        } else if (atomic_load_explicit(&b->state, memory_order_acquire) == LATE) {
+            hand_over(b, false);
+            return;
+        }
     }
 }
 
@@ -631,8 +678,7 @@ static enum attempt serve_one(struct exec *x, struct session *session, struct fi
         if (a == PARKED_FOR_IT) {
             return a;
         }
-        /* A stream's readers wait for different things, the others for the next element. */
-        f->skip |= b->type == TYPE_STREAM ? 0 : 1u << b->type;
+        f->skip |= one_for_each(b);
         atomic_store_explicit(&b->tried, f->token, memory_order_relaxed);
         if (give_back(b)) {
             return NOTHING;

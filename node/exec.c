@@ -347,12 +347,10 @@ static enum outcome keep_waiting(struct call *k)
 {
     struct block *b = k->cmd.blocked;
 
-    /* What it changed on the way (a consumer that it made) may concern others who wait. They try by
-     * themselves: it has no next command that could overtake them. */
-    if (k->cmd.ready != NULL) {
-        block_poke(k->cmd.ready);
-        k->cmd.ready = NULL;
-    }
+    /* What it changed on the way (a consumer that it made, a key that had expired) brings nobody anything: it
+     * looked itself. */
+    block_ready_free(k->cmd.ready);
+    k->cmd.ready = NULL;
     k->cmd.again_at_ms = block_deadline_ms(b);
     if (k->was_blocked && !block_give_back(b)) {
         k->cmd.again_at_ms = 0; /* once more, in the next turn */
