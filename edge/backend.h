@@ -81,8 +81,9 @@ struct cmd {
     bool again;         /* set by a handler that has more to do: it is called again in a later turn,
                           * its section (if any) as it left it */
     int64_t again_at_ms; /* or at this moment of the worker's clock; INT64_MAX: when unblocked */
-    bool wants_all; /* set by a script that met a key which is not locked: it runs again under all */
-    bool undo;      /* set by a script that failed: its section is dropped, its reply stays */
+    bool
+        wants_all; /* set by a script that met a key which is not locked: it runs again under all */
+    bool undo;     /* set by a script that failed: its section is dropped, its reply stays */
     enum cmd_unblocked unblocked; /* set by CLIENT UNBLOCK before it is called again */
     struct block *blocked;        /* it waits for data (node/block.h) */
     struct block_ready *ready; /* private to the backend, owned: whom it has to serve when done */

@@ -30,7 +30,7 @@ struct database {
     _Atomic uint64_t maxmemory; /* 0: the node's setting alone */
     uint32_t usage_count;
     struct database_usage *usage; /* by worker; the last is everybody else's */
-    struct scripts *scripts; /* owned */
+    struct scripts *scripts;      /* owned */
     _Atomic(struct partition *) partitions[PARTITIONS];
 };
 

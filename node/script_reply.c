@@ -1,10 +1,12 @@
 /* script_reply.c - replies to Lua and Lua to replies, by Redis' rules. Iterative, so that nothing that nests
  * takes a stack of C's. */
 #include "base/err.h"
+#include "base/parse.h"
 #include "node/script_host.h"
 #include "proto/number.h"
 #include "proto/resp_reply.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -23,6 +25,17 @@ static void push_text_field(lua_State *L, const char *field, struct slice text)
     lua_createtable(L, 0, 1);
     lua_pushlstring(L, text.ptr, text.len);
     lua_setfield(L, -2, field);
+}
+
+/* What the server writes itself. */
+static lua_Number int_of(struct slice text)
+{
+    int64_t n = 0;
+    bool fine = parse_i64(text, &n);
+
+    assert(fine);
+    (void)fine;
+    return (lua_Number)n;
 }
 
 static double double_of(struct slice text)
@@ -54,7 +67,7 @@ static void push_scalar(lua_State *L, const struct resp_value *v, int resp)
         push_text_field(L, "err", v->text);
         break;
     case ':':
-        lua_pushnumber(L, (lua_Number)strtoll(v->text.ptr, NULL, 10));
+        lua_pushnumber(L, int_of(v->text));
         break;
     case '#':
         lua_pushboolean(L, v->text.len > 0 && v->text.ptr[0] == 't');
