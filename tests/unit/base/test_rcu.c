@@ -264,6 +264,8 @@ static void nothing_is_freed_under_a_reader(void)
     atomic_store(&readers_stop, true);
     for (int i = 0; i < 2; i++) {
         CU_ASSERT_EQUAL(pthread_join(t[i], NULL), 0);
+    }
+    for (int i = 0; i < 2; i++) { /* each reader looks at both */
         mem_free(boxes[i].value, SMALL);
     }
     rcu_online();
