@@ -547,5 +547,24 @@ export function randomCommand(g) {
       [1, () => args.splice(at)],
     ])();
   }
-  return [g.random.chance(0.1) ? name.toLowerCase() : name, ...args];
+  return mayWait([g.random.chance(0.1) ? name.toLowerCase() : name, ...args]);
+}
+
+// A damaged command must not wait for ever, or for long.
+function mayWait(command) {
+  const name = String(command[0]).toUpperCase();
+  let at = -1;
+  if (/^(B[LR]POP|BLMOVE|BRPOPLPUSH|BZPOP(MIN|MAX))$/.test(name)) {
+    at = command.length - 1;
+  } else if (/^B[LZ]MPOP$/.test(name)) {
+    at = 1;
+  } else if (/^XREAD(GROUP)?$/.test(name)) {
+    at = command.findIndex((arg) => String(arg).toUpperCase() === 'BLOCK') + 1 || -1;
+  }
+  const most = name.startsWith('X') ? 50 : 0.05;
+  const value = Number(command[at]);
+  if (at > 0 && at < command.length && (value === 0 || value > most)) {
+    command[at] = String(most / 5);
+  }
+  return command;
 }
