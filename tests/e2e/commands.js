@@ -550,9 +550,12 @@ export function randomCommand(g) {
   return mayWait([g.random.chance(0.1) ? name.toLowerCase() : name, ...args]);
 }
 
-// A damaged command must not wait for ever, or for long.
+// A damaged command must not wait for ever, or for long, nor take an id from the clock.
 function mayWait(command) {
   const name = String(command[0]).toUpperCase();
+  if (name === 'XADD') {
+    return command.map((arg) => (arg === '*' ? '99-1' : arg));
+  }
   let at = -1;
   if (/^(B[LR]POP|BLMOVE|BRPOPLPUSH|BZPOP(MIN|MAX))$/.test(name)) {
     at = command.length - 1;
