@@ -66,9 +66,7 @@ static inline const struct bucket *bucket_find(const struct table *t, uint64_t h
 
 static inline bool names(const struct entry *e, struct slice name)
 {
-    struct slice key = entry_key(e);
-
-    return key.len == name.len && memcmp(key.ptr, name.ptr, name.len) == 0;
+    return slice_is(entry_key(e), name); /* an empty name may have no address */
 }
 
 static inline bool may_be(uintptr_t w, uintptr_t want)
