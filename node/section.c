@@ -244,6 +244,9 @@ static struct item *item_for(struct section *s, const struct key *key)
     }
     it->key = *key;
     it->old = it->now = in_table(s, key, &it->place);
+    if (it->old != NULL) {
+        it->key.name = entry_key(it->old); /* the caller's may not live as long as the section */
+    }
     if (s->index != NULL || s->items.count > INDEX_FROM) {
         if (s->items.count * 2 > s->index_cap) {
             index_grow(s);
