@@ -186,7 +186,7 @@ static void run_command(lua_State *L, struct script_run *r, struct request *q)
         c.again = false;
         cmd_run(&c);
     } while (c.again && !r->reply.failed && !section_has_failed(c.section));
-    if (c.progress != NULL && c.progress_free != NULL) {
+    if (c.progress != NULL) {
         c.progress_free(c.progress);
     }
     if (exec_self(node_self()) != NULL) {

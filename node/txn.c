@@ -54,7 +54,7 @@ uint32_t txn_flags(const struct multi *m)
 /* What a queued command keeps, also when it has ended by itself. */
 static void kept_free(struct cmd *c)
 {
-    if (c->progress != NULL && c->progress_free != NULL) {
+    if (c->progress != NULL) {
         c->progress_free(c->progress);
     }
     c->progress = NULL;
