@@ -656,6 +656,15 @@ static void note_position(struct call *k)
     }
 }
 
+static enum backend_progress put_off(struct call *k, uint64_t begun)
+{
+    struct waiting *w = k->session->backend_state;
+
+    w->cycles = __rdtsc() - begun;
+    k->batch->whole = k->from;
+    return BACKEND_LATER;
+}
+
 enum backend_progress exec_run(struct exec *x, struct session *s, struct batch *b)
 {
     struct waiting *w = s->backend_state;
@@ -694,19 +703,14 @@ enum backend_progress exec_run(struct exec *x, struct session *s, struct batch *
         }
         /* One that is done may have others to serve, which it may have to wait for. */
         if (k.cmd.ready == NULL && run_any(&k) == PUT_OFF) {
-            w = s->backend_state;
-            w->cycles = __rdtsc() - begun;
-            b->whole = k.from;
-            return BACKEND_LATER;
+            return put_off(&k, begun);
         }
         if (UNLIKELY(k.cmd.ready != NULL) && block_serve(x, s, &k.cmd.ready) == BLOCK_PUT_OFF) {
             w = s->backend_state;
             w->cmd = k.cmd;
             w->from = k.from;
             w->has_cmd = true;
-            w->cycles = __rdtsc() - begun;
-            b->whole = k.from;
-            return BACKEND_LATER;
+            return put_off(&k, begun);
         }
         reply_end(b->reply, k.from);
         if (UNLIKELY(s->is_tracking)) {

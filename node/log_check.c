@@ -16,14 +16,14 @@
 #include "replication/changelog.h"
 
 #include <inttypes.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
-#include <time.h>
 
 enum {
     BLOCK_BYTES = 1 << 20,
     PIN_BYTES = 4 << 20, /* copied at once, while the ring cannot be trimmed */
-    POLL_US = 500,
+    POLL_MS = 1,
     NAMED = 8, /* keys that differ */
     COPY_ID = 1
 };
@@ -117,7 +117,7 @@ static void *copy_thread(void *arg)
 
     while (!atomic_load_explicit(&k->ends, memory_order_acquire) && !k->lost) {
         if (!copy_some(k)) {
-            (void)nanosleep(&(struct timespec){0, POLL_US * 1000L}, NULL);
+            (void)poll(NULL, 0, POLL_MS);
         }
     }
     return NULL;
