@@ -109,11 +109,29 @@ static void call_end(struct call *k)
     }
 }
 
+/* Of options that cannot be read: what stands behind STREAMS is taken for keys all the same, as by Redis. */
+static int find_behind_streams(struct call *k)
+{
+    uint32_t at = (uint32_t)k->def->keys.first;
+    int n = 0;
+
+    while (at < k->argc && !slice_is_word(k->argv[at], "streams")) {
+        at++;
+    }
+    for (uint32_t i = 0; at < k->argc && i < (k->argc - at - 1) / 2 && i < KEYS_NEAR; i++) {
+        k->near[n++] = at + 1 + i;
+    }
+    return n;
+}
+
 /* Arguments that do not say where the keys are name none: the command will say so itself. */
 static void find_keys(struct call *k)
 {
     int n = cmd_key_indexes(k->def, k->argv, k->argc, k->near, KEYS_NEAR);
 
+    if (n < 0 && k->def->keys.kind == CMD_KEYS_STREAMS) {
+        n = find_behind_streams(k);
+    }
     k->key_count = n < 0 ? 0 : n;
     if (n > KEYS_NEAR) {
         uint32_t *all = mem_alloc((size_t)n * sizeof(all[0]));
