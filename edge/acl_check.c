@@ -307,6 +307,7 @@ enum acl_verdict acl_check(const struct acl_rules *r, const struct cmd_def *def,
 
         if (v == ACL_ALLOWED) {
             worst = ACL_ALLOWED;
+            *at = 0;
             break;
         }
         if (v > worst || (v == worst && where > *at)) {
