@@ -222,8 +222,9 @@ export const DIFFERENCES = [
   {
     about: (c) =>
       sub('ACL', 'DRYRUN')(c) &&
-      ((upper(c, 3) === 'PFMERGE' && c.length === 5) || (/^Z(UNION|INTER|DIFF)STORE$/.test(upper(c, 3)) && Number(c[5]) === 0)),
-    why: 'without sources Redis finds no key at all, and lets PFMERGE make one that the user may not write',
+      ((upper(c, 3) === 'PFMERGE' && c.length === 5) ||
+        (/^(SORT|GEORADIUS|GEORADIUSBYMEMBER)_RO$/.test(upper(c, 3)) && (hasWord(c, 'STORE') || hasWord(c, 'STOREDIST'))) || (/^Z(UNION|INTER|DIFF)STORE$/.test(upper(c, 3)) && Number(c[5]) === 0)),
+    why: 'without sources Redis finds no key at all, and lets PFMERGE make one that the user may not write; what stands behind a STORE is judged, also where that is a syntax error',
     same: (a, b) => sameRefusal(a, b) || (show(a) === '+OK' && /^\$"User \S+ has no permissions to access/.test(show(b))),
   },
   {
