@@ -9,8 +9,10 @@
 #include "cli/serve.h"
 
 #include "base/conf.h"
+#include "base/conf_file.h"
 #include "base/err.h"
 #include "base/hash.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metric.h"
@@ -18,6 +20,7 @@
 #include "cli/data_dir.h"
 #include "cli/main.h"
 #include "cli/options.h"
+#include "edge/acl.h"
 #include "edge/auth.h"
 #include "edge/client.h"
 #include "edge/commands.h"
@@ -34,6 +37,7 @@
 #include "proto/version.h"
 #include "replication/options.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <sodium.h>
@@ -155,6 +159,50 @@ static void apply_password(const struct conf_opt *opt)
         sodium_memzero(text.ptr, text.cap);
     }
     buf_fini(&text);
+}
+
+/* Of aclfile, or of the file of settings. Behind the password: a line for the user default is the last word. */
+static int load_users(void)
+{
+    const char *path = conf_str(&opt_aclfile);
+    const char *lines = conf_str(&opt_user);
+    struct acl_changes changes = {0};
+    struct buf text = {0}, why = {0};
+    bool done = true;
+
+    if (path[0] != '\0' && lines[0] != '\0') {
+        log_error("serve: users stand in aclfile or as `user` lines among the settings, not both");
+        return ERR_INVALID;
+    }
+    if (path[0] != '\0') {
+        int err = conf_file_read(path, LIMIT_ACL_FILE_BYTES, &text);
+
+        if (err != OK) {
+            log_error("serve: cannot read aclfile\tpath=%s\twhy=%s", path,
+                      err == ERR_IO ? strerrordesc_np(errno) : "it is too large");
+            done = false;
+        } else {
+            done = acl_load(buf_slice(&text), path, &why, &changes);
+        }
+    } else if (lines[0] != '\0') {
+        done = acl_load_settings(lines, &why, &changes);
+    }
+    if (!done && why.len > 0) {
+        log_error("serve: the users cannot be read: %.*s", (int)why.len, why.ptr);
+    }
+    acl_changes_free(&changes);
+    if (text.cap > 0) {
+        sodium_memzero(text.ptr, text.cap);
+    }
+    buf_fini(&text);
+    buf_fini(&why);
+    return done ? OK : ERR_INVALID;
+}
+
+static int write_users(struct buf *out)
+{
+    /* In a file of their own they are not the settings'. */
+    return conf_str(&opt_aclfile)[0] != '\0' ? OK : acl_save(true, out);
 }
 
 /* The one that was given, else the folder's own. */
@@ -446,7 +494,10 @@ static int make_node(struct serve *s)
         return ERR_IO;
     }
     conf_hook(&opt_password, NULL, apply_password);
-    return set_password(s);
+    conf_lines_hook(&opt_user, write_users);
+    int err = set_password(s);
+
+    return err == OK ? load_users() : err;
 }
 
 static int run(struct serve *s, const sigset_t *set)

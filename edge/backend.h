@@ -58,7 +58,12 @@ struct batch {
 
 enum backend_progress { BACKEND_DONE, BACKEND_LATER };
 
-enum cmd_unblocked { CMD_NOT_UNBLOCKED, CMD_UNBLOCKED_TIMEOUT, CMD_UNBLOCKED_ERROR };
+enum cmd_unblocked {
+    CMD_NOT_UNBLOCKED,
+    CMD_UNBLOCKED_TIMEOUT,
+    CMD_UNBLOCKED_ERROR,
+    CMD_UNBLOCKED_DENIED /* its user may no more: acl_reply_denied_now() */
+};
 
 /* What an invocation's handler is given. Neither protocol nor connection is in sight. */
 struct cmd {
@@ -160,9 +165,9 @@ struct backend {
     void (*session_close)(struct backend *b, struct session *s);
     /* RESET: the session goes on, and nothing is watched any more. NULL if nothing ever is. */
     void (*session_reset)(struct backend *b, struct session *s);
-    /* CLIENT UNBLOCK: ends a command that waits for other clients, by a timeout's reply or an error.
-     * False if none waits; NULL if none ever does. */
-    bool (*unblock)(struct backend *b, struct session *s, bool with_error);
+    /* CLIENT UNBLOCK and ACL SETUSER: ends a command that waits for other clients, by a timeout's reply or
+     * an error. False if none waits; NULL if none ever does. */
+    bool (*unblock)(struct backend *b, struct session *s, enum cmd_unblocked why);
 };
 
 #endif

@@ -19,6 +19,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "edge/acl.h"
 #include "edge/client.h"
 #include "edge/door_resp.h"
 #include "edge/monitor.h"
@@ -650,6 +651,7 @@ void conn_free(struct conn *c)
     assert(c->is_closed);
     list_remove(&c->task.link);
     list_remove(&c->link);
+    acl_release(c->session.user);
     mem_free(c, sizeof(*c));
     atomic_fetch_sub_explicit(&conn_open_count, 1, memory_order_relaxed);
 }

@@ -6,6 +6,7 @@
 #include "base/inbox.h"
 #include "base/mem.h"
 #include "base/worker.h"
+#include "edge/acl_log.h"
 #include "edge/session.h"
 #include "edge/tracking.h"
 #include "node/block.h"
@@ -142,7 +143,7 @@ void exec_cancel(struct session *s)
     wait_cancel(s);
 }
 
-bool exec_unblock(struct session *s, bool with_error)
+bool exec_unblock(struct session *s, enum cmd_unblocked why)
 {
     struct waiting *w = s->backend_state;
 
@@ -150,7 +151,7 @@ bool exec_unblock(struct session *s, bool with_error)
         return false;
     }
     worker_timer_clear(w->worker, &w->timer);
-    w->cmd.unblocked = with_error ? CMD_UNBLOCKED_ERROR : CMD_UNBLOCKED_TIMEOUT;
+    w->cmd.unblocked = why;
     wait_resume(w);
     return true;
 }
@@ -616,6 +617,20 @@ static enum outcome run_blocked(struct call *k)
     return RAN;
 }
 
+/* Its user's rules changed while the batch waited (A3 of edge/acl.h). True: it is refused. */
+COLD static bool is_denied_now(struct call *k)
+{
+    const struct acl_rules *limits = acl_limits(k->session);
+    uint32_t at;
+
+    if (limits == NULL ||
+        acl_check(limits, k->cmd.def, k->cmd.argv, k->cmd.argc, &at) == ACL_ALLOWED) {
+        return false;
+    }
+    acl_reply_denied_now(&k->cmd);
+    return true;
+}
+
 static void begin_call(struct call *k)
 {
     struct request *r = k->request;
@@ -697,6 +712,12 @@ enum backend_progress exec_run(struct exec *x, struct session *s, struct batch *
         } else {
             begin_call(&k);
             k.from = reply_begin(b->reply);
+            if (UNLIKELY(s->is_judged_again) && is_denied_now(&k)) {
+                reply_end(b->reply, k.from);
+                exec_count_rejected(x, k.cmd.def);
+                b->next++;
+                continue;
+            }
             if (UNLIKELY(s->is_tracking)) {
                 tracking_read(s, k.request); /* before it reads: edge/tracking.h */
             }

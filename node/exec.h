@@ -65,7 +65,7 @@ struct exec *exec_self(struct node *n);
 enum backend_progress exec_run(struct exec *x, struct session *s, struct batch *batch);
 void exec_cancel(struct session *s);
 /* Ends a command that waits for other clients or replicas. False if none does. */
-bool exec_unblock(struct session *s, bool with_error) ON_WORKER;
+bool exec_unblock(struct session *s, enum cmd_unblocked why) ON_WORKER;
 
 /* ---- What ran (exec_stats.c) ---- */
 

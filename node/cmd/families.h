@@ -36,9 +36,6 @@ extern struct cmd_def pubsub_cmds[];
 /* Hands the rows to the command table. Once, before cmd_freeze(). */
 void families_register(void);
 
-/* ACL CAT, which needs what COMMAND knows. */
-void command_acl_cat(struct cmd *c);
-
 /* The handler of a container's HELP row: lists its parent's rows. */
 void help_run(struct cmd *c);
 
