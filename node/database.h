@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "node/partition.h"
 
+struct libraries;
 struct node;
 struct scripts;
 
@@ -31,6 +32,7 @@ struct database {
     uint32_t usage_count;
     struct database_usage *usage; /* by worker; the last is everybody else's */
     struct scripts *scripts;      /* owned */
+    _Atomic(struct libraries *) libraries; /* owned; NULL: none. Written by sections only */
     _Atomic(struct partition *) partitions[PARTITIONS];
 };
 

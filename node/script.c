@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "node/database.h"
 #include "node/exec.h"
+#include "node/library.h"
 #include "node/script_host.h"
 
 #include <stdio.h>
@@ -21,6 +22,7 @@ int scripts_create(struct scripts **out, uint32_t workers)
         mem_free(s, sizeof(*s));
         return ERR_NOMEM;
     }
+    list_init(&s->slow);
     (void)pthread_mutex_init(&s->lock, NULL);
     *out = s;
     return OK;
@@ -226,6 +228,9 @@ uint64_t script_mask(struct database *db, const struct request *r)
     char sha[SHA1_HEX];
     bool is_whole = false;
 
+    if (slice_is_word(r->argv[0], "fcall") || slice_is_word(r->argv[0], "fcall_ro")) {
+        return library_mask(db, r);
+    }
     if (slice_is_word(r->argv[0], "evalsha") || slice_is_word(r->argv[0], "evalsha_ro")) {
         if (!script_sha_of(r->argv[1], sha)) {
             return 0;

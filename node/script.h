@@ -11,6 +11,7 @@
 #define NODE_SCRIPT_H
 
 #include "base/annot.h"
+#include "base/list.h"
 #include "edge/backend.h"
 #include "proto/sha1.h"
 
@@ -19,9 +20,14 @@
 enum {
     SCRIPT_TEXTS_MAX = 64 << 20,
     SCRIPT_BUCKETS = 1024,
+    /* Flags of scripts and functions; these are also a change's (change.proto). */
     SCRIPT_NO_WRITES = 1,
     SCRIPT_ALLOW_OOM = 2,
-    SCRIPT_SHEBANG = 4 /* it says its flags */
+    SCRIPT_ALLOW_STALE = 4,
+    SCRIPT_NO_CLUSTER = 8,
+    SCRIPT_CROSS_SLOT = 16,
+    SCRIPT_KEY_LOCKING = 32, /* Upstash's: asks nothing of us */
+    SCRIPT_SHEBANG = 1 << 16 /* it says its flags */
 };
 
 struct script_host;
@@ -47,6 +53,9 @@ struct scripts {
     _Atomic uint64_t flushes; /* states of an older count are made anew */
     _Atomic uint64_t kills;   /* a run that began at an older count ends */
     _Atomic uint32_t running;
+    _Atomic uint64_t function_kills; /* the same of functions */
+    _Atomic uint32_t functions_running;
+    struct list slow; /* functions that took more than a slice; guarded by the lock */
     uint32_t host_count;
     struct script_host **hosts; /* by worker; each touched by its own */
 };

@@ -22,6 +22,11 @@ void script_read_only(lua_State *L)
     lua_remove(L, -2);
 }
 
+void script_push_guard(lua_State *L)
+{
+    lua_getfield(L, LUA_REGISTRYINDEX, OF_A_PROXY);
+}
+
 static int on_write(lua_State *L)
 {
     return luaL_error(L, "Attempt to modify a readonly table");

@@ -8,6 +8,7 @@
 #include "node/entry.h"
 #include "node/evict.h"
 #include "node/keyed.h"
+#include "node/library.h"
 #include "node/notify.h"
 #include "node/type.h"
 
@@ -480,6 +481,23 @@ int64_t section_added(const struct section *s)
         n += (it->now != NULL) - (it->old != NULL);
     }
     return n;
+}
+
+const struct libraries *section_libraries(const struct section *s)
+{
+    /* Acquire: pairs with the release in section_commit(). */
+    return s->libraries != NULL ? s->libraries
+                                : atomic_load_explicit(&s->db->libraries, memory_order_acquire);
+}
+
+void section_put_libraries(struct section *s, struct libraries *l)
+{
+    size_t budget = SIZE_MAX;
+
+    if (s->libraries != NULL) {
+        (void)libraries_free(s->libraries, &budget);
+    }
+    s->libraries = l;
 }
 
 void section_expect(struct section *s, size_t bytes)

@@ -21,6 +21,7 @@
 #include "proto/change.h"
 
 struct entry;
+struct libraries;
 struct partition;
 struct section;
 
@@ -96,6 +97,11 @@ void section_keep_value(struct section *s, struct key key);
 void section_publish(struct section *s, enum pubsub_kind kind, struct slice channel,
                      struct slice text);
 struct notices *section_notices(struct section *s);
+
+/* The database's libraries of functions as this section sees them; NULL: none. */
+const struct libraries *section_libraries(const struct section *s);
+/* They become these, which the section takes; it holds all partitions. For node/library.c. */
+void section_put_libraries(struct section *s, struct libraries *l);
 
 /* The key's collection is changed in place by this section, which holds its lock for writing. */
 void section_in_place(struct section *s, struct key key);

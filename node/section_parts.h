@@ -84,6 +84,7 @@ struct section {
     struct buf change_bytes;
     struct change_writer change;
     struct pile items, discards, kept, retires, aborts, ends, touched;
+    struct libraries *libraries; /* owned: what the database's become; NULL: they stay */
     struct notices notices;    /* what it publishes at its end */
     uint64_t client;           /* that asked for it; 0: none */
     struct block_ready *ready; /* owned: changed keys that commands wait at */
