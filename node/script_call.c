@@ -415,6 +415,12 @@ static int redis_nothing(lua_State *L)
     return 1;
 }
 
+static int redis_debug(lua_State *L)
+{
+    (void)L;
+    return 0;
+}
+
 static void set_number(lua_State *L, const char *name, int value)
 {
     lua_pushinteger(L, value);
@@ -440,7 +446,7 @@ void script_open_redis_loading(lua_State *L)
     open_constants(L);
 }
 
-void script_open_redis(lua_State *L)
+void script_open_redis_calling(lua_State *L)
 {
     static const luaL_Reg fns[] = {{"call", script_call},
                                    {"pcall", script_pcall},
@@ -450,9 +456,7 @@ void script_open_redis(lua_State *L)
                                    {"log", redis_log},
                                    {"setresp", redis_setresp},
                                    {"set_repl", redis_set_repl},
-                                   {"replicate_commands", redis_replicate_commands},
                                    {"acl_check_cmd", redis_acl_check_cmd},
-                                   {"breakpoint", redis_nothing},
                                    {NULL, NULL}};
 
     lua_newtable(L);
@@ -463,4 +467,15 @@ void script_open_redis(lua_State *L)
     set_number(L, "REPL_SLAVE", 2);
     set_number(L, "REPL_REPLICA", 2);
     set_number(L, "REPL_ALL", 3);
+}
+
+void script_open_redis(lua_State *L)
+{
+    static const luaL_Reg fns[] = {{"replicate_commands", redis_replicate_commands},
+                                   {"breakpoint", redis_nothing},
+                                   {"debug", redis_debug},
+                                   {NULL, NULL}};
+
+    script_open_redis_calling(L);
+    luaL_register(L, NULL, fns);
 }

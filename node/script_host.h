@@ -123,6 +123,7 @@ static inline void script_leave(lua_State *L)
 void script_open_base(
     lua_State *L); /* takes from L's globals what is not safe, and wraps the rest */
 void script_open_redis(lua_State *L); /* node/script_call.c */
+void script_open_redis_calling(lua_State *L); /* … as functions have it */
 void script_open_redis_loading(lua_State *L); /* … as the text of a library has it; not sealed */
 void script_open_library(lua_State *L);       /* leaves nothing; after the rest */
 void script_open_json(lua_State *L);
@@ -178,7 +179,8 @@ const char *script_library_settle(struct script_run *r, struct library **made);
 /* Drops what is not in the set. */
 void script_library_sweep(struct script_host *h, const struct libraries *set);
 bool script_library_has(struct script_host *h, uint64_t id);
-void script_push_library_function(lua_State *L, const struct function *f);
+/* Pushes the function, and makes its library's globals those of the coroutine. */
+void script_push_library_function(lua_State *L, lua_State *T, const struct function *f);
 
 /* NULL: it compiles; else why not, until the next call on this thread. */
 const char *script_try_compile(struct cmd *c, struct script *script);

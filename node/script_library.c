@@ -1,7 +1,7 @@
 /* script_library.c - libraries of functions in a Lua state: run once to learn what they register, and
  * again by each worker that calls one of their functions, before the first call.
  *
- * A state keeps, by the library's id, a table of its functions. Their globals are the library's own table,
+ * A state keeps, by the library's id, its functions and its globals. The globals are the library's own table,
  * read-only as a script's; while the library's text runs `redis` in it is another one, which can register
  * functions and cannot touch data. */
 #include "node/script_host.h"
@@ -14,7 +14,8 @@
 #include <stdlib.h>
 
 static const char INSTANCES[] = "libraries";
-static const char LOAD_GLOBALS[] = "load-globals";
+static const char LOAD_GLOBALS[] = "load-globals"; /* below a library's own, while its text runs */
+static const char CALL_GLOBALS[] = "call-globals"; /* … and when it is called */
 static const char CHUNK_NAME[] = "@user_function";
 
 /* ---- redis.register_function ---- */
@@ -278,6 +279,15 @@ void script_open_library(lua_State *L)
     lua_setfield(L, -2, "redis");
     seal(L, on_unknown);
     lua_setfield(L, LUA_REGISTRYINDEX, LOAD_GLOBALS);
+    lua_newtable(L);
+    script_open_redis_calling(L);
+    script_read_only(L);
+    lua_setfield(L, -2, "redis");
+    lua_createtable(L, 0, 1);
+    lua_pushvalue(L, LUA_GLOBALSINDEX);
+    lua_setfield(L, -2, "__index");
+    (void)lua_setmetatable(L, -2);
+    lua_setfield(L, LUA_REGISTRYINDEX, CALL_GLOBALS);
 }
 
 /* ---- Loading ---- */
@@ -292,7 +302,7 @@ static void push_globals(lua_State *L)
     lua_setfield(L, -2, "__newindex");
     lua_pushboolean(L, 0);
     lua_setfield(L, -2, "__metatable");
-    lua_newtable(L);
+    lua_createtable(L, 0, 1);
     lua_pushvalue(L, -2);
     (void)lua_setmetatable(L, -2);
 }
@@ -312,13 +322,18 @@ int script_library_begin(lua_State *L)
     if (luaL_loadbuffer(L, code->ptr + r->body_at, code->len - r->body_at, CHUNK_NAME) != 0) {
         return lua_error(L);
     }
-    lua_createtable(L, 0, 4); /* the record */
+    lua_createtable(L, 0, 5); /* the record */
     add_table(L, "functions");
     add_table(L, "names");
     add_table(L, "list");
     push_globals(L); /* thread, chunk, record, metatable, globals */
-    (void)lua_setfenv(L, -4);
+    lua_pushvalue(L, -1);
+    (void)lua_setfenv(L, -5);
+    lua_setfield(L, -3, "globals");
     lua_setfield(L, -2, "metatable");
+    lua_getfield(L, -1, "globals");
+    lua_xmove(L, T, 1);
+    lua_replace(T, LUA_GLOBALSINDEX); /* those of code that is loaded from strings, and of coroutines */
     r->load_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_xmove(L, T, 1);
     r->thread_ref = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -388,10 +403,14 @@ static int settle(lua_State *L)
     struct script_run *r = s->run;
 
     push_part(L, r, "metatable");
-    lua_pushvalue(L, LUA_GLOBALSINDEX);
+    lua_getfield(L, LUA_REGISTRYINDEX, CALL_GLOBALS);
     lua_setfield(L, -2, "__index");
     script_push_guard(L);
     lua_setfield(L, -2, "__newindex");
+    push_part(L, r, "globals");
+    lua_pushliteral(L, "_G");
+    lua_pushvalue(L, -2);
+    lua_rawset(L, -3);
     if (s->made != NULL) {
         make_library(L, s);
         if (s->why != NULL) {
@@ -402,7 +421,11 @@ static int settle(lua_State *L)
     if (lua_isnil(L, -1)) { /* else another run was quicker: all use one */
         lua_pop(L, 1);
         lua_pushnumber(L, (lua_Number)r->library->id);
+        lua_createtable(L, 0, 2);
         push_part(L, r, "functions");
+        lua_setfield(L, -2, "functions");
+        push_part(L, r, "globals");
+        lua_setfield(L, -2, "globals");
         lua_rawset(L, -3);
         r->host->instances++;
     }
@@ -481,14 +504,16 @@ bool script_library_has(struct script_host *h, uint64_t id)
     return has;
 }
 
-void script_push_library_function(lua_State *L, const struct function *f)
+void script_push_library_function(lua_State *L, lua_State *T, const struct function *f)
 {
     push_instance(L, f->library->id);
-    lua_remove(L, -2);
     if (lua_istable(L, -1)) {
+        lua_getfield(L, -1, "globals");
+        lua_xmove(L, T, 1);
+        lua_replace(T, LUA_GLOBALSINDEX);
+        lua_getfield(L, -1, "functions");
         lua_pushlstring(L, f->name.ptr, f->name.len);
         lua_rawget(L, -2);
-        lua_remove(L, -2);
     }
     if (!lua_isfunction(L, -1)) {
         (void)luaL_error(L, "the library has not registered its function");

@@ -134,7 +134,7 @@ static int begin_function(lua_State *L)
     struct script_run *r = lua_touserdata(L, 1);
     lua_State *T = lua_newthread(L);
 
-    script_push_library_function(L, r->function);
+    script_push_library_function(L, T, r->function);
     push_keys(L, r);
     push_argv(L, r);
     lua_xmove(L, T, 3);
@@ -590,6 +590,9 @@ void script_run_function(struct cmd *c, struct function *f, uint32_t numkeys, bo
     r->is_whole = &f->is_whole;
     r->numkeys = numkeys;
     r->is_read_only = is_read_only || (f->flags & SCRIPT_NO_WRITES) != 0;
+    uint64_t chance = __rdtsc(); /* only scripts begin with the same */
+
+    memcpy(&r->chance[1], &chance, 2 * sizeof(r->chance[1]));
     if (!begin_run(r, &compile)) {
         reply_errf(c->reply, "ERR %s", compile.error);
         run_free(r);
