@@ -50,6 +50,8 @@ struct scripts {
     struct script *buckets[SCRIPT_BUCKETS];
     struct script *youngest, *oldest;
     size_t bytes;
+    uint32_t count;
+    _Atomic int64_t vm_bytes; /* of all workers' states, as they were after their last runs */
     _Atomic uint64_t flushes; /* states of an older count are made anew */
     _Atomic uint64_t kills;   /* a run that began at an older count ends */
     _Atomic uint32_t running;
@@ -71,6 +73,13 @@ struct script *script_parse(struct slice text, const char sha[SHA1_HEX], char *e
 /* Keeps it, unless another did before. */
 void script_keep(struct scripts *s, struct script *script);
 void scripts_flush(struct scripts *s);
+struct scripts_stats {
+    uint64_t vm_bytes, text_bytes;
+    uint32_t count;
+};
+struct scripts_stats scripts_stats(struct scripts *s);
+/* On each worker, every so often: drops its state if nothing ran in it for script-idle-timeout. */
+void scripts_rest(struct scripts *s, uint32_t worker, int64_t now_ms);
 
 /* The lower-case form of an argument of EVALSHA; false: it is no SHA-1. */
 bool script_sha_of(struct slice arg, char sha[SHA1_HEX]);

@@ -1,5 +1,6 @@
 #include "node/script_host.h"
 
+#include "base/clock.h"
 #include "base/conf.h"
 #include "base/mem.h"
 #include "node/database.h"
@@ -206,6 +207,7 @@ static struct script_host *create(struct scripts *s)
     if (h == NULL) {
         return NULL;
     }
+    h->scripts = s;
     h->limit = conf_u64(&opt_lua_memory_limit);
     h->flushes = atomic_load_explicit(&s->flushes, memory_order_relaxed);
     h->L = lua_newstate(allocate, h);
@@ -220,7 +222,15 @@ static struct script_host *create(struct scripts *s)
     }
     /* Lua 5.1 collects nothing when memory is short, so garbage may not pile up to the limit. */
     (void)lua_gc(h->L, LUA_GCSETPAUSE, 130);
+    script_host_tell(h);
     return h;
+}
+
+void script_host_tell(struct script_host *h)
+{
+    atomic_fetch_add_explicit(&h->scripts->vm_bytes, (int64_t)h->used - (int64_t)h->told,
+                              memory_order_relaxed);
+    h->told = h->used;
 }
 
 void script_host_destroy(struct script_host *h)
@@ -230,6 +240,7 @@ void script_host_destroy(struct script_host *h)
         h->current = NULL;
         lua_close(h->L);
         assert(h->used == 0);
+        script_host_tell(h);
         mem_free(h, sizeof(*h));
     }
 }
@@ -265,6 +276,9 @@ struct script_host *script_host_get(struct scripts *s, uint32_t worker)
     }
     if (*at == NULL) {
         *at = create(s);
+    }
+    if (*at != NULL) {
+        (*at)->used_at_ms = clock_now_ms();
     }
     return *at;
 }

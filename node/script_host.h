@@ -81,7 +81,10 @@ struct script_run {
 
 struct script_host {
     lua_State *L;
+    struct scripts *scripts; /* whose it is */
     size_t used, limit, fresh;
+    size_t told;        /* of `used`, in scripts->vm_bytes */
+    int64_t used_at_ms; /* when it was last asked for */
     struct script_run *run; /* whose slice is on the stack; NULL between */
     lua_State *current;     /* the coroutine that runs */
     uint32_t runs;          /* begun and not ended */
@@ -94,6 +97,8 @@ struct script_host {
 /* The caller's worker's; made anew after a flush. NULL: no memory. */
 struct script_host *script_host_get(struct scripts *s, uint32_t worker);
 void script_host_destroy(struct script_host *h);
+/* Brings vm_bytes up to date. */
+void script_host_tell(struct script_host *h);
 /* Drops it at its next use, if nothing runs: its memory is full. */
 void script_host_spoil(struct script_host *h);
 

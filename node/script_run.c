@@ -351,6 +351,9 @@ static void leave(struct script_run *r)
 
     h->run = NULL;
     h->current = NULL;
+    if (h->used != h->told) {
+        script_host_tell(h);
+    }
     r->left_cycles -= took < r->left_cycles ? took : r->left_cycles;
     if (r->is_over_memory && h->runs == 1) {
         script_host_spoil(h);

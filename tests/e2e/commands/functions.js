@@ -67,4 +67,4 @@ export const rows = [
   [1, 'FUNCTION', (g) => [g.pick(['NOSUCH', 'LOAD', 'DELETE', 'LIST x'])]],
 ];
 
-export const state = [['FUNCTION', 'LIST', 'WITHCODE'], ['FUNCTION', 'STATS'], ['FUNCTION', 'FLUSH']];
+export const state = () => [['FUNCTION', 'LIST', 'WITHCODE'], ['FUNCTION', 'STATS']];

@@ -1,4 +1,5 @@
 /* Scripts: all or nothing, also when memory runs out, and what a log's reader makes of them (node/script.h). */
+#include "base/clock.h"
 #include "base/fault.h"
 #include "node/database.h"
 #include "node/script.h"
@@ -82,5 +83,21 @@ static void is_whole_when_memory_runs_out(void)
     world_fini(&w);
 }
 
+static void a_state_that_rests_is_dropped(void)
+{
+    world_init(&w, 1 << 20);
+    CU_ASSERT_EQUAL(scripts_stats(w.db->scripts).vm_bytes, 0);
+    CU_ASSERT_STRING_EQUAL(eval("return 1", "a"), ":1\r\n");
+    CU_ASSERT_TRUE(scripts_stats(w.db->scripts).vm_bytes > 10000);
+    CU_ASSERT_EQUAL(scripts_stats(w.db->scripts).count, 1);
+    scripts_rest(w.db->scripts, 0, clock_now_ms() + 299999);
+    CU_ASSERT_TRUE(scripts_stats(w.db->scripts).vm_bytes > 10000);
+    scripts_rest(w.db->scripts, 0, clock_now_ms() + 300000);
+    CU_ASSERT_EQUAL(scripts_stats(w.db->scripts).vm_bytes, 0);
+    CU_ASSERT_STRING_EQUAL(eval("return 1", "a"), ":1\r\n");
+    world_fini(&w);
+}
+
 const struct unit_test test_script[] = {UNIT(names_by_sha1), UNIT(runs), UNIT(undoes_what_failed),
-                                        UNIT(is_whole_when_memory_runs_out), UNIT_END};
+                                        UNIT(is_whole_when_memory_runs_out),
+                                        UNIT(a_state_that_rests_is_dropped), UNIT_END};
