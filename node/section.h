@@ -66,6 +66,17 @@ enum section_failure section_failure(const struct section *s);
 uint64_t section_mask(const struct section *s);
 struct database *section_database(const struct section *s);
 
+/* ---- Savepoints: a part of a section that may be given up while the rest stays (node/section_mark.c) ---- */
+
+/* From here on, until section_release() or section_rollback(); one at a time. */
+void section_mark(struct section *s);
+/* What was done since then stays. */
+void section_release(struct section *s);
+/* What was done since then is undone, as by an abort: cannot fail. Nothing, if the section has failed. */
+void section_rollback(struct section *s);
+/* The present savepoint's number, never twice in a section's life; 0: there is none. */
+uint64_t section_marked(const struct section *s);
+
 /* ---- For the type interfaces ---- */
 
 /* All keys of the database, whose partitions are all locked. Drops what the section wrote so far. */

@@ -45,6 +45,8 @@ static void finish(struct section *s)
     pile_reset(&s->aborts, sizeof(struct deferred));
     pile_reset(&s->ends, sizeof(struct deferred));
     pile_reset(&s->touched, sizeof(struct key));
+    pile_reset(&s->saved, sizeof(struct saved_item));
+    s->savepoint.number = 0;
     if (s->index != NULL) {
         mem_free(s->index, s->index_cap * sizeof(s->index[0]));
         s->index = NULL;
@@ -82,6 +84,7 @@ void section_abort(struct section *s)
             entry_free(it->now);
         }
     }
+    /* What a savepoint has, too: there is no way back to it any more. */
     for (uint32_t i = 0; i < s->discards.count; i++) {
         entry_free(PILE(s->discards, struct discard, i)->entry);
     }
