@@ -230,8 +230,7 @@ static void apply_put_library(struct cmd *c, const Godwit__Op *op)
 
         defs[i] = (struct function_def){.name = bytes_of(&f->name), .flags = f->flags};
         if (f->has_description) {
-            defs[i].description =
-                f->description.len == 0 ? SLICE("") : bytes_of(&f->description);
+            defs[i].description = f->description.len == 0 ? SLICE("") : bytes_of(&f->description);
         }
     }
     l = defs == NULL ? NULL : library_create(code, &head, defs, (uint32_t)p->n_functions);

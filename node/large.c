@@ -15,7 +15,7 @@ struct large_hold {
     struct key key;
     bool created; /* by this section: nobody else sees it, and giving up frees it whole */
     bool goes_on;
-    bool is_older;     /* … before a savepoint, since which it has been changed */
+    bool is_older;      /* … before a savepoint, since which it has been changed */
     uint64_t savepoint; /* the last that has a note in the section's pile */
     uint64_t noted;     /* at it, see large_ops */
     struct large_undo *journal;

@@ -148,8 +148,8 @@ static bool read_name(struct slice word, struct slice value, struct library_head
                        "ERR Invalid metadata value, name argument was given multiple times");
         return false;
     }
-    head->name = value.ptr != NULL && word.len == 5 ? value
-                                                    : (struct slice){word.ptr + 5, word.len - 5};
+    head->name =
+        value.ptr != NULL && word.len == 5 ? value : (struct slice){word.ptr + 5, word.len - 5};
     return true;
 }
 
@@ -376,8 +376,8 @@ const char *libraries_refuse(const struct libraries *s, const struct library *l,
                              const struct library *without, char error[LIBRARY_ERROR_MAX])
 {
     size_t bytes = l->bytes + (s == NULL ? 0 : s->bytes) - (without == NULL ? 0 : without->bytes);
-    uint32_t functions = l->count + (s == NULL ? 0 : s->function_count) -
-                         (without == NULL ? 0 : without->count);
+    uint32_t functions =
+        l->count + (s == NULL ? 0 : s->function_count) - (without == NULL ? 0 : without->count);
 
     for (uint32_t i = 0; i < l->count; i++) {
         const struct function *f = libraries_find_function(s, l->functions[i].name);

@@ -53,8 +53,8 @@ struct library {
 /* Sorted by name; functions by name without case. */
 struct libraries {
     uint32_t count, function_count;
-    size_t bytes;                 /* of the libraries and this object */
-    struct library **v;           /* counted */
+    size_t bytes;       /* of the libraries and this object */
+    struct library **v; /* counted */
     struct function **functions;
 };
 

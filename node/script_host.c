@@ -12,8 +12,7 @@
 #include <stdlib.h>
 #include <x86intrin.h>
 
-int luascript_open_json(lua_State *L); /* lua-cjson and lua-bitop bring no header */
-int luaopen_bit(lua_State *L);
+int luaopen_bit(lua_State *L); /* lua-bitop brings no header */
 
 struct script_host *script_host_of(lua_State *L)
 {

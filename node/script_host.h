@@ -43,6 +43,16 @@ enum script_doom {
 
 struct script_keys; /* names that live until the section ends */
 
+enum script_json_invalid { SCRIPT_JSON_OFF, SCRIPT_JSON_ON, SCRIPT_JSON_NULL };
+
+/* cjson's settings (node/script_json.c). */
+struct script_json {
+    bool sparse_converts, decode_invalid;
+    int sparse_ratio, sparse_safe;
+    int precision;
+    enum script_json_invalid encode_invalid;
+};
+
 struct script_run {
     struct script_host *host;
     struct script *script;     /* counted; NULL: a function runs, or a library is loaded */
@@ -55,7 +65,7 @@ struct script_run {
     int args;     /* on the coroutine's stack, for its beginning */
     int load_ref; /* while the library's text runs: what it has registered (script_library.c) */
     _Atomic bool *is_whole; /* of the script or function */
-    struct cmd *cmd;       /* of this slice */
+    struct cmd *cmd;        /* of this slice */
     struct scripts *scripts;
     lua_State *thread; /* NULL: not begun */
     int thread_ref;
@@ -72,6 +82,7 @@ struct script_run {
     struct buf convert;
     struct buf error;
     struct script_keys *names;
+    struct script_json json;
     struct list slow; /* among the database's slow functions, if it is listed there */
     bool is_listed;
     int64_t begun_ms;
@@ -83,8 +94,8 @@ struct script_host {
     lua_State *L;
     struct scripts *scripts; /* whose it is */
     size_t used, limit, fresh;
-    size_t told;        /* of `used`, in scripts->vm_bytes */
-    int64_t used_at_ms; /* when it was last asked for */
+    size_t told;            /* of `used`, in scripts->vm_bytes */
+    int64_t used_at_ms;     /* when it was last asked for */
     struct script_run *run; /* whose slice is on the stack; NULL between */
     lua_State *current;     /* the coroutine that runs */
     uint32_t runs;          /* begun and not ended */
@@ -127,11 +138,12 @@ static inline void script_leave(lua_State *L)
 
 void script_open_base(
     lua_State *L); /* takes from L's globals what is not safe, and wraps the rest */
-void script_open_redis(lua_State *L); /* node/script_call.c */
+void script_open_redis(lua_State *L);         /* node/script_call.c */
 void script_open_redis_calling(lua_State *L); /* … as functions have it */
 void script_open_redis_loading(lua_State *L); /* … as the text of a library has it; not sealed */
 void script_open_library(lua_State *L);       /* leaves nothing; after the rest */
 void script_open_json(lua_State *L);
+void script_json_begin(struct script_json *set);
 void script_open_pack(lua_State *L); /* cmsgpack */
 void script_open_struct(lua_State *L);
 /* Into the string library's table at the top. */

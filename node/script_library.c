@@ -24,9 +24,12 @@ static const struct {
     const char *name;
     uint32_t flag;
 } flag_names[] = {
-    {"no-writes", SCRIPT_NO_WRITES},     {"allow-oom", SCRIPT_ALLOW_OOM},
-    {"allow-stale", SCRIPT_ALLOW_STALE}, {"no-cluster", SCRIPT_NO_CLUSTER},
-    {"allow-cross-slot-keys", SCRIPT_CROSS_SLOT}, {"allow-key-locking", SCRIPT_KEY_LOCKING},
+    {"no-writes", SCRIPT_NO_WRITES},
+    {"allow-oom", SCRIPT_ALLOW_OOM},
+    {"allow-stale", SCRIPT_ALLOW_STALE},
+    {"no-cluster", SCRIPT_NO_CLUSTER},
+    {"allow-cross-slot-keys", SCRIPT_CROSS_SLOT},
+    {"allow-key-locking", SCRIPT_KEY_LOCKING},
 };
 
 const char *script_flag_name(unsigned index, uint32_t *flag)
@@ -115,8 +118,8 @@ static void read_table(lua_State *L, struct registration *g)
     lua_pushnil(L);
     while (lua_next(L, 1) != 0) {
         if (!lua_isstring(L, -2)) {
-            script_raise(
-                L, "ERR named argument key given to redis.register_function is not a string");
+            script_raise(L,
+                         "ERR named argument key given to redis.register_function is not a string");
         }
         /* A number as a key must stay one while the table is walked; none is a name. */
         read_named(L, lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "", g);
@@ -202,8 +205,7 @@ static int register_function(lua_State *L)
     struct slice name;
 
     if (r->load_ref == 0) {
-        script_raise(
-            L, "ERR redis.register_function can only be called on FUNCTION LOAD command");
+        script_raise(L, "ERR redis.register_function can only be called on FUNCTION LOAD command");
     }
     switch (lua_gettop(L)) {
     case 1:
@@ -217,8 +219,9 @@ static int register_function(lua_State *L)
     }
     name.ptr = lua_tolstring(L, g.name, &name.len);
     if (!library_is_name(name)) {
-        script_raise(L, "ERR Library names can only contain letters, numbers, or underscores(_) and "
-                        "must be at least one character long");
+        script_raise(L,
+                     "ERR Library names can only contain letters, numbers, or underscores(_) and "
+                     "must be at least one character long");
     }
     note(L, r, &g);
     return 0;
@@ -333,7 +336,8 @@ int script_library_begin(lua_State *L)
     lua_setfield(L, -2, "metatable");
     lua_getfield(L, -1, "globals");
     lua_xmove(L, T, 1);
-    lua_replace(T, LUA_GLOBALSINDEX); /* those of code that is loaded from strings, and of coroutines */
+    lua_replace(
+        T, LUA_GLOBALSINDEX); /* those of code that is loaded from strings, and of coroutines */
     r->load_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_xmove(L, T, 1);
     r->thread_ref = luaL_ref(L, LUA_REGISTRYINDEX);

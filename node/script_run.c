@@ -525,6 +525,7 @@ static struct script_run *create(struct cmd *c, const _Atomic uint64_t *kill_swi
     if (r != NULL) {
         r->cmd = c;
         r->resp = 2;
+        script_json_begin(&r->json);
         r->scripts = c->db->scripts;
         r->chance[0] = 0x330e;
         r->kill_switch = kill_switch;
@@ -622,8 +623,7 @@ struct script_run *script_load_begin(struct cmd *c, struct slice code,
     r->body_at = head->body_at;
     r->left_cycles = cycles_of(LOAD_MS);
     if (!begin_run(r, &compile)) {
-        (void)snprintf(error, LIBRARY_ERROR_MAX, "ERR Error compiling function: %s",
-                       compile.error);
+        (void)snprintf(error, LIBRARY_ERROR_MAX, "ERR Error compiling function: %s", compile.error);
         run_free(r);
         return NULL;
     }

@@ -144,9 +144,8 @@ static int prepare(struct section *s)
     struct table *t;
     struct table_stats *st;
     uint32_t i;
-    size_t retires =
-        s->retires.count + s->discards.count + s->kept.count + (s->flushed ? PARTITIONS : 0) +
-        (s->libraries != NULL);
+    size_t retires = s->retires.count + s->discards.count + s->kept.count +
+                     (s->flushed ? PARTITIONS : 0) + (s->libraries != NULL);
 
     for (i = 0; i < s->items.count; i++) {
         struct item *it = PILE(s->items, struct item, i);

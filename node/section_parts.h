@@ -104,12 +104,12 @@ struct section {
     struct change_writer change;
     struct pile items, discards, kept, retires, aborts, ends, touched;
     struct savepoint savepoint;
-    uint64_t savepoints; /* so far */
-    struct pile saved;   /* items, since the savepoint */
+    uint64_t savepoints;         /* so far */
+    struct pile saved;           /* items, since the savepoint */
     struct libraries *libraries; /* owned: what the database's become; NULL: they stay */
-    struct notices notices;    /* what it publishes at its end */
-    uint64_t client;           /* that asked for it; 0: none */
-    struct block_ready *ready; /* owned: changed keys that commands wait at */
+    struct notices notices;      /* what it publishes at its end */
+    uint64_t client;             /* that asked for it; 0: none */
+    struct block_ready *ready;   /* owned: changed keys that commands wait at */
     uint32_t *index; /* owned: open addressing, item number + 1; NULL while items are few */
     uint32_t index_cap;
 };

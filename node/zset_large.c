@@ -74,7 +74,8 @@ bool zset_large_free(void *object, size_t *budget)
     if (l->dying != NULL && !table_dir_free(l->dying, budget, free_member)) {
         return false;
     }
-    free_undone(l); /* there are some only if a section drops what it made and went back to a savepoint */
+    free_undone(
+        l); /* there are some only if a section drops what it made and went back to a savepoint */
     large_fini(&l->large);
     mem_free(l, sizeof(*l));
     return true;

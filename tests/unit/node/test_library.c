@@ -49,14 +49,25 @@ static void reads_first_lines(void)
     static const struct {
         const char *line, *name;
     } good[] = {
-        {"#!lua name=x\n", "x"},           {"#!LUA  NAME=a_1 \nrest", "a_1"},
-        {"#!lua name=\"q\"\n", "q"},       {"#!lua 'name=q'\n", "q"},
-        {"#!lua\tname=x\r\n", "x"},
+        {"#!lua name=x\n", "x"},   {"#!LUA  NAME=a_1 \nrest", "a_1"}, {"#!lua name=\"q\"\n", "q"},
+        {"#!lua 'name=q'\n", "q"}, {"#!lua\tname=x\r\n", "x"},
     };
     static const char *const bad[] = {
-        "",          "#",           "x",             "#!lua name=x", "#!\n",
-        "#!lua\n",   "#!lua name\n", "#!lua name=\n", "#!lua name=-\n", "#!lua name=x name=y\n",
-        "#!js name=x\n", "#!lua name=\"x\n", "#!lua name='x'y\n", "#! lua name=x\n", "#!lua x name=x\n",
+        "",
+        "#",
+        "x",
+        "#!lua name=x",
+        "#!\n",
+        "#!lua\n",
+        "#!lua name\n",
+        "#!lua name=\n",
+        "#!lua name=-\n",
+        "#!lua name=x name=y\n",
+        "#!js name=x\n",
+        "#!lua name=\"x\n",
+        "#!lua name='x'y\n",
+        "#! lua name=x\n",
+        "#!lua x name=x\n",
     };
     struct library_head head;
     char error[LIBRARY_ERROR_MAX];
@@ -75,9 +86,9 @@ static void reads_first_lines(void)
 static void calls(void)
 {
     world_init(&w, 1 << 20);
-    CU_ASSERT_STRING_EQUAL(load(TEXT("l", FUNCTION("f", "return redis.call('INCR', k[1])")
-                                          FUNCTION("g", "return a"))),
-                           "$1\r\nl\r\n");
+    CU_ASSERT_STRING_EQUAL(
+        load(TEXT("l", FUNCTION("f", "return redis.call('INCR', k[1])") FUNCTION("g", "return a"))),
+        "$1\r\nl\r\n");
     CU_ASSERT_STRING_EQUAL(world_say(&w, "FCALL f 1 a"), ":1\r\n");
     CU_ASSERT_STRING_EQUAL(world_say(&w, "fcall F 1 a"), ":2\r\n"); /* F1 */
     CU_ASSERT_STRING_EQUAL(world_say(&w, "FCALL g 1 a x y"), "*2\r\n$1\r\nx\r\n$1\r\ny\r\n");
@@ -113,7 +124,8 @@ static void keeps_locals_apart(void)
     CU_ASSERT_STRING_EQUAL(world_say(&w, "FCALL a 0"), ":2\r\n");
     CU_ASSERT_STRING_EQUAL(world_say(&w, "SCRIPT FLUSH"), "+OK\r\n");
     CU_ASSERT_STRING_EQUAL(world_say(&w, "FCALL a 0"), ":3\r\n");
-    CU_ASSERT_EQUAL(*load(TEXT("a", "local n = 0\n" FUNCTION("a", "n = n + 1 return n"))), '$'); /* F3 */
+    CU_ASSERT_EQUAL(*load(TEXT("a", "local n = 0\n" FUNCTION("a", "n = n + 1 return n"))),
+                    '$'); /* F3 */
     CU_ASSERT_STRING_EQUAL(world_say(&w, "FCALL a 0"), ":1\r\n");
     CU_ASSERT_STRING_EQUAL(world_say(&w, "FCALL b 0"), ":12\r\n");
     world_fini(&w);
@@ -141,8 +153,10 @@ static void bounds_all_of_them(void)
 
     world_init(&w, 64 << 20);
     for (int i = 0; i < 3; i++) {
-        int n = snprintf(text, sizeof(text), "#!lua name=l%d\nredis.register_function('f%d', "
-                                             "function() end) --", i, i);
+        int n = snprintf(text, sizeof(text),
+                         "#!lua name=l%d\nredis.register_function('f%d', "
+                         "function() end) --",
+                         i, i);
 
         memset(text + n, 'x', sizeof(text) - (size_t)n - 1);
         text[sizeof(text) - 1] = '\0';
@@ -289,7 +303,8 @@ static void refuses_damaged_payloads(void)
 
     CU_ASSERT_EQUAL(buf_append(&dump, at, len), OK);
     for (size_t i = 0; i < len; i++) {
-        struct slice argv[] = {SLICE("FUNCTION"), SLICE("RESTORE"), buf_slice(&dump), SLICE("FLUSH")};
+        struct slice argv[] = {SLICE("FUNCTION"), SLICE("RESTORE"), buf_slice(&dump),
+                               SLICE("FLUSH")};
 
         dump.ptr[i] ^= 1;
         refused += *say(4, argv) == '-';
