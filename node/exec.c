@@ -770,6 +770,9 @@ void exec_internal(struct exec *x, struct database *db, struct slice *argv, uint
     struct request r = {.def = cmd_find(argv[0]), .argv = argv, .argc = argc};
     struct batch b = {.requests = &r, .count = 1, .reply = reply};
 
+    if (r.def != NULL && r.def->subs != NULL && argc > 1) {
+        r.def = cmd_find_sub(r.def, argv[1]);
+    }
     assert(r.def != NULL);
     while (exec_run(x, &s, &b) == BACKEND_LATER) {
         struct waiting *w = s.backend_state;

@@ -22,6 +22,11 @@ void script_read_only(lua_State *L)
     lua_remove(L, -2);
 }
 
+void script_push_guard(lua_State *L)
+{
+    lua_getfield(L, LUA_REGISTRYINDEX, OF_A_PROXY);
+}
+
 static int on_write(lua_State *L)
 {
     return luaL_error(L, "Attempt to modify a readonly table");
@@ -416,8 +421,12 @@ void script_open_base(lua_State *L)
     lua_createtable(L, 0, 2);
     lua_pushcfunction(L, on_unknown_global);
     lua_setfield(L, -2, "__index");
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
     (void)lua_setmetatable(L, -2);
     lua_pop(L, 1);
+    lua_pushnil(L);
+    lua_setglobal(L, "_G"); /* whoever runs has one of its own */
     open_tables(L);
     open_strings(L);
     open_coroutine(L);

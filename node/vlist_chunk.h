@@ -22,7 +22,7 @@ struct vlist_chunk {
     uint32_t priority;         /* a parent's is no lower */
     uint16_t count;
     /* What a section may still have to bring back: [keep_begin, keep_end) is not written to. Of shared
-     * chunks; outside a section equal to begin and end. */
+     * chunks; outside a section equal to begin and end, or wider after a section that went back to a savepoint. */
     uint16_t keep_begin, keep_end;
     char bytes[];
 };

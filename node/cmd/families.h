@@ -20,6 +20,7 @@ extern struct cmd_def hll_cmds[];
 extern struct cmd_def string_cmds[];
 extern struct cmd_def txn_cmds[];
 extern struct cmd_def script_cmds[];
+extern struct cmd_def function_cmds[];
 extern struct cmd_def server_cmds[];
 extern struct cmd_def config_cmds[];
 extern struct cmd_def memory_cmds[];
