@@ -9,6 +9,7 @@
 #include "node/library.h"
 #include "node/section.h"
 #include "node/type_hash.h"
+#include "node/type_json.h"
 #include "node/type_list.h"
 #include "node/type_set.h"
 #include "node/type_stream.h"
@@ -316,6 +317,10 @@ static void apply_op(struct cmd *c, const Godwit__Op *op)
         break;
     case GODWIT__OP__KIND_FLUSH_LIBRARIES:
         libraries_flush(c);
+        break;
+    case GODWIT__OP__KIND_PUT_JSON:
+    case GODWIT__OP__KIND_PATCH_JSON:
+        json_apply(c, key, op);
         break;
     case GODWIT__OP__KIND__NOT_SET:
     case _GODWIT__OP__KIND__CASE_IS_INT_SIZE:
