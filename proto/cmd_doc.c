@@ -693,7 +693,7 @@ void cmd_doc_command_getkeysandflags(struct reply *r, const struct slice *argv, 
     int n = keys_of_call(r, argv, argc, &def, indexes);
 
     if (n >= 0) {
-        const struct cmd_keyflags *f = cmd_keyflags_of(def);
+        const struct cmd_keyflags *f = cmd_keyflags_of_call(def, argv, argc);
 
         reply_array(r, (size_t)n);
         for (int i = 0; i < n; i++) {

@@ -24,7 +24,11 @@ static const struct cmd_keyflags special[] = {
     {"zremrangebyrank", "RW delete", NULL}, {"zremrangebyscore", "RW delete", NULL},
     {"zremrangebylex", "RW delete", NULL},
     {"zpopmin", "RW access delete", NULL}, {"zpopmax", "RW access delete", NULL},
-    {"zmpop", "RW access delete", NULL}, {"geoadd", "RW update", NULL},
+    {"zmpop", "RW access delete", NULL}, {"bzmpop", "RW access delete", NULL},
+    {"bzpopmin", "RW access delete", NULL}, {"bzpopmax", "RW access delete", NULL},
+    {"lpop", "RW access delete", NULL}, {"rpop", "RW access delete", NULL},
+    {"lmpop", "RW access delete", NULL}, {"blmpop", "RW access delete", NULL},
+    {"blpop", "RW access delete", NULL}, {"brpop", "RW access delete", NULL}, {"geoadd", "RW update", NULL},
     {"zcard", "RO", NULL},
     /* whose use of keys nobody knows */
     {"eval", "RW access update", NULL}, {"evalsha", "RW access update", NULL},
@@ -43,9 +47,6 @@ static const struct cmd_keyflags special[] = {
     {"msetex", "OW update", NULL},   {"hsetex", "RW update", NULL},     {"hpersist", "RW update", NULL},
     {"hexpire", "RW update", NULL},  {"hexpireat", "RW update", NULL},  {"hpexpire", "RW update", NULL},
     {"hpexpireat", "RW update", NULL},
-    /* which may do anything with them */
-    {"eval", "RW access update", NULL}, {"evalsha", "RW access update", NULL},
-    {"fcall", "RW access update", NULL},
     /* whose first key is another matter than the rest */
     {"lmove", "RW access delete", "RW insert"}, {"rpoplpush", "RW access delete", "RW insert"},
     {"blmove", "RW access delete", "RW insert"}, {"brpoplpush", "RW access delete", "RW insert"},
@@ -83,4 +84,45 @@ const struct cmd_keyflags *cmd_keyflags_of(const struct cmd_def *def)
         }
     }
     return (def->flags & CMD_WRITE) != 0 ? &writes : &reads;
+}
+
+/* Of SET: with GET it answers what was there. */
+static const struct cmd_keyflags *of_set(const struct slice *argv, uint32_t argc)
+{
+    static const struct cmd_keyflags puts = {NULL, "OW update", NULL};
+
+    for (uint32_t i = 3; i < argc; i++) {
+        if (slice_is_word(argv[i], "get")) {
+            return &writes;
+        }
+    }
+    return &puts;
+}
+
+/* Of BITFIELD: of GETs it only reads; what is no BITFIELD at all is taken for the worst. */
+static const struct cmd_keyflags *of_bitfield(const struct slice *argv, uint32_t argc)
+{
+    for (uint32_t i = 2; i < argc; i++) {
+        uint32_t left = argc - i - 1;
+
+        if (slice_is_word(argv[i], "get") && left >= 2) {
+            i += 2;
+        } else if (slice_is_word(argv[i], "overflow") && left >= 1) {
+            i += 1;
+        } else {
+            return &writes;
+        }
+    }
+    return &reads;
+}
+
+const struct cmd_keyflags *cmd_keyflags_of_call(const struct cmd_def *def, const struct slice *argv,
+                                                uint32_t argc)
+{
+    const struct cmd_keyflags *f = cmd_keyflags_of(def);
+
+    if (strstr(f->first, "variable_flags") == NULL) {
+        return f;
+    }
+    return slice_is(slice_of(f->name), SLICE("set")) ? of_set(argv, argc) : of_bitfield(argv, argc);
 }

@@ -13,4 +13,8 @@ struct cmd_keyflags {
 /* From the few rows that are special, else from the command's flags. Never NULL. */
 const struct cmd_keyflags *cmd_keyflags_of(const struct cmd_def *def);
 
+/* The same of a call, where its arguments decide (SET and GET, BITFIELD's operations). */
+const struct cmd_keyflags *cmd_keyflags_of_call(const struct cmd_def *def, const struct slice *argv,
+                                                uint32_t argc);
+
 #endif

@@ -332,6 +332,11 @@ void reply_err(struct reply *r, enum wire_err err)
     write_const(r, wire_errs[err].line, wire_errs[err].len);
 }
 
+static bool is_newline(char c)
+{
+    return c == '\r' || c == '\n';
+}
+
 void reply_errf(struct reply *r, const char *fmt, ...)
 {
     size_t from = r->out.len;
@@ -350,8 +355,12 @@ void reply_errf(struct reply *r, const char *fmt, ...)
         r->failed = true;
         return;
     }
+    /* As Redis: those at the end go, those within are blanks. */
+    while (r->out.len > from + 1 && is_newline(r->out.ptr[r->out.len - 1])) {
+        r->out.len--;
+    }
     for (size_t i = from; i < r->out.len; i++) {
-        if (r->out.ptr[i] == '\r' || r->out.ptr[i] == '\n') {
+        if (is_newline(r->out.ptr[i])) {
             r->out.ptr[i] = ' ';
         }
     }

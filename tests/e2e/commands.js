@@ -9,6 +9,7 @@
 // A family of its own stands in commands/<family>.js, found by its name, and exports
 //   kinds  what its keys' names begin with, one a type: its rows say g.key('l')
 //   rows   as below
+//   apart  what has no row, with the reason
 //   state  (key) => commands whose replies show what a key of the first kind holds
 import { readdirSync } from 'node:fs';
 
@@ -531,6 +532,8 @@ export const ROWS = [
   ...connection,
   ...FAMILIES.flatMap((family) => family.rows),
 ];
+// Commands without a row, by name, and why.
+export const APART = Object.assign({}, ...FAMILIES.map((family) => family.apart ?? {}));
 const WEIGHTED = ROWS.map((row) => [row[0], row]);
 
 // One command; one in twenty is damaged, so that arity and argument checks meet each other.

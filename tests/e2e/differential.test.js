@@ -9,7 +9,7 @@ import { SLOW } from '../lib/eventually.js';
 import { quote, show } from '../lib/resp.js';
 import { chooseSeed, Random } from '../lib/seed.js';
 import { KIND, startServer } from '../lib/server.js';
-import { Arguments, FAMILY_STATE, KEYS, randomCommand } from './commands.js';
+import { APART, Arguments, FAMILY_STATE, KEYS, randomCommand, ROWS } from './commands.js';
 import { disagreement, safeInTransactions } from './differences.js';
 
 const SECONDS = Number(process.env.DIFF_SECONDS || 60);
@@ -224,7 +224,24 @@ test('Godwit answers random commands as redis-server does', async (t) => {
   t.diagnostic(`${commands} commands in ${count} sequences agree`);
 });
 
-// The test above is worth what it finds: a reply of another type, once, must be found and cut down.
+test('every command of redis-server has a row, or a reason to have none', async (t) => {
+  const redis = await startServer(t, { kind: 'redis' });
+  const client = await redis.client(t);
+  const names = (await client.cmd('COMMAND', 'LIST')).map((name) => name.toLowerCase());
+  const rows = new Set(ROWS.map(([, name]) => name.toLowerCase()));
+  const wholes = names.filter((name) => !name.includes('|'));
+
+  assert.deepEqual(
+    wholes.filter((name) => !rows.has(name) && !APART[name]),
+    [],
+  );
+  assert.deepEqual(
+    Object.keys(APART).filter((name) => rows.has(name)),
+    [],
+  );
+});
+
+// The first test is worth what it finds: a reply of another type, once, must be found and cut down.
 test('the differential test finds a reply of the wrong type and shrinks it', async (t) => {
   const redis = await startServer(t, { kind: 'redis' });
   const spoil = (command, reply) =>

@@ -57,5 +57,6 @@ export const rows = [
   [3, 'EVAL_RO', (g) => [g.pick(TEXTS), ...keys(g)]],
   [1, 'EVAL', (g) => [g.pick(TEXTS), g.pick(['-1', '5', 'x', '0']), 'a']],
   [1, 'EVALSHA', (g) => [g.pick(['e0e1f9fabfc9d4800c877a703b823ac0578ff8db', 'nosuch']), '0']],
+  [1, 'EVALSHA_RO', (g) => [g.pick(['e0e1f9fabfc9d4800c877a703b823ac0578ff8db', 'nosuch']), '0']],
   [1, 'SCRIPT', () => ['EXISTS', 'nosuch']],
 ];

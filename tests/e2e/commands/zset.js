@@ -134,11 +134,13 @@ function box(g) {
   return [side(), side(), unit(g)];
 }
 
+// Which of several at the same distance are within a COUNT is nobody's to say, and would be stored.
 function searchTail(g, stores) {
+  const counts = stores ? ['100000', '0', 'x'] : ['1', '2', '5', '100', '0', 'x'];
   return g.random
     .shuffle([
       g.maybe([g.option(g.pick(['ASC', 'DESC']))], 0.5),
-      g.maybe([g.option('COUNT'), g.pick(['1', '2', '5', '100', '0', 'x']), ...g.maybe(['ANY'], 0.2)], 0.3),
+      g.maybe([g.option('COUNT'), g.pick(counts), ...g.maybe(['ANY'], 0.2)], 0.3),
       stores ? [] : g.maybe([g.option('WITHDIST')], 0.4),
       stores ? [] : g.maybe([g.option('WITHHASH')], 0.3),
       stores ? [] : g.maybe([g.option('WITHCOORD')], 0.4),
