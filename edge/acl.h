@@ -37,7 +37,13 @@ struct acl_user {
 };
 
 /* In Redis' order: of two selectors' answers the greater is told. */
-enum acl_verdict { ACL_ALLOWED, ACL_DENIED_CMD, ACL_DENIED_KEY, ACL_DENIED_AUTH, ACL_DENIED_CHANNEL };
+enum acl_verdict {
+    ACL_ALLOWED,
+    ACL_DENIED_CMD,
+    ACL_DENIED_KEY,
+    ACL_DENIED_AUTH,
+    ACL_DENIED_CHANNEL
+};
 
 /* After cmd_freeze(), before other threads; forgets what was there. ERR_NOMEM. */
 MUST_CHECK int acl_init(void);
@@ -46,8 +52,7 @@ MUST_CHECK int acl_init(void);
 static inline const struct acl_rules *acl_limits(const struct session *s)
 {
     /* Acquire: pairs with the release in publish(). */
-    return s->user == NULL ? NULL
-                           : atomic_load_explicit(&s->user->limits, memory_order_acquire);
+    return s->user == NULL ? NULL : atomic_load_explicit(&s->user->limits, memory_order_acquire);
 }
 
 /* Whether all of a call is allowed; else *at is the argument that is not (0: the command). */
@@ -112,7 +117,8 @@ bool acl_delete(struct slice name, struct acl_change *change) ON_ANY;
 MUST_CHECK bool acl_load(struct slice text, const char *file, struct buf *why,
                          struct acl_changes *changes) ON_ANY;
 /* The same of the setting `user`: such lines without their first word. */
-MUST_CHECK bool acl_load_settings(const char *lines, struct buf *why, struct acl_changes *changes) ON_ANY;
+MUST_CHECK bool acl_load_settings(const char *lines, struct buf *why,
+                                  struct acl_changes *changes) ON_ANY;
 /* `user` lines of all; for a file of settings quoted, and without the default user if it is just what the
  * setting `password` says: the password may then be changed there, as before. */
 MUST_CHECK int acl_save(bool for_settings, struct buf *out) ON_ANY;

@@ -45,8 +45,8 @@ static uint8_t channels_of(struct slice name)
         const char *name;
         uint8_t channels;
     } rows[] = {
-        {"publish", ONE_CHANNEL},   {"spublish", ONE_CHANNEL},        {"subscribe", CHANNELS},
-        {"ssubscribe", CHANNELS},   {"psubscribe", CHANNEL_PATTERNS},
+        {"publish", ONE_CHANNEL}, {"spublish", ONE_CHANNEL},        {"subscribe", CHANNELS},
+        {"ssubscribe", CHANNELS}, {"psubscribe", CHANNEL_PATTERNS},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -214,8 +214,7 @@ static bool allows_key(const struct acl_selector *s, struct slice key, uint8_t a
     for (uint32_t i = 0; i < s->keys.count; i++) {
         const struct acl_text *p = &s->keys.items[i];
 
-        if ((p->tag & access) == access &&
-            glob_match((struct slice){p->ptr, p->len}, key, false)) {
+        if ((p->tag & access) == access && glob_match((struct slice){p->ptr, p->len}, key, false)) {
             return true;
         }
     }
@@ -361,8 +360,8 @@ void acl_put_denied(struct buf *out, enum acl_verdict v, struct slice user,
         err = buf_printf(out, "User %.*s has no permissions to run the '%.*s' command",
                          (int)user.len, user.ptr, (int)cmd_full_name(def, name), name);
     } else if (verbose) {
-        err = buf_printf(out, "User %.*s has no permissions to access the '%.*s' %s",
-                         (int)user.len, user.ptr, (int)object.len, object.ptr, what);
+        err = buf_printf(out, "User %.*s has no permissions to access the '%.*s' %s", (int)user.len,
+                         user.ptr, (int)object.len, object.ptr, what);
     } else {
         err = buf_printf(out, "No permissions to access a %s", what);
     }

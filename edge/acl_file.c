@@ -162,8 +162,7 @@ static void apply(struct reader *r, struct acl_user *u, const struct slice *word
 {
     const struct acl_rules *rules = atomic_load_explicit(&u->rules, memory_order_relaxed);
     struct buf culprit = {0};
-    enum acl_fault fault =
-        acl_rules_apply_all((struct acl_rules *)rules, words, count, &culprit);
+    enum acl_fault fault = acl_rules_apply_all((struct acl_rules *)rules, words, count, &culprit);
 
     if (r->file == NULL && fault != ACL_FINE) {
         complain(r, "Error in user declaration '%.*s': %s", (int)acl_name(u).len, u->name,

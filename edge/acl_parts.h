@@ -1,8 +1,14 @@
-/* acl_parts.h - between acl.c, acl_check.c and acl_file.c. Nobody else's. */
+/* acl_parts.h - between the files of acl.h and acl_rules.h. Nobody else's. */
 #ifndef EDGE_ACL_PARTS_H
 #define EDGE_ACL_PARTS_H
 
 #include "edge/acl.h"
+
+/* acl_password.c: one rule of > < # !; all of them. */
+MUST_CHECK enum acl_fault acl_password_apply(struct acl_rules *r, struct slice rule);
+MUST_CHECK bool acl_passwords_copy(struct acl_rules *to, const struct acl_rules *from);
+void acl_passwords_forget(struct acl_rules *r);
+void acl_passwords_free(struct acl_rules *r);
 
 /* Looks at every row. After cmd_freeze(), before other threads. */
 void acl_check_learn(void);

@@ -62,9 +62,9 @@ static const struct acl_change *change_of(const struct acl_round *r, struct acl_
 {
     struct acl_change key = {.user = u};
 
-    return r->changes.count == 0 ? NULL
-                                 : bsearch(&key, r->changes.v, r->changes.count,
-                                           sizeof(r->changes.v[0]), by_user);
+    return r->changes.count == 0
+               ? NULL
+               : bsearch(&key, r->changes.v, r->changes.count, sizeof(r->changes.v[0]), by_user);
 }
 
 static bool may_listen(enum pubsub_kind kind, struct slice name, void *arg)
@@ -76,8 +76,7 @@ static bool may_stay(struct conn *c, const struct acl_change *change)
 {
     const struct acl_rules *limits = acl_limits(&c->session);
 
-    return !change->is_deleted &&
-           (limits == NULL || pubsub_each(c, may_listen, (void *)limits));
+    return !change->is_deleted && (limits == NULL || pubsub_each(c, may_listen, (void *)limits));
 }
 
 static bool is_denied(const struct acl_rules *limits, const struct request *q)

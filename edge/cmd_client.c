@@ -130,7 +130,7 @@ struct filter {
     enum client_type type;
     char addr[CONN_ADDR_MAX], local[CONN_ADDR_MAX]; /* "" is any */
     bool has_addr, has_local, skip_me;
-    int64_t age_s_min; /* 0 is any */
+    int64_t age_s_min;     /* 0 is any */
     struct acl_user *user; /* held; NULL is any */
 };
 
@@ -513,7 +513,8 @@ static void visit_unblock(struct client_round *r, struct conn_set *set)
     struct conn *c = client_find(set, q->filter.ids[0]);
     struct backend *b = set->backend;
 
-    if (c != NULL && c->is_busy && b->unblock != NULL && b->unblock(b, &c->session, q->flag ? CMD_UNBLOCKED_ERROR : CMD_UNBLOCKED_TIMEOUT)) {
+    if (c != NULL && c->is_busy && b->unblock != NULL &&
+        b->unblock(b, &c->session, q->flag ? CMD_UNBLOCKED_ERROR : CMD_UNBLOCKED_TIMEOUT)) {
         q->count = 1;
     }
 }

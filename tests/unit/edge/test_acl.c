@@ -73,15 +73,14 @@ static const struct {
     {"", "off sanitize-payload resetchannels -@all"},
     {"on;nopass;allkeys;allchannels;allcommands", "on nopass sanitize-payload ~* &* +@all"},
     {"ON;~*;&*;+@ALL;skip-sanitize-payload", "on skip-sanitize-payload ~* &* +@all"},
-    {">x;>x", "off sanitize-payload "
-              "#2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881 resetchannels -@all"},
+    {">x;>x",
+     "off sanitize-payload "
+     "#2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881 resetchannels -@all"},
     {">x;<x", "off sanitize-payload resetchannels -@all"},
     {">x;nopass", "off nopass sanitize-payload resetchannels -@all"},
     {"nopass;>x;resetpass", "off sanitize-payload resetchannels -@all"},
-    {"~a;%R~b;%w~c;%RW~d;%R~c;~a",
-     "off sanitize-payload ~a %R~b ~c ~d resetchannels -@all"},
-    {"~a;resetkeys;~b;&x;resetchannels;&y;&y",
-     "off sanitize-payload ~b resetchannels &y -@all"},
+    {"~a;%R~b;%w~c;%RW~d;%R~c;~a", "off sanitize-payload ~a %R~b ~c ~d resetchannels -@all"},
+    {"~a;resetkeys;~b;&x;resetchannels;&y;&y", "off sanitize-payload ~b resetchannels &y -@all"},
     {"+PING;-ping;+ping", "off sanitize-payload resetchannels -@all +ping"},
     {"+@fast;+ping;-@FAST;+echo", "off sanitize-payload resetchannels -@all +ping -@fast +echo"},
     {"+@all;-ping", "off sanitize-payload resetchannels +@all -ping"},
@@ -111,13 +110,27 @@ static const struct {
     const char *rules;
     enum acl_fault fault;
 } bad[] = {
-    {"x", ACL_SYNTAX},           {"+nosuch", ACL_UNKNOWN},       {"-nosuch", ACL_UNKNOWN},
-    {"+@nosuch", ACL_UNKNOWN},   {"+client|nosuch", ACL_UNKNOWN}, {"-select|0", ACL_UNKNOWN},
-    {"+", ACL_UNKNOWN},          {"+select|", ACL_SYNTAX},       {"+client|id|x", ACL_FIRST_OF_SUB},
-    {"~a b", ACL_SYNTAX},        {"&a b", ACL_SYNTAX},           {"%~x", ACL_SYNTAX},
-    {"%RR~x", ACL_SYNTAX},       {"%Q~x", ACL_SYNTAX},           {"~*;~a", ACL_AFTER_ALL_KEYS},
-    {"&*;&a", ACL_AFTER_ALL_CHANNELS}, {"<x", ACL_NO_SUCH_PASSWORD}, {"#abc", ACL_BAD_HASH},
-    {"!abc", ACL_BAD_HASH},      {"(on)", ACL_SYNTAX},           {"(~a;+ping", ACL_UNMATCHED},
+    {"x", ACL_SYNTAX},
+    {"+nosuch", ACL_UNKNOWN},
+    {"-nosuch", ACL_UNKNOWN},
+    {"+@nosuch", ACL_UNKNOWN},
+    {"+client|nosuch", ACL_UNKNOWN},
+    {"-select|0", ACL_UNKNOWN},
+    {"+", ACL_UNKNOWN},
+    {"+select|", ACL_SYNTAX},
+    {"+client|id|x", ACL_FIRST_OF_SUB},
+    {"~a b", ACL_SYNTAX},
+    {"&a b", ACL_SYNTAX},
+    {"%~x", ACL_SYNTAX},
+    {"%RR~x", ACL_SYNTAX},
+    {"%Q~x", ACL_SYNTAX},
+    {"~*;~a", ACL_AFTER_ALL_KEYS},
+    {"&*;&a", ACL_AFTER_ALL_CHANNELS},
+    {"<x", ACL_NO_SUCH_PASSWORD},
+    {"#abc", ACL_BAD_HASH},
+    {"!abc", ACL_BAD_HASH},
+    {"(on)", ACL_SYNTAX},
+    {"(~a;+ping", ACL_UNMATCHED},
     {"(\"~a)", ACL_SYNTAX},
 };
 
@@ -185,8 +198,9 @@ static void survives_failing_allocations(void)
     do {
         fault_fail_nth(++nth);
         r = acl_rules_create();
-        fault = r == NULL ? ACL_NO_MEMORY
-                          : apply(r, "on;>x;~a;~b;&c;+@read;-ping;+select|0;(~a \"+echo\" &d);(;~z;)");
+        fault = r == NULL
+                    ? ACL_NO_MEMORY
+                    : apply(r, "on;>x;~a;~b;&c;+@read;-ping;+select|0;(~a \"+echo\" &d);(;~z;)");
         copy = fault == ACL_FINE ? acl_rules_copy(r) : NULL;
         fault_off();
         failures += copy == NULL;
@@ -348,9 +362,18 @@ static bool saves_and_loads(bool for_settings)
 /* Quotes, brackets and control characters too. */
 static void reads_what_it_writes(void)
 {
-    static const char *const rules[] = {
-        "on", ">pw", "~a\"b", "~it's", "~a)", "%R~\\*", "&\x01", "+@all", "-ping", "+select|0",
-        "(~\"a\\\"b\" ~c) +ping &\"\\x01\")", "(+@read)"};
+    static const char *const rules[] = {"on",
+                                        ">pw",
+                                        "~a\"b",
+                                        "~it's",
+                                        "~a)",
+                                        "%R~\\*",
+                                        "&\x01",
+                                        "+@all",
+                                        "-ping",
+                                        "+select|0",
+                                        "(~\"a\\\"b\" ~c) +ping &\"\\x01\")",
+                                        "(+@read)"};
     struct acl_change change;
 
     begin();
@@ -477,8 +500,10 @@ static void *read_rules(void *arg)
 
 static void changes_beside_readers(void)
 {
-    static const struct slice a[] = {SLICE("resetkeys"), SLICE("~a"), SLICE("+ping"), SLICE("-echo")};
-    static const struct slice b[] = {SLICE("resetkeys"), SLICE("~b"), SLICE("-ping"), SLICE("+echo")};
+    static const struct slice a[] = {SLICE("resetkeys"), SLICE("~a"), SLICE("+ping"),
+                                     SLICE("-echo")};
+    static const struct slice b[] = {SLICE("resetkeys"), SLICE("~b"), SLICE("-ping"),
+                                     SLICE("+echo")};
     pthread_t readers[READERS];
     struct acl_change change;
     struct acl_user *u;
@@ -534,8 +559,9 @@ static void applies_at_once_on_all_workers(void)
     CU_ASSERT(toy_gets(admin, "+OK\r\n"));
     for (int i = 1; i < USERS; i++) {
         toy_send(fd[i], "TECHO x\r\nACL WHOAMI\r\n");
-        CU_ASSERT(toy_gets(fd[i], "-NOPERM User bob has no permissions to run the 'techo' command\r\n"
-                                  "$3\r\nbob\r\n"));
+        CU_ASSERT(toy_gets(fd[i],
+                           "-NOPERM User bob has no permissions to run the 'techo' command\r\n"
+                           "$3\r\nbob\r\n"));
     }
     toy_send(admin, "ACL SETUSER bob resetchannels &b\r\n");
     CU_ASSERT(toy_gets(admin, "+OK\r\n"));
