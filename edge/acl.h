@@ -14,8 +14,8 @@
  *  A4  what cannot be judged, for want of memory, is refused.
  *  A5  passwords are there as SHA-256 only, and are compared in constant time.
  *
- * Threads  changes are made one at a time, under a mutex, on RCU registered threads or before there are
- *          others. acl_limits() takes no lock.
+ * Threads  RCU registered ones, or before there are others. Changes are made one at a time, under a mutex;
+ *          acl_limits() takes no lock.
  * Limits   LIMIT_ACL_*.
  */
 #ifndef EDGE_ACL_H
@@ -87,9 +87,9 @@ struct acl_user *acl_authenticate(struct slice name, struct slice password) ON_A
 bool acl_default_needs_password(void) ON_ANY;
 /* Whether any password is the default user's. */
 bool acl_is_default_open(void) ON_ANY;
-/* Calls fn for each in the order of their names, under the mutex, until it is false. */
-void acl_each(bool (*fn)(const struct acl_user *u, const struct acl_rules *r, void *arg),
-              void *arg) ON_ANY;
+/* Calls fn for each in the order of their names, without a lock, until it is false. ERR_NOMEM: for none. */
+MUST_CHECK int acl_each(bool (*fn)(const struct acl_user *u, const struct acl_rules *r, void *arg),
+                        void *arg) ON_ANY;
 
 /* ---- Changes ---- */
 

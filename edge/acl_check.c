@@ -23,7 +23,8 @@ struct fact {
     uint8_t channels;
 };
 
-static struct fact facts[ACL_IDS]; /* written before other threads */
+static struct fact facts[ACL_IDS];         /* written before other threads */
+static uint32_t categories_by_id[ACL_IDS]; /* the same */
 
 /* ---- Rows ---- */
 
@@ -57,6 +58,33 @@ static uint8_t channels_of(struct slice name)
     return NO_CHANNELS;
 }
 
+uint32_t acl_category_bit(struct slice name)
+{
+    for (uint32_t i = 0; cmd_category_at(i) != NULL; i++) {
+        if (slice_is_word(name, cmd_category_at(i))) {
+            return (uint32_t)1 << i;
+        }
+    }
+    return 0;
+}
+
+uint32_t acl_categories_of(uint16_t id)
+{
+    return categories_by_id[id];
+}
+
+static uint32_t categories_in(const struct cmd_def *def)
+{
+    const char *in[CMD_CATEGORIES_MAX];
+    size_t n = cmd_categories(def, in);
+    uint32_t bits = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        bits |= acl_category_bit(slice_of(in[i] + 1));
+    }
+    return bits;
+}
+
 void acl_check_learn(void)
 {
     assert(cmd_count() <= ACL_IDS);
@@ -66,6 +94,7 @@ void acl_check_learn(void)
         char name[CMD_NAME_MAX];
         struct slice full = {name, cmd_full_name(def, name)};
 
+        categories_by_id[id] = categories_in(def);
         facts[id] = (struct fact){
             .has_keys = def->keys.kind != CMD_KEYS_NONE && strcmp(flags->first, "not_key") != 0,
             .first = access_of(flags->first),

@@ -342,6 +342,7 @@ int acl_save(bool for_settings, struct buf *out)
                        .without_default = for_settings && acl_is_default_plain(),
                        .err = OK};
 
-    acl_each(save_user, &s);
-    return s.err;
+    int err = acl_each(save_user, &s);
+
+    return err == OK ? s.err : err;
 }

@@ -10,6 +10,11 @@ MUST_CHECK bool acl_passwords_copy(struct acl_rules *to, const struct acl_rules 
 void acl_passwords_forget(struct acl_rules *r);
 void acl_passwords_free(struct acl_rules *r);
 
+/* acl_check.c: the categories of a row, a bit each in cmd_category_at()'s order. */
+uint32_t acl_categories_of(uint16_t id);
+/* The bit of "read"; 0: there is no such category. */
+uint32_t acl_category_bit(struct slice name);
+
 /* Looks at every row. After cmd_freeze(), before other threads. */
 void acl_check_learn(void);
 

@@ -363,31 +363,19 @@ static enum acl_fault note_rule(struct acl_selector *s, struct slice name, bool 
     return ACL_FINE;
 }
 
-static bool is_in(const struct cmd_def *def, struct slice category)
-{
-    const char *in[CMD_CATEGORIES_MAX];
-    size_t n = cmd_categories(def, in);
-
-    for (size_t i = 0; i < n; i++) {
-        if (slice_is_word(category, in[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* "@read" */
 static enum acl_fault apply_category(struct acl_selector *s, struct slice category, bool allow)
 {
+    uint32_t bit = acl_category_bit((struct slice){category.ptr + 1, category.len - 1});
     enum acl_fault fault;
 
-    if (!cmd_is_category((struct slice){category.ptr + 1, category.len - 1})) {
+    if (bit == 0) {
         return ACL_UNKNOWN;
     }
     fault = note_rule(s, category, allow);
     /* A container brings its subcommands with it; those of another mind come behind it. */
     for (uint16_t id = 0; fault == ACL_FINE && id < cmd_count(); id++) {
-        if (is_in(cmd_by_id(id), category)) {
+        if ((acl_categories_of(id) & bit) != 0) {
             set_command(s, cmd_by_id(id), allow);
         }
     }
@@ -732,6 +720,9 @@ enum acl_fault acl_rules_apply_all(struct acl_rules *r, const struct slice *argv
 {
     enum acl_fault fault = ACL_FINE;
 
+    if (argc > LIMIT_ACL_RULES) {
+        return ACL_TOO_MUCH;
+    }
     for (uint32_t i = 0, end; i < argc; i = end) {
         end = rule_end(argv, argc, i);
         if (end == 0) {

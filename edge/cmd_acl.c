@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "edge/acl_log.h"
+#include "edge/acl_parts.h"
 #include "edge/auth.h"
 #include "edge/commands.h"
 #include "edge/conn.h"
@@ -173,7 +174,7 @@ static void refuse_rule(struct cmd *c, enum acl_fault fault, struct slice culpri
     } else if (fault == ACL_NO_MEMORY) {
         reply_err(c->reply, WIRE_NOMEM);
     } else if (culprit.len == 0) {
-        reply_errf(c->reply, "ERR there are too many users, or the name is too long");
+        reply_errf(c->reply, "ERR there are too many users or rules, or the name is too long");
     } else {
         reply_errf(c->reply, "ERR Error in ACL SETUSER modifier '%.*s': %s", (int)culprit.len,
                    culprit.ptr, acl_fault_text(fault));
@@ -265,8 +266,9 @@ static void list_all(struct cmd *c, bool with_rules)
     struct listing l = {.reply = c->reply, .with_rules = with_rules};
     size_t at = reply_array_later(c->reply);
 
-    acl_each(list_one, &l);
-    c->reply->failed |= l.failed;
+    if (acl_each(list_one, &l) != OK || l.failed) {
+        c->reply->failed = true;
+    }
     reply_array_count(c->reply, at, l.count);
 }
 
@@ -368,20 +370,7 @@ static bool is_too_long(struct cmd *c, uint32_t most)
     return false;
 }
 
-static bool is_in(const struct cmd_def *d, struct slice category)
-{
-    const char *in[CMD_CATEGORIES_MAX];
-    size_t n = cmd_categories(d, in);
-
-    for (size_t i = 0; i < n; i++) {
-        if (slice_is_word(category, in[i] + 1)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void put_category(struct cmd *c, struct slice category)
+static void put_category(struct cmd *c, uint32_t bit)
 {
     size_t at = reply_array_later(c->reply);
     size_t n = 0;
@@ -390,7 +379,7 @@ static void put_category(struct cmd *c, struct slice category)
         const struct cmd_def *d = cmd_by_id(id);
         char name[CMD_NAME_MAX];
 
-        if ((d->flags & CMD_INTERNAL) == 0 && is_in(d, category)) {
+        if ((d->flags & CMD_INTERNAL) == 0 && (acl_categories_of(id) & bit) != 0) {
             reply_bulk(c->reply, (struct slice){name, cmd_full_name(d, name)});
             n++;
         }
@@ -406,8 +395,10 @@ static void acl_cat(struct cmd *c)
         return;
     }
     if (c->argc == 3) {
-        if (cmd_is_category(c->argv[2])) {
-            put_category(c, c->argv[2]);
+        uint32_t bit = acl_category_bit(c->argv[2]);
+
+        if (bit != 0) {
+            put_category(c, bit);
         } else {
             reply_errf(c->reply, "ERR Unknown category '%.*s'", (int)c->argv[2].len,
                        c->argv[2].ptr);

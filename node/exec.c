@@ -815,6 +815,9 @@ enum backend_progress exec_run(struct exec *x, struct session *s, struct batch *
             if (UNLIKELY(s->is_judged_again) && is_denied_now(&k)) {
                 reply_end(b->reply, k.from);
                 exec_count_rejected(x, k.cmd.def);
+                if ((k.cmd.def->flags & CMD_TXN_END) != 0) {
+                    watched_clear(s);
+                }
                 b->next++;
                 continue;
             }

@@ -132,16 +132,6 @@ const char *cmd_category_at(size_t i)
     return i < sizeof(all) / sizeof(all[0]) ? all[i] : NULL;
 }
 
-bool cmd_is_category(struct slice name)
-{
-    for (size_t i = 0; cmd_category_at(i) != NULL; i++) {
-        if (slice_is_word(name, cmd_category_at(i))) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void put_flags(struct reply *r, const struct cmd_def *def)
 {
     static const struct {
