@@ -30,6 +30,7 @@
 #include "edge/options.h"
 #include "node/cmd/families.h"
 #include "node/info.h"
+#include "node/log_check.h"
 #include "node/node.h"
 #include "node/options.h"
 #include "node/partition.h"
@@ -50,6 +51,9 @@ enum {
     ERRAND_MS = 30000          /* a worker that does not answer for so long never will */
 };
 
+/* For check-log-at-exit. */
+#define CHECK_BYTES ((size_t)4 << 30)
+
 struct serve_worker {
     struct worker worker;
     struct conn_set set;
@@ -63,6 +67,7 @@ struct serve {
     struct listen_set resp;
     struct door_http *admin;
     struct node *node;
+    struct log_check *check;      /* owned; NULL unless it was asked for */
     struct serve_worker *workers; /* owned */
     uint32_t count;
     uint32_t started;
@@ -280,19 +285,38 @@ static void on_stop(struct worker *w)
     metric_thread_stop();
 }
 
-static void stop_workers(struct serve *s)
+/* False: the log does not give what is stored. */
+static bool check_log(struct serve *s)
 {
+    enum log_check_end end = LOG_CHECK_LOST;
+
+    if (s->check != NULL) {
+        rcu_register();
+        end = log_check_finish(s->check);
+        rcu_unregister();
+        s->check = NULL;
+    }
+    return end != LOG_CHECK_DIFFERS;
+}
+
+/* False as check_log(). */
+static bool stop_workers(struct serve *s)
+{
+    bool fine;
+
     for (uint32_t i = 0; i < s->started; i++) {
         worker_stop(&s->workers[i].worker);
     }
     for (uint32_t i = 0; i < s->started; i++) {
         worker_join(&s->workers[i].worker);
     }
+    fine = check_log(s);
     node_stop(s->node);
     for (uint32_t i = 0; i < s->count; i++) {
         worker_fini(&s->workers[i].worker);
     }
     mem_free(s->workers, s->count * sizeof(s->workers[0]));
+    return fine;
 }
 
 static int start_workers(struct serve *s)
@@ -465,6 +489,13 @@ static int make_node(struct serve *s)
         log_error("serve: cannot make the node");
         return ERR_NOMEM;
     }
+    if (conf_bool(&opt_check_log_at_exit)) {
+        s->check = log_check_start(s->node, CHECK_BYTES);
+        if (s->check == NULL) {
+            log_error("serve: cannot make the thread that copies the log");
+            return ERR_NOMEM;
+        }
+    }
     client_metrics_use();
     node_shutdown_hook = on_shutdown_command;
     if (auth_init(node_default_database(s->node)) != OK) {
@@ -506,8 +537,8 @@ static int run(struct serve *s, const sigset_t *set)
     code = MAIN_DONE;
 
 stop:
-    if (s->workers != NULL) {
-        stop_workers(s);
+    if (s->workers != NULL && !stop_workers(s)) {
+        code = MAIN_FAILED;
     }
     return code;
 }

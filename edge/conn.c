@@ -39,7 +39,7 @@ enum {
     IN_KEPT_BYTES = 64 * 1024,
     IN_AHEAD_BYTES = 1024 * 1024,
     IN_WHOLE_FROM =
-        4 * 1024 * 1024, /* an argument of which so much has come gets all the room it asks for */
+        1024 * 1024, /* an argument of which so much has come gets all the room it asks for */
     IN_TURN_BYTES = 256 * 1024,   /* read at once, of a long argument */
     OUT_TURN_BYTES = 1024 * 1024, /* written at once */
     SPARES = 8

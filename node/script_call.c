@@ -184,7 +184,7 @@ static const char *refusal(lua_State *L, const struct script_run *r, const struc
     if (r->is_read_only && (def->flags & CMD_WRITE) != 0) {
         return "ERR Write commands are not allowed from read-only scripts.";
     }
-    if ((def->flags & CMD_GROWS) != 0 && (r->script->flags & SCRIPT_ALLOW_OOM) == 0 &&
+    if ((def->flags & CMD_GROWS) != 0 && (r->flags & SCRIPT_ALLOW_OOM) == 0 &&
         UNLIKELY(evict_is_over(r->cmd->db))) {
         return wire_err_text(WIRE_OOM);
     }
@@ -220,7 +220,7 @@ static void run_command(lua_State *L, struct script_run *r, struct request *q)
         c.again = false;
         cmd_run(&c);
     } while (c.again && !r->reply.failed && !section_has_failed(c.section));
-    if (c.progress != NULL && c.progress_free != NULL) {
+    if (c.progress != NULL) {
         c.progress_free(c.progress);
     }
     if (exec_self(node_self()) != NULL) {
@@ -456,13 +456,38 @@ static int redis_nothing(lua_State *L)
     return 1;
 }
 
+static int redis_debug(lua_State *L)
+{
+    (void)L;
+    return 0;
+}
+
 static void set_number(lua_State *L, const char *name, int value)
 {
     lua_pushinteger(L, value);
     lua_setfield(L, -2, name);
 }
 
-void script_open_redis(lua_State *L)
+static void open_constants(lua_State *L)
+{
+    set_number(L, "LOG_DEBUG", 0);
+    set_number(L, "LOG_VERBOSE", 1);
+    set_number(L, "LOG_NOTICE", 2);
+    set_number(L, "LOG_WARNING", 3);
+    set_number(L, "REDIS_VERSION_NUM", 0x070200);
+    lua_pushliteral(L, "7.2.0");
+    lua_setfield(L, -2, "REDIS_VERSION");
+}
+
+void script_open_redis_loading(lua_State *L)
+{
+    lua_newtable(L);
+    lua_pushcfunction(L, redis_log);
+    lua_setfield(L, -2, "log");
+    open_constants(L);
+}
+
+void script_open_redis_calling(lua_State *L)
 {
     static const luaL_Reg fns[] = {{"call", script_call},
                                    {"pcall", script_pcall},
@@ -472,23 +497,26 @@ void script_open_redis(lua_State *L)
                                    {"log", redis_log},
                                    {"setresp", redis_setresp},
                                    {"set_repl", redis_set_repl},
-                                   {"replicate_commands", redis_replicate_commands},
                                    {"acl_check_cmd", redis_acl_check_cmd},
-                                   {"breakpoint", redis_nothing},
                                    {NULL, NULL}};
 
     lua_newtable(L);
     luaL_register(L, NULL, fns);
-    set_number(L, "LOG_DEBUG", 0);
-    set_number(L, "LOG_VERBOSE", 1);
-    set_number(L, "LOG_NOTICE", 2);
-    set_number(L, "LOG_WARNING", 3);
+    open_constants(L);
     set_number(L, "REPL_NONE", 0);
     set_number(L, "REPL_AOF", 1);
     set_number(L, "REPL_SLAVE", 2);
     set_number(L, "REPL_REPLICA", 2);
     set_number(L, "REPL_ALL", 3);
-    set_number(L, "REDIS_VERSION_NUM", 0x070200);
-    lua_pushliteral(L, "7.2.0");
-    lua_setfield(L, -2, "REDIS_VERSION");
+}
+
+void script_open_redis(lua_State *L)
+{
+    static const luaL_Reg fns[] = {{"replicate_commands", redis_replicate_commands},
+                                   {"breakpoint", redis_nothing},
+                                   {"debug", redis_debug},
+                                   {NULL, NULL}};
+
+    script_open_redis_calling(L);
+    luaL_register(L, NULL, fns);
 }

@@ -55,7 +55,7 @@ uint32_t txn_flags(const struct multi *m)
 /* What a queued command keeps, also when it has ended by itself. */
 static void kept_free(struct cmd *c)
 {
-    if (c->progress != NULL && c->progress_free != NULL) {
+    if (c->progress != NULL) {
         c->progress_free(c->progress);
     }
     c->progress = NULL;
@@ -122,6 +122,9 @@ static void run_one(struct cmd *c, struct progress *p)
         if (UNLIKELY(c->session->is_tracking)) {
             tracking_read(c->session, q);
         }
+        if ((q->def->flags & CMD_SCRIPT) != 0) {
+            section_mark(c->section); /* T4 */
+        }
     }
     p->cmd.again = false;
     c->reply->flags &= ~(uint32_t)REPLY_ERROR;
@@ -132,6 +135,9 @@ static void run_one(struct cmd *c, struct progress *p)
         return;
     }
     kept_free(&p->cmd);
+    if (UNLIKELY(section_marked(c->section) != 0)) {
+        (p->cmd.undo ? section_rollback : section_release)(c->section);
+    }
     p->is_begun = false;
     p->next++;
     if (exec_self(node_self()) != NULL) {

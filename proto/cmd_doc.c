@@ -153,6 +153,11 @@ static void put_flags(struct reply *r, const struct cmd_def *def)
             n++;
         }
     }
+    if ((def->flags & CMD_SCRIPT) != 0) {
+        reply_simple(r, SLICE("skip_monitor"));
+        reply_simple(r, SLICE("no_mandatory_keys"));
+        n += 2;
+    }
     if (def->keys.kind == CMD_KEYS_COUNT || def->keys.kind == CMD_KEYS_TO_COUNT ||
         def->keys.kind == CMD_KEYS_STREAMS || def->keys.kind == CMD_KEYS_MOVABLE) {
         reply_simple(r, SLICE("movablekeys"));

@@ -26,6 +26,9 @@ static const struct cmd_keyflags special[] = {
     {"zpopmin", "RW access delete", NULL}, {"zpopmax", "RW access delete", NULL},
     {"zmpop", "RW access delete", NULL}, {"geoadd", "RW update", NULL},
     {"zcard", "RO", NULL},
+    /* whose use of keys nobody knows */
+    {"eval", "RW access update", NULL}, {"evalsha", "RW access update", NULL},
+    {"fcall", "RW access update", NULL},
     {"spublish", "not_key", NULL},   {"ssubscribe", "not_key", NULL},   {"sunsubscribe", "not_key", NULL},
     {"bitfield", "RW access update variable_flags", NULL},
     {"lpush", "RW insert", NULL},    {"lpushx", "RW insert", NULL},     {"rpush", "RW insert", NULL},
