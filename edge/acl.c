@@ -256,6 +256,9 @@ struct acl_user *acl_authenticate(struct slice name, struct slice password)
     unsigned char hash[ACL_HASH_BYTES];
     struct acl_user *u;
 
+    if (password.len > LIMIT_ACL_PASSWORD_BYTES) {
+        return NULL; /* nobody's */
+    }
     acl_hash(password, hash); /* also when there is no such user: it takes as long */
     pthread_mutex_lock(&lock);
     u = find_locked(name);

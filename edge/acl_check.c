@@ -1,6 +1,7 @@
 /* acl_check.c - whether a command is among what a user's rules allow: its id, its keys by what becomes of
  * them, its channels. What is asked of a row is looked up once, at start. */
 #include "base/err.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "edge/acl.h"
 #include "edge/acl_parts.h"
@@ -117,6 +118,7 @@ struct call {
     int key_count; /* -1: not looked for yet */
     uint32_t *keys;
     uint32_t near[KEYS_NEAR];
+    uint64_t work; /* of matching, so far */
     bool failed;
 };
 
@@ -129,6 +131,7 @@ static void call_begin(struct call *k, const struct cmd_def *def, const struct s
     k->fact = &facts[def->id];
     k->key_count = -1;
     k->keys = k->near;
+    k->work = 0;
     k->failed = false;
 }
 
@@ -238,25 +241,38 @@ static bool allows_command(const struct acl_selector *s, const struct call *k)
            (k->def->flags & CMD_NOAUTH) != 0 || has_first_argument(s, k);
 }
 
+/* Long names and many patterns take their time: past the bound the call is refused. */
+static bool matches(struct call *k, const struct acl_text *pattern, struct slice name)
+{
+    k->work += pattern->len * name.len / 8 + 16;
+    if (UNLIKELY(k->work > LIMIT_ACL_JUDGING)) {
+        k->failed = true;
+        return false;
+    }
+    return glob_match((struct slice){pattern->ptr, pattern->len}, name, false);
+}
+
 /* One pattern has to allow all that becomes of a key. */
-static bool allows_key(const struct acl_selector *s, struct slice key, uint8_t access)
+static bool allows_key(const struct acl_selector *s, struct call *k, struct slice key,
+                       uint8_t access)
 {
     for (uint32_t i = 0; i < s->keys.count; i++) {
         const struct acl_text *p = &s->keys.items[i];
 
-        if ((p->tag & access) == access && glob_match((struct slice){p->ptr, p->len}, key, false)) {
+        if ((p->tag & access) == access && matches(k, p, key)) {
             return true;
         }
     }
     return false;
 }
 
-static bool in_channels(const struct acl_selector *s, struct slice name, bool is_pattern)
+static bool in_channels(const struct acl_selector *s, struct call *k, struct slice name,
+                        bool is_pattern)
 {
     for (uint32_t i = 0; i < s->channels.count; i++) {
         struct slice p = {s->channels.items[i].ptr, s->channels.items[i].len};
 
-        if (is_pattern ? slice_is(p, name) : glob_match(p, name, false)) {
+        if (is_pattern ? slice_is(p, name) : matches(k, &s->channels.items[i], name)) {
             return true;
         }
     }
@@ -265,8 +281,10 @@ static bool in_channels(const struct acl_selector *s, struct slice name, bool is
 
 bool acl_allows_channel(const struct acl_rules *r, struct slice name, bool is_pattern)
 {
+    struct call k = {.work = 0};
+
     for (uint32_t i = 0; i < r->selector_count; i++) {
-        if (r->selectors[i]->all_channels || in_channels(r->selectors[i], name, is_pattern)) {
+        if (r->selectors[i]->all_channels || in_channels(r->selectors[i], &k, name, is_pattern)) {
             return true;
         }
     }
@@ -283,7 +301,7 @@ static enum acl_verdict check_keys(const struct acl_selector *s, struct call *k,
         return ACL_DENIED_KEY; /* A4 */
     }
     for (int i = 0; i < k->key_count; i++) {
-        if (!allows_key(s, k->argv[k->keys[i]], key_access(k, i))) {
+        if (!allows_key(s, k, k->argv[k->keys[i]], key_access(k, i))) {
             *at = k->keys[i];
             return ACL_DENIED_KEY;
         }
@@ -291,13 +309,12 @@ static enum acl_verdict check_keys(const struct acl_selector *s, struct call *k,
     return ACL_ALLOWED;
 }
 
-static enum acl_verdict check_channels(const struct acl_selector *s, const struct call *k,
-                                       uint32_t *at)
+static enum acl_verdict check_channels(const struct acl_selector *s, struct call *k, uint32_t *at)
 {
     uint32_t end = k->fact->channels == ONE_CHANNEL ? 2 : k->argc;
 
     for (uint32_t i = 1; i < end && i < k->argc; i++) {
-        if (!in_channels(s, k->argv[i], k->fact->channels == CHANNEL_PATTERNS)) {
+        if (!in_channels(s, k, k->argv[i], k->fact->channels == CHANNEL_PATTERNS)) {
             *at = i;
             return ACL_DENIED_CHANNEL;
         }
@@ -390,8 +407,10 @@ void acl_put_denied(struct buf *out, enum acl_verdict v, struct slice user,
         err = buf_printf(out, "User %.*s has no permissions to run the '%.*s' command",
                          (int)user.len, user.ptr, (int)cmd_full_name(def, name), name);
     } else if (verbose) {
-        err = buf_printf(out, "User %.*s has no permissions to access the '%.*s' %s", (int)user.len,
-                         user.ptr, (int)object.len, object.ptr, what);
+        err = buf_printf(out, "User %.*s has no permissions to access the '", (int)user.len,
+                         user.ptr);
+        err = err == OK ? buf_append_slice(out, object) : err; /* of any length */
+        err = err == OK ? buf_printf(out, "' %s", what) : err;
     } else {
         err = buf_printf(out, "No permissions to access a %s", what);
     }

@@ -169,7 +169,7 @@ static void apply(struct reader *r, struct acl_user *u, const struct slice *word
                  acl_fault_text(fault));
     } else if (fault == ACL_UNKNOWN) {
         complain(r, "%s:%u: Error in applying operation '%.*s': %s. ", r->file, r->line,
-                 (int)culprit.len, culprit.ptr, acl_fault_text(fault));
+                 (int)(culprit.len < 128 ? culprit.len : 128), culprit.ptr, acl_fault_text(fault));
     } else if (fault == ACL_UNMATCHED) {
         complain(r, "%s:%u: %s", r->file, r->line, acl_fault_text(fault));
     } else if (fault != ACL_FINE) {

@@ -120,6 +120,9 @@ enum acl_fault acl_password_apply(struct acl_rules *r, struct slice rule)
     unsigned char hash[ACL_HASH_BYTES];
     enum acl_fault fault;
 
+    if ((rule.ptr[0] == '>' || rule.ptr[0] == '<') && text.len > LIMIT_ACL_PASSWORD_BYTES) {
+        return ACL_TOO_MUCH;
+    }
     if (rule.ptr[0] == '>' || rule.ptr[0] == '<') {
         acl_hash(text, hash);
     } else if (!parse_hash(text, hash)) {

@@ -19,7 +19,13 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-enum { GENPASS_BITS_MAX = 4096, LOG_SHOWN = 10 };
+enum { GENPASS_BITS_MAX = 4096, LOG_SHOWN = 10, TEXT_SHOWN = 1024 };
+
+/* Of what is echoed in an error. */
+static int shown(struct slice s)
+{
+    return (int)(s.len < TEXT_SHOWN ? s.len : TEXT_SHOWN);
+}
 
 /* --- what follows a change -------------------------------------------------------------------- */
 
@@ -170,13 +176,13 @@ static void refuse_rule(struct cmd *c, enum acl_fault fault, struct slice culpri
 {
     if (fault == ACL_UNMATCHED) {
         reply_errf(c->reply, "ERR Unmatched parenthesis in acl selector starting at '%.*s'.",
-                   (int)culprit.len, culprit.ptr);
+                   shown(culprit), culprit.ptr);
     } else if (fault == ACL_NO_MEMORY) {
         reply_err(c->reply, WIRE_NOMEM);
     } else if (culprit.len == 0) {
         reply_errf(c->reply, "ERR there are too many users or rules, or the name is too long");
     } else {
-        reply_errf(c->reply, "ERR Error in ACL SETUSER modifier '%.*s': %s", (int)culprit.len,
+        reply_errf(c->reply, "ERR Error in ACL SETUSER modifier '%.*s': %s", shown(culprit),
                    culprit.ptr, acl_fault_text(fault));
     }
 }
@@ -364,7 +370,7 @@ static bool is_too_long(struct cmd *c, uint32_t most)
     if (c->argc > most) {
         reply_errf(c->reply,
                    "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try ACL HELP.",
-                   (int)c->argv[1].len, c->argv[1].ptr);
+                   shown(c->argv[1]), c->argv[1].ptr);
         return true;
     }
     return false;
@@ -400,8 +406,7 @@ static void acl_cat(struct cmd *c)
         if (bit != 0) {
             put_category(c, bit);
         } else {
-            reply_errf(c->reply, "ERR Unknown category '%.*s'", (int)c->argv[2].len,
-                       c->argv[2].ptr);
+            reply_errf(c->reply, "ERR Unknown category '%.*s'", shown(c->argv[2]), c->argv[2].ptr);
         }
         return;
     }
@@ -486,9 +491,9 @@ static void acl_dryrun(struct cmd *c)
     char name[CMD_NAME_MAX];
 
     if (u == NULL) {
-        reply_errf(c->reply, "ERR User '%.*s' not found", (int)c->argv[2].len, c->argv[2].ptr);
+        reply_errf(c->reply, "ERR User '%.*s' not found", shown(c->argv[2]), c->argv[2].ptr);
     } else if (def == NULL) {
-        reply_errf(c->reply, "ERR Command '%.*s' not found", (int)c->argv[3].len, c->argv[3].ptr);
+        reply_errf(c->reply, "ERR Command '%.*s' not found", shown(c->argv[3]), c->argv[3].ptr);
     } else if (!cmd_arity_fits(def, c->argc - 3)) {
         reply_errf(c->reply, "ERR wrong number of arguments for '%.*s' command",
                    (int)cmd_full_name(def, name), name);

@@ -277,6 +277,34 @@ static void judges_commands_keys_and_channels(void)
     }
 }
 
+/* A key of megabytes against patterns of stars is not worth its time. */
+static void bounds_what_judging_takes(void)
+{
+    enum { LEN = 4 << 20 };
+    char *name = malloc(LEN);
+    struct acl_rules *r;
+    struct slice argv[2] = {SLICE("TECHO")};
+    char rule[64];
+    uint32_t at;
+
+    begin();
+    r = made("+techo;~a*");
+    memset(name, 'a', LEN);
+    argv[1] = (struct slice){name, LEN};
+    CU_ASSERT_EQUAL(acl_check(r, cmd_find(argv[0]), argv, 2, &at), ACL_ALLOWED);
+    CU_ASSERT_EQUAL(acl_rules_apply(r, SLICE("resetkeys")), ACL_FINE);
+    for (int i = 0; i < 1000; i++) {
+        (void)snprintf(rule, sizeof(rule), "~*b%d*b*b*b*b*b*b*b*b*b*b", i);
+        CU_ASSERT_EQUAL(acl_rules_apply(r, slice_of(rule)), ACL_FINE);
+    }
+    CU_ASSERT_EQUAL(acl_rules_apply(r, SLICE("~a*")), ACL_FINE);
+    CU_ASSERT_EQUAL(acl_check(r, cmd_find(argv[0]), argv, 2, &at), ACL_DENIED_KEY);
+    argv[1].len = 20;
+    CU_ASSERT_EQUAL(acl_check(r, cmd_find(argv[0]), argv, 2, &at), ACL_ALLOWED);
+    free(name);
+    acl_rules_destroy(r);
+}
+
 /* ---- Users ---- */
 
 static enum acl_fault set(const char *name, const char *rule, struct acl_change *change)
@@ -624,6 +652,7 @@ const struct unit_test test_acl[] = {
     UNIT(bounds_what_a_user_has),
     UNIT(survives_failing_allocations),
     UNIT(judges_commands_keys_and_channels),
+    UNIT(bounds_what_judging_takes),
     UNIT(keeps_users_by_name),
     UNIT(reads_what_it_writes),
     UNIT(says_what_is_wrong_in_a_file),
