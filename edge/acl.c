@@ -157,7 +157,7 @@ static void insert_locked(struct acl_user *u)
 
     assert(!is_there);
     assert(user_count < LIMIT_ACL_USERS);
-    memmove(users + at + 1, users + at, (user_count - at) * sizeof(struct acl_user *));
+    buf_move(users + at + 1, users + at, (user_count - at) * sizeof(struct acl_user *));
     users[at] = u;
     user_count++;
 }
@@ -170,7 +170,7 @@ static void remove_locked(struct acl_user *u)
 
     assert(is_there && u != default_user);
     user_count--;
-    memmove(users + at, users + at + 1, (user_count - at) * sizeof(struct acl_user *));
+    buf_move(users + at, users + at + 1, (user_count - at) * sizeof(struct acl_user *));
     publish(u, &nobody);
 }
 

@@ -181,11 +181,22 @@ static void apply(struct reader *r, struct acl_user *u, const struct slice *word
     buf_fini(&culprit);
 }
 
+/* "user", a name that is new, and rules. */
+static void add_line(struct reader *r)
+{
+    struct acl_user *u = add_user(r, r->words[1]);
+
+    if (u == NULL) {
+        out_of_memory(r);
+    } else {
+        apply(r, u, r->words + 2, r->word_count - 2);
+    }
+}
+
 static void read_line(struct reader *r, struct slice line)
 {
     const char *file = r->file != NULL ? r->file : "user";
     enum acl_fault fault = split(r, line);
-    struct acl_user *u;
 
     if (fault == ACL_NO_MEMORY) {
         out_of_memory(r);
@@ -204,10 +215,8 @@ static void read_line(struct reader *r, struct slice line)
                  r->words[1].ptr, r->line);
     } else if (r->count == LIMIT_ACL_USERS - 1) { /* one place is the default user's */
         complain(r, "%s:%u: too many users. ", file, r->line);
-    } else if ((u = add_user(r, r->words[1])) == NULL) {
-        out_of_memory(r);
     } else {
-        apply(r, u, r->words + 2, r->word_count - 2);
+        add_line(r);
     }
 }
 

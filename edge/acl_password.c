@@ -69,7 +69,7 @@ static int hex_value(char c)
 
 static bool parse_hash(struct slice hex, unsigned char out[ACL_HASH_BYTES])
 {
-    if (hex.len != 2 * ACL_HASH_BYTES) {
+    if (hex.len != 2 * (size_t)ACL_HASH_BYTES) {
         return false;
     }
     for (size_t i = 0; i < ACL_HASH_BYTES; i++) {

@@ -213,7 +213,7 @@ void acl_rules_destroy(struct acl_rules *r)
     if (r == NULL) {
         return;
     }
-    for (uint32_t i = 0; i < r->selector_count; i++) {
+    for (uint32_t i = 0; r->selectors != NULL && i < r->selector_count; i++) {
         selector_destroy(r->selectors[i]);
     }
     if (r->selectors != NULL) {

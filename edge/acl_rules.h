@@ -71,7 +71,7 @@ const char *acl_fault_text(enum acl_fault fault);
 
 /* A new user's: off, nothing allowed. NULL: no memory. */
 struct acl_rules *acl_rules_create(void);
-struct acl_rules *acl_rules_copy(const struct acl_rules *r);
+struct acl_rules *acl_rules_copy(const struct acl_rules *from);
 /* NULL is fine. */
 void acl_rules_destroy(struct acl_rules *r);
 
