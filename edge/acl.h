@@ -61,8 +61,10 @@ enum acl_verdict acl_check(const struct acl_rules *r, const struct cmd_def *def,
 /* Whether one selector allows the call and reading every key besides: SORT BY and GET. */
 bool acl_reads_all(const struct session *s, const struct cmd_def *def, const struct slice *argv,
                    uint32_t argc) ON_WORKER;
-/* Whether a channel (or a pattern, which must be there literally) is allowed by one of the selectors. */
-bool acl_allows_channel(const struct acl_rules *r, struct slice name, bool is_pattern);
+/* Whether a channel (or a pattern, which must be there literally) is allowed by one of the selectors. *work,
+ * 0 at first, adds up over calls: past LIMIT_ACL_JUDGING nothing is allowed. */
+bool acl_allows_channel(const struct acl_rules *r, struct slice name, bool is_pattern,
+                        uint64_t *work);
 /* "User x has no permissions to run the 'get' command"; verbose: as ACL DRYRUN has it. */
 void acl_put_denied(struct buf *out, enum acl_verdict v, struct slice user,
                     const struct cmd_def *def, struct slice object, bool verbose);

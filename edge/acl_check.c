@@ -279,16 +279,18 @@ static bool in_channels(const struct acl_selector *s, struct call *k, struct sli
     return false;
 }
 
-bool acl_allows_channel(const struct acl_rules *r, struct slice name, bool is_pattern)
+bool acl_allows_channel(const struct acl_rules *r, struct slice name, bool is_pattern,
+                        uint64_t *work)
 {
-    struct call k = {.work = 0};
+    struct call k = {.work = *work};
+    bool is_allowed = false;
 
-    for (uint32_t i = 0; i < r->selector_count; i++) {
-        if (r->selectors[i]->all_channels || in_channels(r->selectors[i], &k, name, is_pattern)) {
-            return true;
-        }
+    for (uint32_t i = 0; !is_allowed && i < r->selector_count; i++) {
+        is_allowed =
+            r->selectors[i]->all_channels || in_channels(r->selectors[i], &k, name, is_pattern);
     }
-    return false;
+    *work = k.work;
+    return is_allowed;
 }
 
 static enum acl_verdict check_keys(const struct acl_selector *s, struct call *k, uint32_t *at)

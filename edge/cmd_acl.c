@@ -74,16 +74,23 @@ static const struct acl_change *change_of(const struct acl_round *r, struct acl_
                : bsearch(&key, r->changes.v, r->changes.count, sizeof(r->changes.v[0]), by_user);
 }
 
+struct hearing {
+    const struct acl_rules *limits;
+    uint64_t work;
+};
+
 static bool may_listen(enum pubsub_kind kind, struct slice name, void *arg)
 {
-    return acl_allows_channel(arg, name, kind == PUBSUB_PATTERN);
+    struct hearing *h = arg;
+
+    return acl_allows_channel(h->limits, name, kind == PUBSUB_PATTERN, &h->work);
 }
 
 static bool may_stay(struct conn *c, const struct acl_change *change)
 {
-    const struct acl_rules *limits = acl_limits(&c->session);
+    struct hearing h = {.limits = acl_limits(&c->session)};
 
-    return !change->is_deleted && (limits == NULL || pubsub_each(c, may_listen, (void *)limits));
+    return !change->is_deleted && (h.limits == NULL || pubsub_each(c, may_listen, &h));
 }
 
 static bool is_denied(const struct acl_rules *limits, const struct request *q)
