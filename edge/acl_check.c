@@ -269,7 +269,8 @@ static bool allows_key(const struct acl_selector *s, struct call *k, struct slic
 static bool in_channels(const struct acl_selector *s, struct call *k, struct slice name,
                         bool is_pattern)
 {
-    for (uint32_t i = 0; i < s->channels.count; i++) {
+    k->work += s->channels.count;
+    for (uint32_t i = 0; k->work <= LIMIT_ACL_JUDGING && i < s->channels.count; i++) {
         struct slice p = {s->channels.items[i].ptr, s->channels.items[i].len};
 
         if (is_pattern ? slice_is(p, name) : matches(k, &s->channels.items[i], name)) {

@@ -108,7 +108,7 @@ static enum acl_fault split(struct reader *r, struct slice line)
             return ACL_NO_MEMORY;
         }
     }
-    at = r->bytes.ptr;
+    at = r->bytes.len == 0 ? "" : r->bytes.ptr; /* of nothing but "" */
     for (uint32_t i = 0; i < r->word_count; i++) {
         r->words[i].ptr = at;
         at += r->words[i].len;

@@ -314,6 +314,17 @@ static void set_command(struct acl_selector *s, const struct cmd_def *def, bool 
     s->firsts.count = kept;
 }
 
+/* What was taken from +@all and given back leaves everything allowed. */
+static void look_whether_all(struct acl_selector *s)
+{
+    uint64_t all = UINT64_MAX;
+
+    for (size_t i = 0; i < ACL_WORDS; i++) {
+        all &= s->allowed[i];
+    }
+    s->all_commands = all == UINT64_MAX;
+}
+
 /* Takes a rule about `name`, or about a subcommand of it, out of the text. */
 static void forget_rule(struct buf *rules, struct slice name)
 {
@@ -379,6 +390,7 @@ static enum acl_fault apply_category(struct acl_selector *s, struct slice catego
             set_command(s, cmd_by_id(id), allow);
         }
     }
+    look_whether_all(s);
     return fault;
 }
 
@@ -393,6 +405,7 @@ static enum acl_fault apply_plain_command(struct acl_selector *s, struct slice n
     fault = note_rule(s, name, allow);
     if (fault == ACL_FINE) {
         set_command(s, def, allow);
+        look_whether_all(s);
     }
     return fault;
 }

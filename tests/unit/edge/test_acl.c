@@ -106,6 +106,29 @@ static void says_rules_as_redis(void)
     }
 }
 
+/* Then a session asks nothing. */
+static void knows_who_may_do_everything(void)
+{
+    static const struct {
+        const char *rules;
+        bool all;
+    } rows[] = {{"+@all;~*;&*", true},
+                {"+@all;~*", false},
+                {"+@all;&*", false},
+                {"~*;&*;+@all;-ping", false},
+                {"~*;&*;+@all;-client;+client", true},
+                {"(~* &* +@all)", true},
+                {"~*;&*;+@read;+@write", false}};
+
+    begin();
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct acl_rules *r = made(rows[i].rules);
+
+        CU_ASSERT_EQUAL(acl_rules_may_all(r), rows[i].all);
+        acl_rules_destroy(r);
+    }
+}
+
 static const struct {
     const char *rules;
     enum acl_fault fault;
@@ -648,6 +671,7 @@ static void merges_like_events(void)
 
 const struct unit_test test_acl[] = {
     UNIT(says_rules_as_redis),
+    UNIT(knows_who_may_do_everything),
     UNIT(refuses_what_is_wrong),
     UNIT(bounds_what_a_user_has),
     UNIT(survives_failing_allocations),
