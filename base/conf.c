@@ -156,6 +156,13 @@ static bool install_line(struct conf_opt *opt, struct slice line, struct buf *wh
     return done;
 }
 
+void conf_forget(struct conf_opt *opt)
+{
+    free_text(opt->text, opt->text_bytes);
+    opt->text = NULL;
+    opt->text_bytes = 0;
+}
+
 bool conf_install(struct conf_opt *opt, struct slice text, enum conf_source source, unsigned line,
                   struct buf *why)
 {

@@ -113,6 +113,9 @@ static inline unsigned conf_enum(const struct conf_opt *opt)
     return (unsigned)conf_u64(opt);
 }
 
+/* Wipes a text that only the start reads, when it has been read. Before other threads. */
+void conf_forget(struct conf_opt *opt);
+
 /* A text that only the start can set; good for the life of the process. */
 const char *conf_str(const struct conf_opt *opt);
 

@@ -191,6 +191,7 @@ static int load_users(void)
         log_error("serve: the users cannot be read: %.*s", (int)why.len, why.ptr);
     }
     acl_changes_free(&changes);
+    conf_forget(&opt_user); /* passwords in clear, maybe; from now on there are hashes */
     if (text.cap > 0) {
         sodium_memzero(text.ptr, text.cap);
     }
@@ -201,8 +202,15 @@ static int load_users(void)
 
 static int write_users(struct buf *out)
 {
-    /* In a file of their own they are not the settings'. */
-    return conf_str(&opt_aclfile)[0] != '\0' ? OK : acl_save(true, out);
+    int err;
+
+    if (conf_str(&opt_aclfile)[0] != '\0') {
+        return OK; /* in a file of their own they are not the settings' */
+    }
+    rcu_register(); /* a thread of CONFIG REWRITE's own */
+    err = acl_save(true, out);
+    rcu_unregister();
+    return err;
 }
 
 /* The one that was given, else the folder's own. */

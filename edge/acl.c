@@ -157,7 +157,7 @@ static void insert_locked(struct acl_user *u)
 
     assert(!is_there);
     assert(user_count < LIMIT_ACL_USERS);
-    memmove(users + at + 1, users + at, (user_count - at) * sizeof(struct acl_user *));
+    buf_move(users + at + 1, users + at, (user_count - at) * sizeof(struct acl_user *));
     users[at] = u;
     user_count++;
 }
@@ -170,7 +170,7 @@ static void remove_locked(struct acl_user *u)
 
     assert(is_there && u != default_user);
     user_count--;
-    memmove(users + at, users + at + 1, (user_count - at) * sizeof(struct acl_user *));
+    buf_move(users + at, users + at + 1, (user_count - at) * sizeof(struct acl_user *));
     publish(u, &nobody);
 }
 
@@ -256,6 +256,9 @@ struct acl_user *acl_authenticate(struct slice name, struct slice password)
     unsigned char hash[ACL_HASH_BYTES];
     struct acl_user *u;
 
+    if (password.len > LIMIT_ACL_PASSWORD_BYTES) {
+        return NULL; /* nobody's */
+    }
     acl_hash(password, hash); /* also when there is no such user: it takes as long */
     pthread_mutex_lock(&lock);
     u = find_locked(name);
@@ -273,12 +276,40 @@ struct acl_user *acl_authenticate(struct slice name, struct slice password)
     return u;
 }
 
-void acl_each(bool (*fn)(const struct acl_user *u, const struct acl_rules *r, void *arg), void *arg)
+/* All of them by now, held; NULL: no memory. */
+static struct acl_user **hold_all(uint32_t *count)
 {
+    struct acl_user **all;
+
     pthread_mutex_lock(&lock);
-    for (uint32_t i = 0; i < user_count && fn(users[i], rules_of(users[i]), arg); i++) {
+    *count = user_count;
+    all = mem_alloc(user_count * sizeof(struct acl_user *));
+    for (uint32_t i = 0; all != NULL && i < user_count; i++) {
+        all[i] = users[i];
+        acl_hold(all[i]);
     }
     pthread_mutex_unlock(&lock);
+    return all;
+}
+
+int acl_each(bool (*fn)(const struct acl_user *u, const struct acl_rules *r, void *arg), void *arg)
+{
+    uint32_t count;
+    struct acl_user **all = hold_all(&count);
+    bool goes_on = true;
+
+    if (all == NULL) {
+        return ERR_NOMEM;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        /* Acquire: pairs with the release in publish(). What was deleted meanwhile is left out. */
+        const struct acl_rules *r = atomic_load_explicit(&all[i]->rules, memory_order_acquire);
+
+        goes_on = goes_on && (r == &nobody || fn(all[i], r, arg));
+        acl_release(all[i]);
+    }
+    mem_free(all, count * sizeof(struct acl_user *));
+    return OK;
 }
 
 /* ---- Changes ---- */

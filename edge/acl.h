@@ -14,8 +14,8 @@
  *  A4  what cannot be judged, for want of memory, is refused.
  *  A5  passwords are there as SHA-256 only, and are compared in constant time.
  *
- * Threads  changes are made one at a time, under a mutex, on RCU registered threads or before there are
- *          others. acl_limits() takes no lock.
+ * Threads  RCU registered ones, or before there are others. Changes are made one at a time, under a mutex;
+ *          acl_limits() takes no lock.
  * Limits   LIMIT_ACL_*.
  */
 #ifndef EDGE_ACL_H
@@ -37,7 +37,13 @@ struct acl_user {
 };
 
 /* In Redis' order: of two selectors' answers the greater is told. */
-enum acl_verdict { ACL_ALLOWED, ACL_DENIED_CMD, ACL_DENIED_KEY, ACL_DENIED_AUTH, ACL_DENIED_CHANNEL };
+enum acl_verdict {
+    ACL_ALLOWED,
+    ACL_DENIED_CMD,
+    ACL_DENIED_KEY,
+    ACL_DENIED_AUTH,
+    ACL_DENIED_CHANNEL
+};
 
 /* After cmd_freeze(), before other threads; forgets what was there. ERR_NOMEM. */
 MUST_CHECK int acl_init(void);
@@ -46,8 +52,7 @@ MUST_CHECK int acl_init(void);
 static inline const struct acl_rules *acl_limits(const struct session *s)
 {
     /* Acquire: pairs with the release in publish(). */
-    return s->user == NULL ? NULL
-                           : atomic_load_explicit(&s->user->limits, memory_order_acquire);
+    return s->user == NULL ? NULL : atomic_load_explicit(&s->user->limits, memory_order_acquire);
 }
 
 /* Whether all of a call is allowed; else *at is the argument that is not (0: the command). */
@@ -56,8 +61,10 @@ enum acl_verdict acl_check(const struct acl_rules *r, const struct cmd_def *def,
 /* Whether one selector allows the call and reading every key besides: SORT BY and GET. */
 bool acl_reads_all(const struct session *s, const struct cmd_def *def, const struct slice *argv,
                    uint32_t argc) ON_WORKER;
-/* Whether a channel (or a pattern, which must be there literally) is allowed by one of the selectors. */
-bool acl_allows_channel(const struct acl_rules *r, struct slice name, bool is_pattern);
+/* Whether a channel (or a pattern, which must be there literally) is allowed by one of the selectors. *work,
+ * 0 at first, adds up over calls: past LIMIT_ACL_JUDGING nothing is allowed. */
+bool acl_allows_channel(const struct acl_rules *r, struct slice name, bool is_pattern,
+                        uint64_t *work);
 /* "User x has no permissions to run the 'get' command"; verbose: as ACL DRYRUN has it. */
 void acl_put_denied(struct buf *out, enum acl_verdict v, struct slice user,
                     const struct cmd_def *def, struct slice object, bool verbose);
@@ -82,9 +89,9 @@ struct acl_user *acl_authenticate(struct slice name, struct slice password) ON_A
 bool acl_default_needs_password(void) ON_ANY;
 /* Whether any password is the default user's. */
 bool acl_is_default_open(void) ON_ANY;
-/* Calls fn for each in the order of their names, under the mutex, until it is false. */
-void acl_each(bool (*fn)(const struct acl_user *u, const struct acl_rules *r, void *arg),
-              void *arg) ON_ANY;
+/* Calls fn for each in the order of their names, without a lock, until it is false. ERR_NOMEM: for none. */
+MUST_CHECK int acl_each(bool (*fn)(const struct acl_user *u, const struct acl_rules *r, void *arg),
+                        void *arg) ON_ANY;
 
 /* ---- Changes ---- */
 
@@ -112,7 +119,8 @@ bool acl_delete(struct slice name, struct acl_change *change) ON_ANY;
 MUST_CHECK bool acl_load(struct slice text, const char *file, struct buf *why,
                          struct acl_changes *changes) ON_ANY;
 /* The same of the setting `user`: such lines without their first word. */
-MUST_CHECK bool acl_load_settings(const char *lines, struct buf *why, struct acl_changes *changes) ON_ANY;
+MUST_CHECK bool acl_load_settings(const char *lines, struct buf *why,
+                                  struct acl_changes *changes) ON_ANY;
 /* `user` lines of all; for a file of settings quoted, and without the default user if it is just what the
  * setting `password` says: the password may then be changed there, as before. */
 MUST_CHECK int acl_save(bool for_settings, struct buf *out) ON_ANY;

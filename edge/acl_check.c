@@ -1,6 +1,7 @@
 /* acl_check.c - whether a command is among what a user's rules allow: its id, its keys by what becomes of
  * them, its channels. What is asked of a row is looked up once, at start. */
 #include "base/err.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "edge/acl.h"
 #include "edge/acl_parts.h"
@@ -23,7 +24,8 @@ struct fact {
     uint8_t channels;
 };
 
-static struct fact facts[ACL_IDS]; /* written before other threads */
+static struct fact facts[ACL_IDS];         /* written before other threads */
+static uint32_t categories_by_id[ACL_IDS]; /* the same */
 
 /* ---- Rows ---- */
 
@@ -45,8 +47,8 @@ static uint8_t channels_of(struct slice name)
         const char *name;
         uint8_t channels;
     } rows[] = {
-        {"publish", ONE_CHANNEL},   {"spublish", ONE_CHANNEL},        {"subscribe", CHANNELS},
-        {"ssubscribe", CHANNELS},   {"psubscribe", CHANNEL_PATTERNS},
+        {"publish", ONE_CHANNEL}, {"spublish", ONE_CHANNEL},        {"subscribe", CHANNELS},
+        {"ssubscribe", CHANNELS}, {"psubscribe", CHANNEL_PATTERNS},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -55,6 +57,34 @@ static uint8_t channels_of(struct slice name)
         }
     }
     return NO_CHANNELS;
+}
+
+uint32_t acl_category_bit(struct slice name)
+{
+    for (uint32_t i = 0; cmd_category_at(i) != NULL; i++) {
+        if (slice_is_word(name, cmd_category_at(i))) {
+            return (uint32_t)1 << i;
+        }
+    }
+    /* Redis 8's; not in the list that 7.2 shows. */
+    return slice_is_word(name, "json") ? (uint32_t)1 << 31 : 0;
+}
+
+uint32_t acl_categories_of(uint16_t id)
+{
+    return categories_by_id[id];
+}
+
+static uint32_t categories_in(const struct cmd_def *def)
+{
+    const char *in[CMD_CATEGORIES_MAX];
+    size_t n = cmd_categories(def, in);
+    uint32_t bits = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        bits |= acl_category_bit(slice_of(in[i] + 1));
+    }
+    return bits;
 }
 
 void acl_check_learn(void)
@@ -66,6 +96,7 @@ void acl_check_learn(void)
         char name[CMD_NAME_MAX];
         struct slice full = {name, cmd_full_name(def, name)};
 
+        categories_by_id[id] = categories_in(def);
         facts[id] = (struct fact){
             .has_keys = def->keys.kind != CMD_KEYS_NONE && strcmp(flags->first, "not_key") != 0,
             .first = access_of(flags->first),
@@ -87,6 +118,7 @@ struct call {
     int key_count; /* -1: not looked for yet */
     uint32_t *keys;
     uint32_t near[KEYS_NEAR];
+    uint64_t work; /* of matching, so far */
     bool failed;
 };
 
@@ -99,6 +131,7 @@ static void call_begin(struct call *k, const struct cmd_def *def, const struct s
     k->fact = &facts[def->id];
     k->key_count = -1;
     k->keys = k->near;
+    k->work = 0;
     k->failed = false;
 }
 
@@ -208,40 +241,57 @@ static bool allows_command(const struct acl_selector *s, const struct call *k)
            (k->def->flags & CMD_NOAUTH) != 0 || has_first_argument(s, k);
 }
 
+/* Long names and many patterns take their time: past the bound the call is refused. */
+static bool matches(struct call *k, const struct acl_text *pattern, struct slice name)
+{
+    k->work += pattern->len * name.len / 8 + 16;
+    if (UNLIKELY(k->work > LIMIT_ACL_JUDGING)) {
+        k->failed = true;
+        return false;
+    }
+    return glob_match((struct slice){pattern->ptr, pattern->len}, name, false);
+}
+
 /* One pattern has to allow all that becomes of a key. */
-static bool allows_key(const struct acl_selector *s, struct slice key, uint8_t access)
+static bool allows_key(const struct acl_selector *s, struct call *k, struct slice key,
+                       uint8_t access)
 {
     for (uint32_t i = 0; i < s->keys.count; i++) {
         const struct acl_text *p = &s->keys.items[i];
 
-        if ((p->tag & access) == access &&
-            glob_match((struct slice){p->ptr, p->len}, key, false)) {
+        if ((p->tag & access) == access && matches(k, p, key)) {
             return true;
         }
     }
     return false;
 }
 
-static bool in_channels(const struct acl_selector *s, struct slice name, bool is_pattern)
+static bool in_channels(const struct acl_selector *s, struct call *k, struct slice name,
+                        bool is_pattern)
 {
-    for (uint32_t i = 0; i < s->channels.count; i++) {
+    k->work += s->channels.count;
+    for (uint32_t i = 0; k->work <= LIMIT_ACL_JUDGING && i < s->channels.count; i++) {
         struct slice p = {s->channels.items[i].ptr, s->channels.items[i].len};
 
-        if (is_pattern ? slice_is(p, name) : glob_match(p, name, false)) {
+        if (is_pattern ? slice_is(p, name) : matches(k, &s->channels.items[i], name)) {
             return true;
         }
     }
     return false;
 }
 
-bool acl_allows_channel(const struct acl_rules *r, struct slice name, bool is_pattern)
+bool acl_allows_channel(const struct acl_rules *r, struct slice name, bool is_pattern,
+                        uint64_t *work)
 {
-    for (uint32_t i = 0; i < r->selector_count; i++) {
-        if (r->selectors[i]->all_channels || in_channels(r->selectors[i], name, is_pattern)) {
-            return true;
-        }
+    struct call k = {.work = *work};
+    bool is_allowed = false;
+
+    for (uint32_t i = 0; !is_allowed && i < r->selector_count; i++) {
+        is_allowed =
+            r->selectors[i]->all_channels || in_channels(r->selectors[i], &k, name, is_pattern);
     }
-    return false;
+    *work = k.work;
+    return is_allowed;
 }
 
 static enum acl_verdict check_keys(const struct acl_selector *s, struct call *k, uint32_t *at)
@@ -254,7 +304,7 @@ static enum acl_verdict check_keys(const struct acl_selector *s, struct call *k,
         return ACL_DENIED_KEY; /* A4 */
     }
     for (int i = 0; i < k->key_count; i++) {
-        if (!allows_key(s, k->argv[k->keys[i]], key_access(k, i))) {
+        if (!allows_key(s, k, k->argv[k->keys[i]], key_access(k, i))) {
             *at = k->keys[i];
             return ACL_DENIED_KEY;
         }
@@ -262,13 +312,12 @@ static enum acl_verdict check_keys(const struct acl_selector *s, struct call *k,
     return ACL_ALLOWED;
 }
 
-static enum acl_verdict check_channels(const struct acl_selector *s, const struct call *k,
-                                       uint32_t *at)
+static enum acl_verdict check_channels(const struct acl_selector *s, struct call *k, uint32_t *at)
 {
     uint32_t end = k->fact->channels == ONE_CHANNEL ? 2 : k->argc;
 
     for (uint32_t i = 1; i < end && i < k->argc; i++) {
-        if (!in_channels(s, k->argv[i], k->fact->channels == CHANNEL_PATTERNS)) {
+        if (!in_channels(s, k, k->argv[i], k->fact->channels == CHANNEL_PATTERNS)) {
             *at = i;
             return ACL_DENIED_CHANNEL;
         }
@@ -361,8 +410,10 @@ void acl_put_denied(struct buf *out, enum acl_verdict v, struct slice user,
         err = buf_printf(out, "User %.*s has no permissions to run the '%.*s' command",
                          (int)user.len, user.ptr, (int)cmd_full_name(def, name), name);
     } else if (verbose) {
-        err = buf_printf(out, "User %.*s has no permissions to access the '%.*s' %s",
-                         (int)user.len, user.ptr, (int)object.len, object.ptr, what);
+        err = buf_printf(out, "User %.*s has no permissions to access the '", (int)user.len,
+                         user.ptr);
+        err = err == OK ? buf_append_slice(out, object) : err; /* of any length */
+        err = err == OK ? buf_printf(out, "' %s", what) : err;
     } else {
         err = buf_printf(out, "No permissions to access a %s", what);
     }

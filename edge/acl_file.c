@@ -108,7 +108,7 @@ static enum acl_fault split(struct reader *r, struct slice line)
             return ACL_NO_MEMORY;
         }
     }
-    at = r->bytes.ptr;
+    at = r->bytes.len == 0 ? "" : r->bytes.ptr; /* of nothing but "" */
     for (uint32_t i = 0; i < r->word_count; i++) {
         r->words[i].ptr = at;
         at += r->words[i].len;
@@ -162,15 +162,14 @@ static void apply(struct reader *r, struct acl_user *u, const struct slice *word
 {
     const struct acl_rules *rules = atomic_load_explicit(&u->rules, memory_order_relaxed);
     struct buf culprit = {0};
-    enum acl_fault fault =
-        acl_rules_apply_all((struct acl_rules *)rules, words, count, &culprit);
+    enum acl_fault fault = acl_rules_apply_all((struct acl_rules *)rules, words, count, &culprit);
 
     if (r->file == NULL && fault != ACL_FINE) {
         complain(r, "Error in user declaration '%.*s': %s", (int)acl_name(u).len, u->name,
                  acl_fault_text(fault));
     } else if (fault == ACL_UNKNOWN) {
         complain(r, "%s:%u: Error in applying operation '%.*s': %s. ", r->file, r->line,
-                 (int)culprit.len, culprit.ptr, acl_fault_text(fault));
+                 (int)(culprit.len < 128 ? culprit.len : 128), culprit.ptr, acl_fault_text(fault));
     } else if (fault == ACL_UNMATCHED) {
         complain(r, "%s:%u: %s", r->file, r->line, acl_fault_text(fault));
     } else if (fault != ACL_FINE) {
@@ -182,11 +181,22 @@ static void apply(struct reader *r, struct acl_user *u, const struct slice *word
     buf_fini(&culprit);
 }
 
+/* "user", a name that is new, and rules. */
+static void add_line(struct reader *r)
+{
+    struct acl_user *u = add_user(r, r->words[1]);
+
+    if (u == NULL) {
+        out_of_memory(r);
+    } else {
+        apply(r, u, r->words + 2, r->word_count - 2);
+    }
+}
+
 static void read_line(struct reader *r, struct slice line)
 {
     const char *file = r->file != NULL ? r->file : "user";
     enum acl_fault fault = split(r, line);
-    struct acl_user *u;
 
     if (fault == ACL_NO_MEMORY) {
         out_of_memory(r);
@@ -205,10 +215,8 @@ static void read_line(struct reader *r, struct slice line)
                  r->words[1].ptr, r->line);
     } else if (r->count == LIMIT_ACL_USERS - 1) { /* one place is the default user's */
         complain(r, "%s:%u: too many users. ", file, r->line);
-    } else if ((u = add_user(r, r->words[1])) == NULL) {
-        out_of_memory(r);
     } else {
-        apply(r, u, r->words + 2, r->word_count - 2);
+        add_line(r);
     }
 }
 
@@ -343,6 +351,7 @@ int acl_save(bool for_settings, struct buf *out)
                        .without_default = for_settings && acl_is_default_plain(),
                        .err = OK};
 
-    acl_each(save_user, &s);
-    return s.err;
+    int err = acl_each(save_user, &s);
+
+    return err == OK ? s.err : err;
 }

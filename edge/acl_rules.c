@@ -6,14 +6,10 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "edge/acl_parts.h"
 #include "edge/options.h"
 #include "proto/cmd.h"
 #include "proto/cmd_doc.h"
-
-#include <assert.h>
-#include <sodium.h>
-
-_Static_assert(ACL_HASH_BYTES == crypto_hash_sha256_BYTES, "what Redis' #hash is");
 
 const char *acl_fault_text(enum acl_fault fault)
 {
@@ -217,25 +213,14 @@ void acl_rules_destroy(struct acl_rules *r)
     if (r == NULL) {
         return;
     }
-    for (uint32_t i = 0; i < r->selector_count; i++) {
+    for (uint32_t i = 0; r->selectors != NULL && i < r->selector_count; i++) {
         selector_destroy(r->selectors[i]);
     }
     if (r->selectors != NULL) {
         mem_free(r->selectors, (1 + LIMIT_ACL_SELECTORS) * sizeof(struct acl_selector *));
     }
-    if (r->passwords != NULL) {
-        sodium_memzero(r->passwords, (size_t)LIMIT_ACL_PASSWORDS * ACL_HASH_BYTES);
-        mem_free(r->passwords, (size_t)LIMIT_ACL_PASSWORDS * ACL_HASH_BYTES);
-    }
+    acl_passwords_free(r);
     mem_free(r, sizeof(*r));
-}
-
-static bool passwords_make(struct acl_rules *r)
-{
-    if (r->passwords == NULL) {
-        r->passwords = mem_zalloc((size_t)LIMIT_ACL_PASSWORDS * ACL_HASH_BYTES);
-    }
-    return r->passwords != NULL;
 }
 
 struct acl_rules *acl_rules_copy(const struct acl_rules *from)
@@ -260,12 +245,8 @@ struct acl_rules *acl_rules_copy(const struct acl_rules *from)
         }
         r->selector_count++;
     }
-    if (from->password_count > 0) {
-        if (!passwords_make(r)) {
-            goto fail;
-        }
-        memcpy(r->passwords, from->passwords, (size_t)from->password_count * ACL_HASH_BYTES);
-        r->password_count = from->password_count;
+    if (!acl_passwords_copy(r, from)) {
+        goto fail;
     }
     return r;
 
@@ -286,116 +267,6 @@ bool acl_rules_may_all(const struct acl_rules *r)
     return false;
 }
 
-/* ---- Passwords ---- */
-
-void acl_hash(struct slice password, unsigned char out[ACL_HASH_BYTES])
-{
-    (void)crypto_hash_sha256(out, (const unsigned char *)password.ptr, password.len);
-}
-
-static int password_at(const struct acl_rules *r, const unsigned char hash[ACL_HASH_BYTES])
-{
-    int at = -1;
-
-    /* All of them, whichever is right. */
-    for (uint32_t i = 0; i < r->password_count; i++) {
-        if (sodium_memcmp(r->passwords[i], hash, ACL_HASH_BYTES) == 0) {
-            at = (int)i;
-        }
-    }
-    return at;
-}
-
-bool acl_rules_has_password(const struct acl_rules *r, const unsigned char hash[ACL_HASH_BYTES])
-{
-    return password_at(r, hash) >= 0;
-}
-
-static int hex_value(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static bool parse_hash(struct slice hex, unsigned char out[ACL_HASH_BYTES])
-{
-    if (hex.len != 2 * ACL_HASH_BYTES) {
-        return false;
-    }
-    for (size_t i = 0; i < ACL_HASH_BYTES; i++) {
-        int high = hex_value(hex.ptr[2 * i]);
-        int low = hex_value(hex.ptr[2 * i + 1]);
-
-        if (high < 0 || low < 0) {
-            return false;
-        }
-        out[i] = (unsigned char)(high << 4 | low);
-    }
-    return true;
-}
-
-static enum acl_fault add_password(struct acl_rules *r, const unsigned char hash[ACL_HASH_BYTES])
-{
-    if (password_at(r, hash) < 0) {
-        if (r->password_count == LIMIT_ACL_PASSWORDS) {
-            return ACL_TOO_MUCH;
-        }
-        if (!passwords_make(r)) {
-            return ACL_NO_MEMORY;
-        }
-        memcpy(r->passwords[r->password_count++], hash, ACL_HASH_BYTES);
-    }
-    r->is_nopass = false;
-    return ACL_FINE;
-}
-
-static enum acl_fault remove_password(struct acl_rules *r, const unsigned char hash[ACL_HASH_BYTES])
-{
-    int at = password_at(r, hash);
-
-    if (at < 0) {
-        return ACL_NO_SUCH_PASSWORD;
-    }
-    r->password_count--;
-    for (uint32_t i = (uint32_t)at; i < r->password_count; i++) {
-        memcpy(r->passwords[i], r->passwords[i + 1], ACL_HASH_BYTES);
-    }
-    sodium_memzero(r->passwords[r->password_count], ACL_HASH_BYTES);
-    return ACL_FINE;
-}
-
-/* > < # ! */
-static enum acl_fault apply_password(struct acl_rules *r, struct slice rule)
-{
-    struct slice text = {rule.ptr + 1, rule.len - 1};
-    unsigned char hash[ACL_HASH_BYTES];
-    enum acl_fault fault;
-
-    if (rule.ptr[0] == '>' || rule.ptr[0] == '<') {
-        acl_hash(text, hash);
-    } else if (!parse_hash(text, hash)) {
-        return ACL_BAD_HASH;
-    }
-    fault = rule.ptr[0] == '>' || rule.ptr[0] == '#' ? add_password(r, hash)
-                                                     : remove_password(r, hash);
-    sodium_memzero(hash, sizeof(hash));
-    return fault;
-}
-
-static void forget_passwords(struct acl_rules *r)
-{
-    if (r->passwords != NULL) {
-        sodium_memzero(r->passwords, (size_t)LIMIT_ACL_PASSWORDS * ACL_HASH_BYTES);
-    }
-    r->password_count = 0;
-}
-
-enum acl_fault acl_rules_only_password(struct acl_rules *r, const unsigned char *hash)
-{
-    forget_passwords(r);
-    r->is_nopass = hash == NULL;
-    return hash == NULL ? ACL_FINE : add_password(r, hash);
-}
-
 /* ---- Commands ---- */
 
 static const struct cmd_def *lookup(struct slice name)
@@ -408,8 +279,8 @@ static const struct cmd_def *lookup(struct slice name)
     }
     def = cmd_find((struct slice){name.ptr, (size_t)(bar - name.ptr)});
     return def == NULL ? NULL
-                       : cmd_find_sub(def, (struct slice){bar + 1, (size_t)(name.ptr + name.len -
-                                                                            bar - 1)});
+                       : cmd_find_sub(
+                             def, (struct slice){bar + 1, (size_t)(name.ptr + name.len - bar - 1)});
 }
 
 static void set_bit(struct acl_selector *s, uint16_t id, bool allow)
@@ -441,6 +312,17 @@ static void set_command(struct acl_selector *s, const struct cmd_def *def, bool 
         }
     }
     s->firsts.count = kept;
+}
+
+/* What was taken from +@all and given back leaves everything allowed. */
+static void look_whether_all(struct acl_selector *s)
+{
+    uint64_t all = UINT64_MAX;
+
+    for (size_t i = 0; i < ACL_WORDS; i++) {
+        all &= s->allowed[i];
+    }
+    s->all_commands = all == UINT64_MAX;
 }
 
 /* Takes a rule about `name`, or about a subcommand of it, out of the text. */
@@ -492,34 +374,23 @@ static enum acl_fault note_rule(struct acl_selector *s, struct slice name, bool 
     return ACL_FINE;
 }
 
-static bool is_in(const struct cmd_def *def, struct slice category)
-{
-    const char *in[CMD_CATEGORIES_MAX];
-    size_t n = cmd_categories(def, in);
-
-    for (size_t i = 0; i < n; i++) {
-        if (slice_is_word(category, in[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* "@read" */
 static enum acl_fault apply_category(struct acl_selector *s, struct slice category, bool allow)
 {
+    uint32_t bit = acl_category_bit((struct slice){category.ptr + 1, category.len - 1});
     enum acl_fault fault;
 
-    if (!cmd_is_category((struct slice){category.ptr + 1, category.len - 1})) {
+    if (bit == 0) {
         return ACL_UNKNOWN;
     }
     fault = note_rule(s, category, allow);
     /* A container brings its subcommands with it; those of another mind come behind it. */
     for (uint16_t id = 0; fault == ACL_FINE && id < cmd_count(); id++) {
-        if (is_in(cmd_by_id(id), category)) {
+        if ((acl_categories_of(id) & bit) != 0) {
             set_command(s, cmd_by_id(id), allow);
         }
     }
+    look_whether_all(s);
     return fault;
 }
 
@@ -534,6 +405,7 @@ static enum acl_fault apply_plain_command(struct acl_selector *s, struct slice n
     fault = note_rule(s, name, allow);
     if (fault == ACL_FINE) {
         set_command(s, def, allow);
+        look_whether_all(s);
     }
     return fault;
 }
@@ -736,7 +608,7 @@ static void reset(struct acl_rules *r)
 {
     struct acl_selector *root = r->selectors[0];
 
-    forget_passwords(r);
+    acl_passwords_forget(r);
     r->is_nopass = r->is_on = r->skips_sanitizing = false;
     clear_selectors(r);
     root->all_keys = false;
@@ -754,10 +626,10 @@ static bool apply_user_word(struct acl_rules *r, struct slice rule)
         r->is_on = false;
     } else if (slice_is_word(rule, "nopass")) {
         r->is_nopass = true;
-        forget_passwords(r);
+        acl_passwords_forget(r);
     } else if (slice_is_word(rule, "resetpass")) {
         r->is_nopass = false;
-        forget_passwords(r);
+        acl_passwords_forget(r);
     } else if (slice_is_word(rule, "skip-sanitize-payload")) {
         r->skips_sanitizing = true;
     } else if (slice_is_word(rule, "sanitize-payload")) {
@@ -786,7 +658,7 @@ enum acl_fault acl_rules_apply(struct acl_rules *r, struct slice rule)
         return ACL_FINE;
     }
     if (memchr("><#!", rule.ptr[0], 4) != NULL) {
-        return apply_password(r, rule);
+        return acl_password_apply(r, rule);
     }
     if (rule.ptr[0] == '(' && rule.ptr[rule.len - 1] == ')') {
         return add_selector(r, (struct slice){rule.ptr + 1, rule.len - 2});
@@ -861,6 +733,9 @@ enum acl_fault acl_rules_apply_all(struct acl_rules *r, const struct slice *argv
 {
     enum acl_fault fault = ACL_FINE;
 
+    if (argc > LIMIT_ACL_RULES) {
+        return ACL_TOO_MUCH;
+    }
     for (uint32_t i = 0, end; i < argc; i = end) {
         end = rule_end(argv, argc, i);
         if (end == 0) {

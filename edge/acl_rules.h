@@ -26,7 +26,8 @@ enum { ACL_IDS = 1024, ACL_WORDS = ACL_IDS / 64, ACL_HASH_BYTES = 32 };
 struct acl_text {
     char *ptr; /* owned */
     size_t len;
-    uint16_t tag; /* of a key pattern: ACL_READ | ACL_WRITE; of a first argument: the command's id */
+    uint16_t
+        tag; /* of a key pattern: ACL_READ | ACL_WRITE; of a first argument: the command's id */
 };
 
 struct acl_list {
@@ -46,7 +47,7 @@ struct acl_selector {
 struct acl_rules {
     bool is_on, is_nopass, skips_sanitizing;
     uint32_t password_count, selector_count;
-    size_t bytes;                                                     /* of text */
+    size_t bytes;                               /* of text */
     unsigned char (*passwords)[ACL_HASH_BYTES]; /* owned, LIMIT_ACL_PASSWORDS of them, or NULL */
     struct acl_selector **selectors;            /* owned; the root is the first */
 };
@@ -70,7 +71,7 @@ const char *acl_fault_text(enum acl_fault fault);
 
 /* A new user's: off, nothing allowed. NULL: no memory. */
 struct acl_rules *acl_rules_create(void);
-struct acl_rules *acl_rules_copy(const struct acl_rules *r);
+struct acl_rules *acl_rules_copy(const struct acl_rules *from);
 /* NULL is fine. */
 void acl_rules_destroy(struct acl_rules *r);
 
@@ -79,7 +80,7 @@ MUST_CHECK enum acl_fault acl_rules_apply(struct acl_rules *r, struct slice rule
 /* As SETUSER has them: what begins with "(" goes on up to what ends with ")". The culprit is appended;
  * what came before it is applied. */
 MUST_CHECK enum acl_fault acl_rules_apply_all(struct acl_rules *r, const struct slice *argv,
-                                             uint32_t argc, struct buf *culprit);
+                                              uint32_t argc, struct buf *culprit);
 
 /* Whether there is nothing to ask. */
 bool acl_rules_may_all(const struct acl_rules *r);

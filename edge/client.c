@@ -184,9 +184,9 @@ int client_line(const struct conn *c, struct buf *out)
     }
     struct slice user = acl_name(c->session.user);
 
-    return buf_printf(out, " user=%.*s redir=%lld resp=%u lib-name=%s lib-ver=%s\n",
-                      (int)user.len, user.ptr, (long long)tracking_redirect(c), c->protocol,
-                      text_of(c->lib_name), text_of(c->lib_ver));
+    return buf_printf(out, " user=%.*s redir=%lld resp=%u lib-name=%s lib-ver=%s\n", (int)user.len,
+                      user.ptr, (long long)tracking_redirect(c), c->protocol, text_of(c->lib_name),
+                      text_of(c->lib_ver));
 }
 
 /* --- figures ---------------------------------------------------------------------------------- */

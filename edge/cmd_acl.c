@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "edge/acl_log.h"
+#include "edge/acl_parts.h"
 #include "edge/auth.h"
 #include "edge/commands.h"
 #include "edge/conn.h"
@@ -18,7 +19,13 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-enum { GENPASS_BITS_MAX = 4096, LOG_SHOWN = 10 };
+enum { GENPASS_BITS_MAX = 4096, LOG_SHOWN = 10, TEXT_SHOWN = 1024 };
+
+/* Of what is echoed in an error. */
+static int shown(struct slice s)
+{
+    return (int)(s.len < TEXT_SHOWN ? s.len : TEXT_SHOWN);
+}
 
 /* --- what follows a change -------------------------------------------------------------------- */
 
@@ -62,22 +69,28 @@ static const struct acl_change *change_of(const struct acl_round *r, struct acl_
 {
     struct acl_change key = {.user = u};
 
-    return r->changes.count == 0 ? NULL
-                                 : bsearch(&key, r->changes.v, r->changes.count,
-                                           sizeof(r->changes.v[0]), by_user);
+    return r->changes.count == 0
+               ? NULL
+               : bsearch(&key, r->changes.v, r->changes.count, sizeof(r->changes.v[0]), by_user);
 }
+
+struct hearing {
+    const struct acl_rules *limits;
+    uint64_t work;
+};
 
 static bool may_listen(enum pubsub_kind kind, struct slice name, void *arg)
 {
-    return acl_allows_channel(arg, name, kind == PUBSUB_PATTERN);
+    struct hearing *h = arg;
+
+    return acl_allows_channel(h->limits, name, kind == PUBSUB_PATTERN, &h->work);
 }
 
 static bool may_stay(struct conn *c, const struct acl_change *change)
 {
-    const struct acl_rules *limits = acl_limits(&c->session);
+    struct hearing h = {.limits = acl_limits(&c->session)};
 
-    return !change->is_deleted &&
-           (limits == NULL || pubsub_each(c, may_listen, (void *)limits));
+    return !change->is_deleted && (h.limits == NULL || pubsub_each(c, may_listen, &h));
 }
 
 static bool is_denied(const struct acl_rules *limits, const struct request *q)
@@ -170,13 +183,13 @@ static void refuse_rule(struct cmd *c, enum acl_fault fault, struct slice culpri
 {
     if (fault == ACL_UNMATCHED) {
         reply_errf(c->reply, "ERR Unmatched parenthesis in acl selector starting at '%.*s'.",
-                   (int)culprit.len, culprit.ptr);
+                   shown(culprit), culprit.ptr);
     } else if (fault == ACL_NO_MEMORY) {
         reply_err(c->reply, WIRE_NOMEM);
     } else if (culprit.len == 0) {
-        reply_errf(c->reply, "ERR there are too many users, or the name is too long");
+        reply_errf(c->reply, "ERR there are too many users or rules, or the name is too long");
     } else {
-        reply_errf(c->reply, "ERR Error in ACL SETUSER modifier '%.*s': %s", (int)culprit.len,
+        reply_errf(c->reply, "ERR Error in ACL SETUSER modifier '%.*s': %s", shown(culprit),
                    culprit.ptr, acl_fault_text(fault));
     }
 }
@@ -266,8 +279,9 @@ static void list_all(struct cmd *c, bool with_rules)
     struct listing l = {.reply = c->reply, .with_rules = with_rules};
     size_t at = reply_array_later(c->reply);
 
-    acl_each(list_one, &l);
-    c->reply->failed |= l.failed;
+    if (acl_each(list_one, &l) != OK || l.failed) {
+        c->reply->failed = true;
+    }
     reply_array_count(c->reply, at, l.count);
 }
 
@@ -363,26 +377,13 @@ static bool is_too_long(struct cmd *c, uint32_t most)
     if (c->argc > most) {
         reply_errf(c->reply,
                    "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try ACL HELP.",
-                   (int)c->argv[1].len, c->argv[1].ptr);
+                   shown(c->argv[1]), c->argv[1].ptr);
         return true;
     }
     return false;
 }
 
-static bool is_in(const struct cmd_def *d, struct slice category)
-{
-    const char *in[CMD_CATEGORIES_MAX];
-    size_t n = cmd_categories(d, in);
-
-    for (size_t i = 0; i < n; i++) {
-        if (slice_is_word(category, in[i] + 1)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void put_category(struct cmd *c, struct slice category)
+static void put_category(struct cmd *c, uint32_t bit)
 {
     size_t at = reply_array_later(c->reply);
     size_t n = 0;
@@ -391,7 +392,7 @@ static void put_category(struct cmd *c, struct slice category)
         const struct cmd_def *d = cmd_by_id(id);
         char name[CMD_NAME_MAX];
 
-        if ((d->flags & CMD_INTERNAL) == 0 && is_in(d, category)) {
+        if ((d->flags & CMD_INTERNAL) == 0 && (acl_categories_of(id) & bit) != 0) {
             reply_bulk(c->reply, (struct slice){name, cmd_full_name(d, name)});
             n++;
         }
@@ -407,11 +408,12 @@ static void acl_cat(struct cmd *c)
         return;
     }
     if (c->argc == 3) {
-        if (cmd_is_category(c->argv[2])) {
-            put_category(c, c->argv[2]);
+        uint32_t bit = acl_category_bit(c->argv[2]);
+
+        if (bit != 0) {
+            put_category(c, bit);
         } else {
-            reply_errf(c->reply, "ERR Unknown category '%.*s'", (int)c->argv[2].len,
-                       c->argv[2].ptr);
+            reply_errf(c->reply, "ERR Unknown category '%.*s'", shown(c->argv[2]), c->argv[2].ptr);
         }
         return;
     }
@@ -496,9 +498,9 @@ static void acl_dryrun(struct cmd *c)
     char name[CMD_NAME_MAX];
 
     if (u == NULL) {
-        reply_errf(c->reply, "ERR User '%.*s' not found", (int)c->argv[2].len, c->argv[2].ptr);
+        reply_errf(c->reply, "ERR User '%.*s' not found", shown(c->argv[2]), c->argv[2].ptr);
     } else if (def == NULL) {
-        reply_errf(c->reply, "ERR Command '%.*s' not found", (int)c->argv[3].len, c->argv[3].ptr);
+        reply_errf(c->reply, "ERR Command '%.*s' not found", shown(c->argv[3]), c->argv[3].ptr);
     } else if (!cmd_arity_fits(def, c->argc - 3)) {
         reply_errf(c->reply, "ERR wrong number of arguments for '%.*s' command",
                    (int)cmd_full_name(def, name), name);

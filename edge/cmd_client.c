@@ -130,7 +130,7 @@ struct filter {
     enum client_type type;
     char addr[CONN_ADDR_MAX], local[CONN_ADDR_MAX]; /* "" is any */
     bool has_addr, has_local, skip_me;
-    int64_t age_s_min; /* 0 is any */
+    int64_t age_s_min;     /* 0 is any */
     struct acl_user *user; /* held; NULL is any */
 };
 
@@ -370,7 +370,8 @@ static bool parse_kill_pair(struct cmd *c, struct filter *f, struct slice name, 
         acl_release(f->user);
         f->user = acl_find(value);
         if (f->user == NULL) {
-            reply_errf(c->reply, "ERR No such user '%.*s'", (int)value.len, value.ptr);
+            reply_errf(c->reply, "ERR No such user '%.*s'", value.len < 1024 ? (int)value.len : 1024,
+                       value.ptr);
             return false;
         }
     } else if (slice_is_word(name, "maxage")) {
@@ -513,7 +514,8 @@ static void visit_unblock(struct client_round *r, struct conn_set *set)
     struct conn *c = client_find(set, q->filter.ids[0]);
     struct backend *b = set->backend;
 
-    if (c != NULL && c->is_busy && b->unblock != NULL && b->unblock(b, &c->session, q->flag ? CMD_UNBLOCKED_ERROR : CMD_UNBLOCKED_TIMEOUT)) {
+    if (c != NULL && c->is_busy && b->unblock != NULL &&
+        b->unblock(b, &c->session, q->flag ? CMD_UNBLOCKED_ERROR : CMD_UNBLOCKED_TIMEOUT)) {
         q->count = 1;
     }
 }

@@ -259,10 +259,9 @@ static bool refuse_denied(struct conn *c, const struct request *q)
     }
     c->last_def = q->def;
     acl_log_denied(&c->session, &d);
-    acl_reply_denied(&c->reply, &c->session, &d,
-                     (q->def->flags & CMD_TXN_RUN) != 0
-                         ? "EXECABORT Transaction discarded because of: "
-                         : "");
+    acl_reply_denied(
+        &c->reply, &c->session, &d,
+        (q->def->flags & CMD_TXN_RUN) != 0 ? "EXECABORT Transaction discarded because of: " : "");
     spoil(c);
     return true;
 }

@@ -617,7 +617,7 @@ static enum outcome run_blocked(struct call *k)
     return RAN;
 }
 
-/* Its user's rules changed while the batch waited (A3 of edge/acl.h). True: it is refused. */
+/* Its user's rules changed while the batch waited (A3 of edge/acl.h). True: it is refused, and done. */
 COLD static bool is_denied_now(struct call *k)
 {
     const struct acl_rules *limits = acl_limits(k->session);
@@ -628,6 +628,11 @@ COLD static bool is_denied_now(struct call *k)
         return false;
     }
     acl_reply_denied_now(&k->cmd);
+    reply_end(k->batch->reply, k->from);
+    exec_count_rejected(k->x, k->cmd.def);
+    if ((k->cmd.def->flags & CMD_TXN_END) != 0) {
+        watched_clear(k->session);
+    }
     return true;
 }
 
@@ -713,8 +718,6 @@ enum backend_progress exec_run(struct exec *x, struct session *s, struct batch *
             begin_call(&k);
             k.from = reply_begin(b->reply);
             if (UNLIKELY(s->is_judged_again) && is_denied_now(&k)) {
-                reply_end(b->reply, k.from);
-                exec_count_rejected(x, k.cmd.def);
                 b->next++;
                 continue;
             }

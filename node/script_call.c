@@ -141,8 +141,7 @@ static bool keep_args(struct script_run *r, const struct cmd_def *def, struct sl
 static const char *denial(lua_State *L, const struct session *s, const struct request *q)
 {
     const struct acl_rules *limits = s == NULL ? NULL : acl_limits(s);
-    struct acl_denied d = {
-        .context = ACL_IN_LUA, .def = q->def, .argv = q->argv, .argc = q->argc};
+    struct acl_denied d = {.context = ACL_IN_LUA, .def = q->def, .argv = q->argv, .argc = q->argc};
     struct buf why = {0};
 
     if (LIKELY(limits == NULL)) {

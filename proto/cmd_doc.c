@@ -124,23 +124,12 @@ size_t cmd_categories(const struct cmd_def *def, const char *out[CMD_CATEGORIES_
 const char *cmd_category_at(size_t i)
 {
     static const char *const all[] = {
-        "keyspace",    "read",   "write",       "set",   "sortedset", "list",   "hash",
-        "string",      "bitmap", "hyperloglog", "geo",   "stream",    "pubsub", "admin",
-        "fast",        "slow",   "blocking",    "dangerous", "connection", "transaction",
-        "scripting",
+        "keyspace", "read",   "write",       "set",       "sortedset",  "list",        "hash",
+        "string",   "bitmap", "hyperloglog", "geo",       "stream",     "pubsub",      "admin",
+        "fast",     "slow",   "blocking",    "dangerous", "connection", "transaction", "scripting",
     };
 
     return i < sizeof(all) / sizeof(all[0]) ? all[i] : NULL;
-}
-
-bool cmd_is_category(struct slice name)
-{
-    for (size_t i = 0; cmd_category_at(i) != NULL; i++) {
-        if (slice_is_word(name, cmd_category_at(i))) {
-            return true;
-        }
-    }
-    return false;
 }
 
 static void put_flags(struct reply *r, const struct cmd_def *def)

@@ -94,8 +94,9 @@ static bool is_denied(struct sort *s, uint32_t i)
     const struct cmd *c = s->c;
     bool is_get = slice_is_word(c->argv[i], "get");
 
-    if (i + 1 >= c->argc || (!is_get && (!slice_is_word(c->argv[i], "by") ||
-                                         memchr(c->argv[i + 1].ptr, '*', c->argv[i + 1].len) == NULL))) {
+    if (i + 1 >= c->argc ||
+        (!is_get && (!slice_is_word(c->argv[i], "by") ||
+                     memchr(c->argv[i + 1].ptr, '*', c->argv[i + 1].len) == NULL))) {
         return false;
     }
     if (LIKELY(acl_reads_all(c->session, c->def, c->argv, c->argc))) {

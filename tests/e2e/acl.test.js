@@ -136,6 +136,29 @@ test('a command that waits is judged again when its user changes', godwitOnly, a
   assert.equal(await admin.cmd('LLEN', 'l'), 1);
 });
 
+// It stands in line for a lock that a script holds, and is not begun when its user changes.
+test('a command that waits for a lock is judged again', godwitOnly, async (t) => {
+  const { server, admin } = await start(t);
+  const other = await server.client(t);
+  await admin.cmd('ACL', 'SETUSER', 'bob', 'on', '>pw', '~*', '+@all');
+  const bob = await as(t, server, 'bob', 'pw');
+  const busy = other.call('EVAL', "redis.call('SET', KEYS[1], 'x') while true do end", 1, 'k');
+
+  await eventually(async () => /cmd=eval|flags=\w*b/.test(await admin.cmd('CLIENT', 'LIST')));
+  const replies = bob.pipeline([['SET', 'k', '1'], ['GET', 'other'], ['PING']]);
+  await eventually(async () => /flags=\w*b.* user=bob/.test(await admin.cmd('CLIENT', 'LIST')), {
+    what: 'bob to wait for the lock',
+  });
+  await admin.cmd('ACL', 'SETUSER', 'bob', '-set');
+  await admin.call('SCRIPT', 'KILL');
+  assert.match(show(await busy), /^-/);
+  const [set, get, ping] = await replies;
+  assert.match(show(set), /^-NOPERM User bob has no permissions to run the 'set' command/);
+  assert.equal(get.t, '$-1', 'what it may goes on');
+  assert.equal(show(ping), '+PONG');
+  assert.equal(await admin.cmd('EXISTS', 'k'), 0);
+});
+
 test('scripts run as who calls them', async (t) => {
   const { server, admin } = await start(t);
   await admin.cmd('ACL', 'SETUSER', 'bob', 'on', '>pw', '~a*', '+eval', '+get', '+set', '+multi', '+exec');

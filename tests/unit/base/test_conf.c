@@ -368,6 +368,39 @@ static void rewrite_keeps_comments_and_order(void)
     end();
 }
 
+static int two_lines(struct buf *out)
+{
+    return buf_append_str(out, "t-lines x\nt-lines y\n");
+}
+
+/* Each adds to those before, quotes and all; REWRITE asks who keeps them by now. */
+static void lines_may_stand_many_times(void)
+{
+    char flags[600];
+    const char *path = unit_path("a.conf");
+    struct buf text;
+
+    begin();
+    buf_init(&text);
+    put_file(path, "t-lines \"a b\" c\n# two\nt-count 5\nt-lines 'd\n");
+    (void)snprintf(flags, sizeof(flags), "--config %s --t-lines e", path);
+    CU_ASSERT_EQUAL(load(flags, ""), OK);
+    CU_ASSERT_STRING_EQUAL(conf_str(&opt_t_lines), "\"a b\" c\n'd\ne");
+    CU_ASSERT_EQUAL(conf_rewrite(&why), OK); /* nobody keeps them: they stay */
+    CU_ASSERT_EQUAL(conf_file_read(path, 4096, &text), OK);
+    CU_ASSERT_PTR_NOT_NULL(memmem(text.ptr, text.len, "t-lines \"a b\" c\n", 16));
+    conf_lines_hook(&opt_t_lines, two_lines);
+    CU_ASSERT_EQUAL(conf_rewrite(&why), OK);
+    buf_clear(&text);
+    CU_ASSERT_EQUAL(conf_file_read(path, 4096, &text), OK);
+    CU_ASSERT(slice_is(buf_slice(&text), SLICE("# two\nt-count 5\nt-lines x\nt-lines y\n")));
+    conf_forget(&opt_t_lines);
+    CU_ASSERT_STRING_EQUAL(conf_str(&opt_t_lines), "");
+    conf_lines_hook(&opt_t_lines, NULL);
+    buf_fini(&text);
+    end();
+}
+
 static void help_and_manual_name_every_setting(void)
 {
     struct buf b;
@@ -426,6 +459,7 @@ const struct unit_test test_conf[] = {
     UNIT(only_reloadable_settings_change_and_their_readers_hear),
     UNIT(settings_are_found_by_any_case_and_alias),
     UNIT(rewrite_keeps_comments_and_order),
+    UNIT(lines_may_stand_many_times),
     UNIT(help_and_manual_name_every_setting),
     UNIT(survives_every_fault),
     UNIT_END,

@@ -73,15 +73,14 @@ static const struct {
     {"", "off sanitize-payload resetchannels -@all"},
     {"on;nopass;allkeys;allchannels;allcommands", "on nopass sanitize-payload ~* &* +@all"},
     {"ON;~*;&*;+@ALL;skip-sanitize-payload", "on skip-sanitize-payload ~* &* +@all"},
-    {">x;>x", "off sanitize-payload "
-              "#2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881 resetchannels -@all"},
+    {">x;>x",
+     "off sanitize-payload "
+     "#2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881 resetchannels -@all"},
     {">x;<x", "off sanitize-payload resetchannels -@all"},
     {">x;nopass", "off nopass sanitize-payload resetchannels -@all"},
     {"nopass;>x;resetpass", "off sanitize-payload resetchannels -@all"},
-    {"~a;%R~b;%w~c;%RW~d;%R~c;~a",
-     "off sanitize-payload ~a %R~b ~c ~d resetchannels -@all"},
-    {"~a;resetkeys;~b;&x;resetchannels;&y;&y",
-     "off sanitize-payload ~b resetchannels &y -@all"},
+    {"~a;%R~b;%w~c;%RW~d;%R~c;~a", "off sanitize-payload ~a %R~b ~c ~d resetchannels -@all"},
+    {"~a;resetkeys;~b;&x;resetchannels;&y;&y", "off sanitize-payload ~b resetchannels &y -@all"},
     {"+PING;-ping;+ping", "off sanitize-payload resetchannels -@all +ping"},
     {"+@fast;+ping;-@FAST;+echo", "off sanitize-payload resetchannels -@all +ping -@fast +echo"},
     {"+@all;-ping", "off sanitize-payload resetchannels +@all -ping"},
@@ -107,17 +106,54 @@ static void says_rules_as_redis(void)
     }
 }
 
+/* Then a session asks nothing. */
+static void knows_who_may_do_everything(void)
+{
+    static const struct {
+        const char *rules;
+        bool all;
+    } rows[] = {{"+@all;~*;&*", true},
+                {"+@all;~*", false},
+                {"+@all;&*", false},
+                {"~*;&*;+@all;-ping", false},
+                {"~*;&*;+@all;-client;+client", true},
+                {"(~* &* +@all)", true},
+                {"~*;&*;+@read;+@write", false}};
+
+    begin();
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct acl_rules *r = made(rows[i].rules);
+
+        CU_ASSERT_EQUAL(acl_rules_may_all(r), rows[i].all);
+        acl_rules_destroy(r);
+    }
+}
+
 static const struct {
     const char *rules;
     enum acl_fault fault;
 } bad[] = {
-    {"x", ACL_SYNTAX},           {"+nosuch", ACL_UNKNOWN},       {"-nosuch", ACL_UNKNOWN},
-    {"+@nosuch", ACL_UNKNOWN},   {"+client|nosuch", ACL_UNKNOWN}, {"-select|0", ACL_UNKNOWN},
-    {"+", ACL_UNKNOWN},          {"+select|", ACL_SYNTAX},       {"+client|id|x", ACL_FIRST_OF_SUB},
-    {"~a b", ACL_SYNTAX},        {"&a b", ACL_SYNTAX},           {"%~x", ACL_SYNTAX},
-    {"%RR~x", ACL_SYNTAX},       {"%Q~x", ACL_SYNTAX},           {"~*;~a", ACL_AFTER_ALL_KEYS},
-    {"&*;&a", ACL_AFTER_ALL_CHANNELS}, {"<x", ACL_NO_SUCH_PASSWORD}, {"#abc", ACL_BAD_HASH},
-    {"!abc", ACL_BAD_HASH},      {"(on)", ACL_SYNTAX},           {"(~a;+ping", ACL_UNMATCHED},
+    {"x", ACL_SYNTAX},
+    {"+nosuch", ACL_UNKNOWN},
+    {"-nosuch", ACL_UNKNOWN},
+    {"+@nosuch", ACL_UNKNOWN},
+    {"+client|nosuch", ACL_UNKNOWN},
+    {"-select|0", ACL_UNKNOWN},
+    {"+", ACL_UNKNOWN},
+    {"+select|", ACL_SYNTAX},
+    {"+client|id|x", ACL_FIRST_OF_SUB},
+    {"~a b", ACL_SYNTAX},
+    {"&a b", ACL_SYNTAX},
+    {"%~x", ACL_SYNTAX},
+    {"%RR~x", ACL_SYNTAX},
+    {"%Q~x", ACL_SYNTAX},
+    {"~*;~a", ACL_AFTER_ALL_KEYS},
+    {"&*;&a", ACL_AFTER_ALL_CHANNELS},
+    {"<x", ACL_NO_SUCH_PASSWORD},
+    {"#abc", ACL_BAD_HASH},
+    {"!abc", ACL_BAD_HASH},
+    {"(on)", ACL_SYNTAX},
+    {"(~a;+ping", ACL_UNMATCHED},
     {"(\"~a)", ACL_SYNTAX},
 };
 
@@ -185,8 +221,9 @@ static void survives_failing_allocations(void)
     do {
         fault_fail_nth(++nth);
         r = acl_rules_create();
-        fault = r == NULL ? ACL_NO_MEMORY
-                          : apply(r, "on;>x;~a;~b;&c;+@read;-ping;+select|0;(~a \"+echo\" &d);(;~z;)");
+        fault = r == NULL
+                    ? ACL_NO_MEMORY
+                    : apply(r, "on;>x;~a;~b;&c;+@read;-ping;+select|0;(~a \"+echo\" &d);(;~z;)");
         copy = fault == ACL_FINE ? acl_rules_copy(r) : NULL;
         fault_off();
         failures += copy == NULL;
@@ -261,6 +298,34 @@ static void judges_commands_keys_and_channels(void)
         CU_ASSERT_EQUAL(at, judged[i].at);
         acl_rules_destroy(r);
     }
+}
+
+/* A key of megabytes against patterns of stars is not worth its time. */
+static void bounds_what_judging_takes(void)
+{
+    enum { LEN = 4 << 20 };
+    char *name = malloc(LEN);
+    struct acl_rules *r;
+    struct slice argv[2] = {SLICE("TECHO")};
+    char rule[64];
+    uint32_t at;
+
+    begin();
+    r = made("+techo;~a*");
+    memset(name, 'a', LEN);
+    argv[1] = (struct slice){name, LEN};
+    CU_ASSERT_EQUAL(acl_check(r, cmd_find(argv[0]), argv, 2, &at), ACL_ALLOWED);
+    CU_ASSERT_EQUAL(acl_rules_apply(r, SLICE("resetkeys")), ACL_FINE);
+    for (int i = 0; i < 1000; i++) {
+        (void)snprintf(rule, sizeof(rule), "~*b%d*b*b*b*b*b*b*b*b*b*b", i);
+        CU_ASSERT_EQUAL(acl_rules_apply(r, slice_of(rule)), ACL_FINE);
+    }
+    CU_ASSERT_EQUAL(acl_rules_apply(r, SLICE("~a*")), ACL_FINE);
+    CU_ASSERT_EQUAL(acl_check(r, cmd_find(argv[0]), argv, 2, &at), ACL_DENIED_KEY);
+    argv[1].len = 20;
+    CU_ASSERT_EQUAL(acl_check(r, cmd_find(argv[0]), argv, 2, &at), ACL_ALLOWED);
+    free(name);
+    acl_rules_destroy(r);
 }
 
 /* ---- Users ---- */
@@ -348,9 +413,18 @@ static bool saves_and_loads(bool for_settings)
 /* Quotes, brackets and control characters too. */
 static void reads_what_it_writes(void)
 {
-    static const char *const rules[] = {
-        "on", ">pw", "~a\"b", "~it's", "~a)", "%R~\\*", "&\x01", "+@all", "-ping", "+select|0",
-        "(~\"a\\\"b\" ~c) +ping &\"\\x01\")", "(+@read)"};
+    static const char *const rules[] = {"on",
+                                        ">pw",
+                                        "~a\"b",
+                                        "~it's",
+                                        "~a)",
+                                        "%R~\\*",
+                                        "&\x01",
+                                        "+@all",
+                                        "-ping",
+                                        "+select|0",
+                                        "(~\"a\\\"b\" ~c) +ping &\"\\x01\")",
+                                        "(+@read)"};
     struct acl_change change;
 
     begin();
@@ -477,8 +551,10 @@ static void *read_rules(void *arg)
 
 static void changes_beside_readers(void)
 {
-    static const struct slice a[] = {SLICE("resetkeys"), SLICE("~a"), SLICE("+ping"), SLICE("-echo")};
-    static const struct slice b[] = {SLICE("resetkeys"), SLICE("~b"), SLICE("-ping"), SLICE("+echo")};
+    static const struct slice a[] = {SLICE("resetkeys"), SLICE("~a"), SLICE("+ping"),
+                                     SLICE("-echo")};
+    static const struct slice b[] = {SLICE("resetkeys"), SLICE("~b"), SLICE("-ping"),
+                                     SLICE("+echo")};
     pthread_t readers[READERS];
     struct acl_change change;
     struct acl_user *u;
@@ -534,8 +610,9 @@ static void applies_at_once_on_all_workers(void)
     CU_ASSERT(toy_gets(admin, "+OK\r\n"));
     for (int i = 1; i < USERS; i++) {
         toy_send(fd[i], "TECHO x\r\nACL WHOAMI\r\n");
-        CU_ASSERT(toy_gets(fd[i], "-NOPERM User bob has no permissions to run the 'techo' command\r\n"
-                                  "$3\r\nbob\r\n"));
+        CU_ASSERT(toy_gets(fd[i],
+                           "-NOPERM User bob has no permissions to run the 'techo' command\r\n"
+                           "$3\r\nbob\r\n"));
     }
     toy_send(admin, "ACL SETUSER bob resetchannels &b\r\n");
     CU_ASSERT(toy_gets(admin, "+OK\r\n"));
@@ -594,10 +671,12 @@ static void merges_like_events(void)
 
 const struct unit_test test_acl[] = {
     UNIT(says_rules_as_redis),
+    UNIT(knows_who_may_do_everything),
     UNIT(refuses_what_is_wrong),
     UNIT(bounds_what_a_user_has),
     UNIT(survives_failing_allocations),
     UNIT(judges_commands_keys_and_channels),
+    UNIT(bounds_what_judging_takes),
     UNIT(keeps_users_by_name),
     UNIT(reads_what_it_writes),
     UNIT(says_what_is_wrong_in_a_file),
