@@ -170,6 +170,15 @@ const HOSTILE = [
   ['return load(function() while true do end end)', ENDS],
   ['local t={} for i=1,1e6 do t[i]=i end while true do table.insert(t,1,1) table.remove(t,1) end', ENDS],
   ['local s=("x"):rep(2^23) while true do local b=s.."y" end', ENDS],
+  ['local t=setmetatable({},{__index=function() while true do end end}) return t.x', ENDS],
+  ['local t=setmetatable({},{__lt=function() while true do end end}) local function f() return t<t end local x=f()', ENDS],
+  ['local t=setmetatable({},{__concat=function() while true do end end}) local function f() local s=t.."" end f()', ENDS],
+  ['local function it() while true do end end local function f() for k in it do end end f()', ENDS],
+  ['for k in function() while true do end end do end', ENDS],
+  ['local function f() return f() end return f()', ENDS],
+  ['return coroutine.wrap(function() local function f() while true do end end f() end)()', ENDS],
+  ['("x"):gsub(".",function() local function f() while true do end end f() end)', ENDS],
+  ['while true do newproxy(true) end', /nonexistent global variable/],
   ['local t={1} for i=1,40 do t={t,t} end return #cjson.encode(t)', /too large|longer/],
   ['local t={} t[1]=t return t', /reached lua stack limit/],
   ['return loadstring("\\27Lua")()', /attempt to call a nil value/],
@@ -180,6 +189,8 @@ const HOSTILE = [
   ['table.insert(redis,1)', /Attempt to modify a readonly table/],
   ['setmetatable(redis,{})', /protected metatable/],
   ['getmetatable("").__index=1', /attempt to index a boolean/],
+  ['return cmsgpack.pack(print)', /./],
+  ['local t={} for i=1,7000 do t[i]=i end local co={} for i=1,9 do co[i]=coroutine.create(function() end) end local k={} local function go(...) pcall(coroutine.resume,co[9],...) for s=17,3,-1 do while pcall(function() k[#k+1]=tostring(#k)..("x"):rep(2^s) end) do end end for i=1,8 do pcall(coroutine.resume,co[i],...) end error("no") end go(unpack(t))', /./],
   ...['io', 'debug', 'require', 'dofile', 'loadfile', 'newproxy', 'getfenv', 'package', 'print'].map(
     (name) => [`return ${name}`, /nonexistent global variable/],
   ),
@@ -198,6 +209,36 @@ test('hostile scripts end in an error', godwitOnly, async (t) => {
   }
   assert.equal(await client.cmd('EVAL', 'return string.dump == nil and #KEYS', '0'), 0);
   assert.equal(await client.cmd('DBSIZE'), 0);
+});
+
+// What runs long may not keep others from its worker, wherever its loop is.
+const LONG = [
+  'while true do end',
+  'local function f() while true do end end f()',
+  'local t = {} function t.g() while true do end end local function f() t.g() end f()',
+  "local t = setmetatable({}, {__call = function() while true do end end}) local function f() t() end f()",
+  'local function f(n) if n == 0 then while true do end end f(n - 1) return 1 end f(50)',
+  'for i = 1, 1e18 do local s = tostring(i) end',
+  'local function f() for k, v in pairs({1, 2, 3}) do while true do end end end f()',
+];
+
+test('others are served while a script loops in its functions', godwitOnly, async (t) => {
+  const server = await startServer(t, { workers: 1 });
+  const busy = await server.connect({ timeoutMs: 30000 });
+  const other = await server.connect();
+  for (const text of LONG) {
+    const script = `redis.call('SET',KEYS[1],'x') ${text}`;
+    const running = assert.rejects(busy.cmd('EVAL', script, '1', 'k'), /Script killed by user/, text);
+    let killed = false;
+    while (!killed) {
+      killed = await other.cmd('SCRIPT', 'KILL').then(
+        () => true,
+        (err) => (assert.match(String(err), /NOTBUSY/), false),
+      );
+    }
+    await running;
+    assert.equal(await other.cmd('EXISTS', 'k'), 0);
+  }
 });
 
 test('SCRIPT KILL ends a long script on the same worker, and undoes it', godwitOnly, async (t) => {
