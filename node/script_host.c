@@ -83,8 +83,8 @@ static bool may_leave(lua_State *L)
         bool is_first = !lua_getstack(L, level + 1, &(lua_Debug){0});
 
         if (*ar.what == 'C' || *ar.what == 't' ||
-            (!is_first &&
-             (*ar.namewhat == '\0' || ar.name == NULL || strcmp(ar.name, "(for generator)") == 0))) {
+            (!is_first && (*ar.namewhat == '\0' || ar.name == NULL ||
+                           strcmp(ar.name, "(for generator)") == 0))) {
             return false;
         }
     }

@@ -27,7 +27,7 @@ enum {
     SCRIPT_C_DEPTH_MAX = 150, /* callbacks within callbacks: below Lua's own 200 */
     SCRIPT_CO_DEPTH_MAX =
         16, /* coroutines within coroutines, each with a C stack of its own depth */
-    SCRIPT_LEVELS_MAX = 100, /* of calls, through which the hook looks for whether it may leave */
+    SCRIPT_LEVELS_MAX = 100,   /* of calls, through which the hook looks for whether it may leave */
     SCRIPT_FRESH_MAX = 4 << 20 /* bytes taken before the hook looks */
 };
 
