@@ -188,7 +188,7 @@ lint-inputs: $(B)/godwit $(FOLDERS:%=$(B)/inc/%/.ok) $(GEN_C)
 
 # make bench                 every scenario     make bench S=get      one, compared with the last result
 # The load program stands alone: it shares no code with the server that it measures.
-$(B)/load: bench/load.c bench/load_wire.c bench/load.h bench/hist.h Makefile
+$(B)/load: bench/load.c bench/load_wire.c bench/load_cmd.c bench/load.h bench/hist.h Makefile
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(COMMON) $(WARN) -O2 -I. -o $@ $(filter %.c,$^) -lm
 $(B)/bench_floor: bench/floor.c Makefile

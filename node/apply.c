@@ -9,6 +9,7 @@
 #include "node/library.h"
 #include "node/section.h"
 #include "node/type_hash.h"
+#include "node/type_json.h"
 #include "node/type_list.h"
 #include "node/type_set.h"
 #include "node/type_stream.h"
@@ -330,6 +331,10 @@ static void apply_op(struct cmd *c, const Godwit__Op *op)
     case GODWIT__OP__KIND_DELETE_LIBRARY:
     case GODWIT__OP__KIND_FLUSH_LIBRARIES:
         apply_library(c, key.name, op);
+        break;
+    case GODWIT__OP__KIND_PUT_JSON:
+    case GODWIT__OP__KIND_PATCH_JSON:
+        json_apply(c, key, op);
         break;
     case GODWIT__OP__KIND__NOT_SET:
     case _GODWIT__OP__KIND__CASE_IS_INT_SIZE:

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "edge/acl_log.h"
 #include "edge/backend.h"
 #include "edge/client.h"
 #include "edge/options.h"
@@ -390,7 +391,10 @@ static void put_stats(struct info *i)
     put(i, "total_error_replies:%lu", error_count_sum());
     put(i, "client_query_buffer_limit_disconnections:%lu", s.input_limit);
     put(i, "client_output_buffer_limit_disconnections:%lu", s.output_limit);
-    put(i, "acl_access_denied_auth:0");
+    put(i, "acl_access_denied_auth:%lu", acl_counts().auth);
+    put(i, "acl_access_denied_cmd:%lu", acl_counts().cmd);
+    put(i, "acl_access_denied_key:%lu", acl_counts().key);
+    put(i, "acl_access_denied_channel:%lu", acl_counts().channel);
 }
 
 static void put_replication(struct info *i)

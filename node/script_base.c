@@ -293,11 +293,23 @@ static int os_clock(lua_State *L)
     return 1;
 }
 
+/* The 48-bit generator of drand48(), which many threads may use. */
+static uint32_t draw(unsigned short x[3])
+{
+    uint64_t state = (uint64_t)x[2] << 32 | (uint64_t)x[1] << 16 | x[0];
+
+    state = state * 0x5deece66d + 0xb;
+    x[0] = (unsigned short)state;
+    x[1] = (unsigned short)(state >> 16);
+    x[2] = (unsigned short)(state >> 32);
+    return (uint32_t)((state & 0xffffffffffff) >> 17);
+}
+
 /* Chance begins anew with each run, so that a script is the same wherever it runs. */
 static int math_random(lua_State *L)
 {
     struct script_run *r = script_run_of(L);
-    lua_Number x = (lua_Number)(nrand48(r->chance) % INT32_MAX) / INT32_MAX;
+    lua_Number x = (lua_Number)(draw(r->chance) % INT32_MAX) / INT32_MAX;
     int low = 1;
     int high;
 

@@ -214,6 +214,7 @@ static void run_free(void *run)
     }
     reply_fini(&r->reply);
     buf_fini(&r->convert);
+    buf_fini(&r->error);
     script_put(r->script);
     library_put(r->library);
     mem_free(r, sizeof(*r));

@@ -29,6 +29,7 @@ void *section_pile_add(struct section *s, struct pile *p, size_t size)
         p->v = v;
         p->cap = cap;
     }
+    assert(p->v != NULL);
     void *at = p->v + (size_t)p->count++ * size;
 
     memset(at, 0, size);

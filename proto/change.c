@@ -469,6 +469,9 @@ static bool op_fine(const Godwit__Op *op)
     case GODWIT__OP__KIND_DELETE_LIBRARY:
     case GODWIT__OP__KIND_FLUSH_LIBRARIES:
         return change_library_fine(op);
+    case GODWIT__OP__KIND_PUT_JSON:
+    case GODWIT__OP__KIND_PATCH_JSON:
+        return change_json_fine(op);
     case GODWIT__OP__KIND__NOT_SET:
     case _GODWIT__OP__KIND__CASE_IS_INT_SIZE:
         break;

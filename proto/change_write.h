@@ -90,5 +90,6 @@ bool change_stream_fine(const struct Godwit__Op *op);
 bool change_set_fine(const struct Godwit__Op *op);
 bool change_zset_fine(const struct Godwit__Op *op);
 bool change_library_fine(const struct Godwit__Op *op);
+bool change_json_fine(const struct Godwit__Op *op);
 
 #endif

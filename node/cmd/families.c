@@ -31,4 +31,7 @@ void families_register(void)
     cmd_register("sorted-set", zset_ops_cmds);
     cmd_register("geo", geo_cmds);
     cmd_register("pubsub", pubsub_cmds);
+    cmd_register("json", json_cmds);
+    cmd_register("json", json_value_cmds);
+    cmd_register("json", json_array_cmds);
 }

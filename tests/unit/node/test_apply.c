@@ -8,16 +8,11 @@
 #include "base/rcu.h"
 #include "node/block.h"
 #include "node/database.h"
+#include "node/digest.h"
 #include "node/exec.h"
 #include "node/keyspace.h"
 #include "node/node.h"
 #include "node/section.h"
-#include "node/type.h"
-#include "node/type_hash.h"
-#include "node/type_list.h"
-#include "node/type_set.h"
-#include "node/type_string.h"
-#include "node/type_zset.h"
 #include "proto/change.h"
 #include "replication/changelog.h"
 #include "tests/lib/unit.h"
@@ -37,144 +32,18 @@ static unsigned below(unsigned n)
     return (unsigned)rand_below(&r, n);
 }
 
-/* ---- What a database holds, as one number a key, in no order ---- */
-
-struct summary {
-    uint64_t keys, sum;
-    struct database *db;
-};
-
-static uint64_t mix(uint64_t h, struct slice s)
+static struct digest sum_up(struct database *db)
 {
-    for (size_t i = 0; i < s.len; i++) {
-        h = (h ^ (uint8_t)s.ptr[i]) * 0x100000001b3;
-    }
-    return (h ^ s.len) * 0x100000001b3;
-}
+    struct digest d;
 
-static uint64_t mix_string(uint64_t h, const struct entry *e)
-{
-    struct string_value v;
-
-    string_of_entry(e, &v);
-    for (size_t at = 0; at < v.len;) {
-        struct slice piece = string_chunk(&v, at);
-
-        for (size_t i = 0; i < piece.len; i++) {
-            h = (h ^ (uint8_t)piece.ptr[i]) * 0x100000001b3;
-        }
-        at += piece.len;
-    }
-    return (h ^ v.len) * 0x100000001b3;
-}
-
-static void add_field(const struct hash_field *f, void *arg)
-{
-    *(uint64_t *)arg += mix(mix((uint64_t)f->expire_at_ms * 31 + 7, f->name), f->value);
-}
-
-static uint64_t mix_list(uint64_t h, struct cmd *c, struct key key)
-{
-    struct vlist_cursor at;
-    struct vlist_view l;
-    struct slice s;
-
-    if (vlist_open(c, key, &l) == FOUND) {
-        vlist_seek(&l, 0, &at);
-        while (vlist_next(&at, &s)) {
-            h = mix(h, s);
-        }
-        h ^= vlist_number(&l);
-        vlist_close(&l);
-    }
-    return h;
-}
-
-static void add_member(struct slice member, void *arg)
-{
-    *(uint64_t *)arg += mix(3, member);
-}
-
-static uint64_t mix_set(struct cmd *c, const struct entry *e)
-{
-    uint64_t members = 0;
-    struct set set;
-
-    if (set_open(c, key_of(entry_key(e)), &set) == FOUND) {
-        set_each(&set, add_member, &members);
-        set_close(&set);
-    }
-    return members * 0x9e3779b97f4a7c15;
-}
-
-static void add_scored(const struct zset_item *i, void *arg)
-{
-    uint64_t bits;
-
-    memcpy(&bits, &i->score, sizeof(bits));
-    *(uint64_t *)arg += mix(bits * 31 + 7, i->member);
-}
-
-static uint64_t mix_zset(uint64_t h, struct cmd *c, const struct entry *e)
-{
-    uint64_t members = 0;
-    uint64_t cursor = 0;
-    struct zset z;
-
-    if (zset_open(c, key_of(entry_key(e)), &z) == FOUND) {
-        do {
-            cursor = zset_scan(&z, cursor, 1000, add_scored, &members);
-        } while (cursor != 0);
-        zset_close(&z);
-    }
-    return h ^ members * 0x9e3779b97f4a7c15;
-}
-
-static void add_key(const struct entry *e, void *arg)
-{
-    struct summary *s = arg;
-    static const struct cmd_def def = {.name = "SUM", .flags = CMD_READ};
-    struct cmd c = {.def = &def, .db = s->db};
-    uint64_t h = mix((uint64_t)entry_expire_at_ms(e) * 31 + e->type, entry_key(e));
-
-    if (e->type == TYPE_STRING) {
-        h = mix_string(h, e);
-    } else if (e->type == TYPE_LIST) {
-        h = mix_list(h, &c, key_of(entry_key(e)));
-    } else if (e->type == TYPE_ZSET) {
-        h = mix_zset(h, &c, e);
-    } else {
-        struct hash hash;
-        uint64_t fields = 0;
-
-        if (e->type == TYPE_SET) {
-            h ^= mix_set(&c, e);
-        } else if (hash_open(&c, key_of(entry_key(e)), &hash) == FOUND) {
-            hash_each(&hash, add_field, &fields);
-            hash_close(&hash);
-        }
-        h ^= fields * 0x9e3779b97f4a7c15;
-    }
-    s->keys++;
-    s->sum += h * h;
-}
-
-static struct summary sum_up(struct database *db)
-{
-    struct summary s = {0, 0, db};
-    struct cmd c = {.db = db};
-    uint64_t cursor = 0;
-
-    do {
-        cursor = keyspace_scan(&c, cursor, 1000, add_key, &s);
-    } while (cursor != 0);
-    return s;
+    CU_ASSERT_EQUAL_FATAL(digest_database(db, &d), OK);
+    return d;
 }
 
 static bool equal(void)
 {
-    struct summary a = sum_up(w.db);
-    struct summary b = sum_up(copy);
+    struct digest a = sum_up(w.db);
+    struct digest b = sum_up(copy);
 
     if (a.keys != b.keys || a.sum != b.sum) {
         printf("%lu keys, the copy %lu\n", a.keys, b.keys);
@@ -433,7 +302,7 @@ static void a_copy_is_exact(void)
     }
     take_log();
     CU_ASSERT_TRUE(taken.count > COMMANDS / 8);
-    struct summary before = sum_up(w.db);
+    struct digest before = sum_up(w.db);
 
     CU_ASSERT_TRUE(before.keys > 0);
     for (size_t i = 0; i < taken.count; i++) {
@@ -477,7 +346,7 @@ static void what_is_no_change_changes_nothing(void)
     for (size_t i = 0; i < taken.count; i++) {
         apply(i);
     }
-    struct summary before = sum_up(copy);
+    struct digest before = sum_up(copy);
 
     for (size_t i = 0; i < taken.count; i++) {
         struct buf b = {0};
@@ -489,7 +358,7 @@ static void what_is_no_change_changes_nothing(void)
         CU_ASSERT_EQUAL(apply_change(w.x, copy, (struct slice){b.ptr, b.len - 4}), ERR_CORRUPT);
         buf_fini(&b);
     }
-    struct summary after = sum_up(copy);
+    struct digest after = sum_up(copy);
 
     CU_ASSERT_TRUE(before.keys == after.keys && before.sum == after.sum);
     end();
@@ -621,8 +490,8 @@ static void what_is_rolled_back_never_was(void)
         for (; done < taken.count; done++) {
             apply(done);
         }
-        struct summary here = sum_up(w.db);
-        struct summary there = sum_up(twin);
+        struct digest here = sum_up(w.db);
+        struct digest there = sum_up(twin);
 
         if (here.keys != there.keys || here.sum != there.sum || !equal() ||
             world_bytes(w.db) != database_used_exact(w.db)) {
