@@ -92,11 +92,11 @@ static void is_whole_when_memory_runs_out(void)
 /* What cjson needs is Lua's memory: bounded by lua-memory-limit, and given back. */
 static void json_stays_within_the_limit(void)
 {
-    static const char encodes[] = "local s = ('\\1'):rep(2^22) local n = 0 for i = 1, 20 do "
+    static const char encodes[] = "local s = ('\\1'):rep(2^20) local n = 0 for i = 1, 4 do "
                                   "local ok, text = pcall(cjson.encode, {s, s, s, s}) "
                                   "n = n + (ok and 1 or 0) end return n";
     static const char decodes[] =
-        "local t = '[' .. ('[],'):rep(2^20) .. '1]' local n = 0 for i = 1, 20 do "
+        "local t = '[' .. ('[],'):rep(2^19) .. '1]' local n = 0 for i = 1, 3 do "
         "local ok = pcall(cjson.decode, t) n = n + (ok and 1 or 0) end return n";
     world_init(&w, 1 << 20);
     CU_ASSERT_TRUE_FATAL(conf_set(&opt_lua_memory_limit, SLICE("16mb"), NULL));
