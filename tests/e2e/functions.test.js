@@ -225,5 +225,19 @@ test('FUNCTION STATS names what runs, FUNCTION KILL ends it', godwitOnly, async 
   assert.equal(await other.cmd('FUNCTION', 'KILL'), 'OK');
   await running;
   assert.equal(await other.cmd('EXISTS', 'k'), 0);
+  // A library that loads for long lets others pass, and may be ended.
+  const loading = assert.rejects(
+    busy.cmd('FUNCTION', 'LOAD', lib('long', 'local function f() while true do end end f()')),
+    /FUNCTION LOAD timeout|Script killed by user with FUNCTION KILL/,
+  );
+  let killed = false; // or timed out, on a machine that is busy
+  loading.finally(() => (killed = true));
+  while (!killed) {
+    killed = await other.cmd('FUNCTION', 'KILL').then(
+      () => true,
+      (err) => (assert.match(String(err), /NOTBUSY/), killed),
+    );
+  }
+  await loading;
   assert.equal(plain((await other.pipeline([['FUNCTION', 'STATS']]))[0])[1], null);
 });
