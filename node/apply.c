@@ -149,6 +149,19 @@ static void apply_insert(struct cmd *c, struct key key, const Godwit__InsertElem
     }
 }
 
+static void apply_list(struct cmd *c, struct key key, const Godwit__Op *op)
+{
+    if (op->kind_case == GODWIT__OP__KIND_PUSH_VALUES) {
+        apply_push(c, key, op->push_values);
+    } else if (op->kind_case == GODWIT__OP__KIND_REMOVE_RANGES) {
+        apply_remove_ranges(c, key, op->remove_ranges);
+    } else if (op->kind_case == GODWIT__OP__KIND_SET_ELEMENT) {
+        apply_set(c, key, op->set_element);
+    } else {
+        apply_insert(c, key, op->insert_element);
+    }
+}
+
 static void apply_put_members(struct cmd *c, struct key key, const Godwit__PutMembers *p)
 {
     bool replace = p->has_replace && p->replace;
@@ -243,6 +256,17 @@ static void apply_put_library(struct cmd *c, const Godwit__Op *op)
     mem_free(defs, (p->n_functions + 1) * sizeof(defs[0]));
 }
 
+static void apply_library(struct cmd *c, struct slice name, const Godwit__Op *op)
+{
+    if (op->kind_case == GODWIT__OP__KIND_PUT_LIBRARY) {
+        apply_put_library(c, op);
+    } else if (op->kind_case == GODWIT__OP__KIND_DELETE_LIBRARY) {
+        libraries_delete(c, name);
+    } else {
+        libraries_flush(c);
+    }
+}
+
 static void apply_op(struct cmd *c, const Godwit__Op *op)
 {
     struct key key = key_of(bytes_of(&op->key));
@@ -298,25 +322,15 @@ static void apply_op(struct cmd *c, const Godwit__Op *op)
         stream_apply(c, key, op);
         break;
     case GODWIT__OP__KIND_PUSH_VALUES:
-        apply_push(c, key, op->push_values);
-        break;
     case GODWIT__OP__KIND_REMOVE_RANGES:
-        apply_remove_ranges(c, key, op->remove_ranges);
-        break;
     case GODWIT__OP__KIND_SET_ELEMENT:
-        apply_set(c, key, op->set_element);
-        break;
     case GODWIT__OP__KIND_INSERT_ELEMENT:
-        apply_insert(c, key, op->insert_element);
+        apply_list(c, key, op);
         break;
     case GODWIT__OP__KIND_PUT_LIBRARY:
-        apply_put_library(c, op);
-        break;
     case GODWIT__OP__KIND_DELETE_LIBRARY:
-        libraries_delete(c, key.name);
-        break;
     case GODWIT__OP__KIND_FLUSH_LIBRARIES:
-        libraries_flush(c);
+        apply_library(c, key.name, op);
         break;
     case GODWIT__OP__KIND_PUT_JSON:
     case GODWIT__OP__KIND_PATCH_JSON:

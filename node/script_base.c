@@ -177,6 +177,10 @@ static int co_resume(lua_State *L)
         r->co_depth = co_depth;
         return luaL_error(L, "C stack overflow");
     }
+    if (!script_make_room(L, co, lua_gettop(L) - 1)) {
+        r->co_depth = co_depth;
+        return luaL_error(L, "not enough memory");
+    }
     h->current = co;
     int n = lua_tocfunction(L, lua_upvalueindex(1))(L);
 

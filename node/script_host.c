@@ -67,11 +67,34 @@ void script_check(lua_State *L)
     }
 }
 
+/* Whether nothing of C's is on the coroutine's stack, so that Lua can leave it and come back. Lua says who was
+ * called by whom; a function that was not called by a call (but as a metamethod, or by a `for`) has a loop
+ * of C's below it, and either no name or that of the loop. Neither has one that took another's place by a tail
+ * call, which is thought the worst of. */
+static bool may_leave(lua_State *L)
+{
+    lua_Debug ar;
+
+    for (int level = 0; level < SCRIPT_LEVELS_MAX; level++) {
+        if (!lua_getstack(L, level, &ar)) {
+            return true;
+        }
+        (void)lua_getinfo(L, "Sn", &ar);
+        bool is_first = !lua_getstack(L, level + 1, &(lua_Debug){0});
+
+        if (*ar.what == 'C' || *ar.what == 't' ||
+            (!is_first && (*ar.namewhat == '\0' || ar.name == NULL ||
+                           strcmp(ar.name, "(for generator)") == 0))) {
+            return false;
+        }
+    }
+    return false;
+}
+
 static void hook(lua_State *L, lua_Debug *ar)
 {
     struct script_host *h = script_host_of(L);
     struct script_run *r = h->run;
-    lua_Debug second;
 
     (void)ar;
     if (r == NULL) {
@@ -82,9 +105,7 @@ static void hook(lua_State *L, lua_Debug *ar)
         h->fresh = 0;
         arm(L, SCRIPT_HOOK_COUNT);
     }
-    /* The slice ends here if nothing but the script's own body is on the stack: then nothing of C's is
-     * either, and Lua can be left. */
-    if (L == r->thread && __rdtsc() > r->slice_end && lua_getstack(L, 1, &second) == 0) {
+    if (L == r->thread && __rdtsc() > r->slice_end && may_leave(L)) {
         (void)lua_yield(L, 0);
     }
 }
@@ -119,7 +140,7 @@ static void *allocate(void *host, void *p, size_t old, size_t now)
     if (now > old) {
         size_t more = now - old;
 
-        if (UNLIKELY(more > h->limit - h->used)) {
+        if (UNLIKELY(h->used + more > h->limit) && !h->is_lenient) {
             if (h->run != NULL) {
                 h->run->is_over_memory = true;
             }
@@ -139,6 +160,23 @@ static void *allocate(void *host, void *p, size_t old, size_t now)
     h->used += now;
     h->used -= p == NULL ? 0 : old;
     return to;
+}
+
+bool script_make_room(lua_State *L, lua_State *of, int n)
+{
+    struct script_host *h = script_host_of(L);
+
+    if (LIKELY(n < LUA_MINSTACK - 4)) {
+        return true; /* every stack has that */
+    }
+    if (h->used > h->limit) {
+        return false;
+    }
+    h->is_lenient = true;
+    bool has = lua_checkstack(of, n) != 0;
+
+    h->is_lenient = false;
+    return has;
 }
 
 /* ---- Making one ---- */

@@ -27,6 +27,7 @@ enum {
     SCRIPT_C_DEPTH_MAX = 150, /* callbacks within callbacks: below Lua's own 200 */
     SCRIPT_CO_DEPTH_MAX =
         16, /* coroutines within coroutines, each with a C stack of its own depth */
+    SCRIPT_LEVELS_MAX = 100,   /* of calls, through which the hook looks for whether it may leave */
     SCRIPT_FRESH_MAX = 4 << 20 /* bytes taken before the hook looks */
 };
 
@@ -103,6 +104,7 @@ struct script_host {
     const void *swept_for;  /* the set of libraries as it was when those that went were dropped */
     uint64_t flushes;
     bool is_spoiled;
+    bool is_lenient; /* script_make_room() */
 };
 
 /* The caller's worker's; made anew after a flush. NULL: no memory. */
@@ -127,6 +129,9 @@ void script_watch(lua_State *L);
 NO_RETURN void script_doom(lua_State *L, enum script_doom why);
 /* Raises a table with the error's text, as redis.call does. */
 NO_RETURN void script_raise(lua_State *L, const char *text);
+/* Room for n values on the stack of a coroutine that does not run: an error there would be caught by nobody,
+ * and end the process. So it may take the state over its limit, once. False: there is none. */
+MUST_CHECK bool script_make_room(lua_State *L, lua_State *of, int n);
 /* One more callback within callbacks. */
 void script_enter(lua_State *L);
 static inline void script_leave(lua_State *L)

@@ -1,8 +1,9 @@
 /* script_run.c - one run of a script: begun, in slices, ended.
  *
- * The body is the main function of a coroutine. The hook leaves it when the slice is over and nothing
- * else is on its stack; the section stays as it is meanwhile (node/exec.h). What cannot be left so (a
- * function that is called, an iterator's loop in one) holds its worker for as long as its budget. */
+ * The body is the main function of a coroutine. The hook leaves it when the slice is over and nothing of
+ * C's is on its stack; the section stays as it is meanwhile (node/exec.h). What cannot be left so (a loop
+ * in what pcall or table.sort calls, in an iterator, a metamethod, a coroutine) holds its worker for as long
+ * as its budget. */
 #include "base/conf.h"
 #include "base/err.h"
 #include "base/mem.h"

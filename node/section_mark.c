@@ -35,11 +35,11 @@ uint64_t section_marked(const struct section *s)
     return s->savepoint.number;
 }
 
-bool section_save(struct section *s, struct item *it)
+bool section_save_item(struct section *s, struct item *it)
 {
     uint32_t index = (uint32_t)(it - PILE(s->items, struct item, 0));
 
-    if (LIKELY(s->savepoint.number == 0) || index >= s->savepoint.items) {
+    if (index >= s->savepoint.items) {
         return false;
     }
     if (it->saved == s->savepoint.number) {

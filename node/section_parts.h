@@ -122,6 +122,10 @@ void section_index_again(struct section *s);
 /* A growing array's next element, zeroed; NULL: no memory, and the section has failed. */
 void *section_pile_add(struct section *s, struct pile *p, size_t size);
 /* Before the item changes: keeps it for the savepoint. True if its entry is still the savepoint's. */
-bool section_save(struct section *s, struct item *it);
+bool section_save_item(struct section *s, struct item *it);
+static inline bool section_save(struct section *s, struct item *it)
+{
+    return UNLIKELY(s->savepoint.number != 0) && section_save_item(s, it);
+}
 
 #endif

@@ -49,16 +49,16 @@ static void call(struct cmd *c, bool is_read_only)
         reply_errf(c->reply, "ERR Function not found");
         return;
     }
+    /* Redis judges this before it looks at the arguments. */
+    if ((f->flags & (SCRIPT_NO_WRITES | SCRIPT_ALLOW_OOM)) == 0 && evict_is_over(c->db)) {
+        reply_err(c->reply, WIRE_OOM);
+        return;
+    }
     if (!read_numkeys(c, &numkeys)) {
         return;
     }
     if (is_read_only && (f->flags & SCRIPT_NO_WRITES) == 0) {
         reply_errf(c->reply, "ERR Can not execute a script with write flag using *_ro command.");
-        return;
-    }
-    if ((f->flags & (SCRIPT_NO_WRITES | SCRIPT_ALLOW_OOM)) == 0 && evict_is_over(c->db)) {
-        reply_errf(c->reply, "OOM allow-oom flag is not set on the function, can not run it when "
-                             "used memory > 'maxmemory'");
         return;
     }
     script_run_function(c, f, numkeys, is_read_only);

@@ -32,16 +32,15 @@ static bool read_numkeys(struct cmd *c, uint32_t *numkeys)
 
 static void run(struct cmd *c, struct script *script, uint32_t numkeys, bool is_read_only)
 {
+    if ((script->flags & SCRIPT_SHEBANG) != 0 &&
+        (script->flags & (SCRIPT_NO_WRITES | SCRIPT_ALLOW_OOM)) == 0 && evict_is_over(c->db)) {
+        script_put(script);
+        reply_err(c->reply, WIRE_OOM);
+        return;
+    }
     if (is_read_only && (script->flags & (SCRIPT_SHEBANG | SCRIPT_NO_WRITES)) == SCRIPT_SHEBANG) {
         script_put(script);
         reply_errf(c->reply, "ERR Can not execute a script with write flag using *_ro command.");
-        return;
-    }
-    if ((script->flags & SCRIPT_SHEBANG) != 0 &&
-        (script->flags & (SCRIPT_NO_WRITES | SCRIPT_ALLOW_OOM)) == 0 && !is_read_only &&
-        evict_is_over(c->db)) {
-        script_put(script);
-        reply_err(c->reply, WIRE_OOM);
         return;
     }
     script_run(c, script, numkeys, is_read_only);

@@ -114,6 +114,34 @@ test('all workers know a library, and drop what was replaced', godwitOnly, async
   }
 });
 
+test('flags: what may run when memory is out; INFO tells of libraries', godwitOnly, async (t) => {
+  const server = await startServer(t, { args: ['--maxmemory', '1mb'] });
+  const client = await server.connect();
+  const flagged = (name, body, flags) =>
+    `redis.register_function{function_name='${name}', callback=function(keys) ${body} end, flags={${flags}}}\n`;
+  const set = "return redis.call('SET', keys[1], 'x')";
+  const get = "return redis.call('GET', keys[1])";
+  await client.cmd('FUNCTION', 'LOAD', lib('l',
+    flagged('plain', get, '') + flagged('ro', get, "'no-writes'") + flagged('oom', set, "'allow-oom','allow-key-locking'") + flagged('writes', set, "'no-writes'")));
+  await assert.rejects(client.cmd('FCALL', 'writes', '1', 'k'), /ERR Write commands are not allowed from read-only scripts/);
+  assert.equal(await client.cmd('FCALL', 'oom', '1', 'k'), 'OK');
+  const info = (await client.cmd('INFO', 'memory')).toString();
+  assert.match(info, /number_of_functions:4\r\nnumber_of_libraries:1\r\n/);
+  assert.match(info, /used_memory_vm_eval:[1-9]\d{4,}\r\n/);
+  assert.match(info, /used_memory_functions:[1-9]\d\d+\r\n/);
+  const [list] = await client.pipeline([['FUNCTION', 'LIST']]);
+  assert.match(JSON.stringify(plain(list)), /allow-key-locking/);
+  const value = 'v'.repeat(100000);
+  for (let i = 0; i < 20; i++) {
+    await client.cmd('SET', `key:${i}`, value).catch((err) => assert.match(String(err), /OOM/));
+  }
+  await assert.rejects(client.cmd('FCALL', 'plain', '1', 'k'), /OOM command not allowed/);
+  await assert.rejects(client.cmd('FUNCTION', 'LOAD', lib('m', fn('m', ''))), /OOM command not allowed/);
+  assert.equal(await client.cmd('FCALL', 'ro', '1', 'k'), 'x');
+  assert.equal(await client.cmd('FCALL', 'oom', '1', 'k'), 'OK');
+  assert.equal(await client.cmd('FUNCTION', 'DELETE', 'l'), 'OK');
+});
+
 test('a library and its calls are a transaction', godwitOnly, async (t) => {
   const server = await startServer(t);
   const client = await server.connect();
@@ -197,5 +225,19 @@ test('FUNCTION STATS names what runs, FUNCTION KILL ends it', godwitOnly, async 
   assert.equal(await other.cmd('FUNCTION', 'KILL'), 'OK');
   await running;
   assert.equal(await other.cmd('EXISTS', 'k'), 0);
+  // A library that loads for long lets others pass, and may be ended.
+  const loading = assert.rejects(
+    busy.cmd('FUNCTION', 'LOAD', lib('long', 'local function f() while true do end end f()')),
+    /FUNCTION LOAD timeout|Script killed by user with FUNCTION KILL/,
+  );
+  let killed = false; // or timed out, on a machine that is busy
+  loading.finally(() => (killed = true));
+  while (!killed) {
+    killed = await other.cmd('FUNCTION', 'KILL').then(
+      () => true,
+      (err) => (assert.match(String(err), /NOTBUSY/), killed),
+    );
+  }
+  await loading;
   assert.equal(plain((await other.pipeline([['FUNCTION', 'STATS']]))[0])[1], null);
 });

@@ -170,17 +170,34 @@ const HOSTILE = [
   ['return load(function() while true do end end)', ENDS],
   ['local t={} for i=1,1e6 do t[i]=i end while true do table.insert(t,1,1) table.remove(t,1) end', ENDS],
   ['local s=("x"):rep(2^23) while true do local b=s.."y" end', ENDS],
+  ['local t=setmetatable({},{__index=function() while true do end end}) return t.x', ENDS],
+  ['local t=setmetatable({},{__lt=function() while true do end end}) local function f() return t<t end local x=f()', ENDS],
+  ['local t=setmetatable({},{__concat=function() while true do end end}) local function f() local s=t.."" end f()', ENDS],
+  ['local function it() while true do end end local function f() for k in it do end end f()', ENDS],
+  ['for k in function() while true do end end do end', ENDS],
+  ['local function f() return f() end return f()', ENDS],
+  ['return coroutine.wrap(function() local function f() while true do end end f() end)()', ENDS],
+  ['("x"):gsub(".",function() local function f() while true do end end f() end)', ENDS],
+  ['while true do newproxy(true) end', /nonexistent global variable/],
   ['local t={1} for i=1,40 do t={t,t} end return #cjson.encode(t)', /too large|longer/],
   ['local t={} t[1]=t return t', /reached lua stack limit/],
   ['return loadstring("\\27Lua")()', /attempt to call a nil value/],
   ['x=1', /Attempt to modify a readonly table/],
   ['return x', /nonexistent global variable 'x'/],
   ['string.x=1', /Attempt to modify a readonly table/],
+  ...['table', 'math', 'coroutine', 'os', 'redis', 'cjson', 'cmsgpack', 'bit', 'struct'].map((name) => [
+    `${name}.x=1`,
+    /Attempt to modify a readonly table/,
+  ]),
+  ['cjson.encode=1', /Attempt to modify a readonly table/],
+  ['("").x.y=1', /attempt to index a nil value|attempt to index field/],
   ['rawset(redis,"x",1)', /Attempt to modify a readonly table/],
   ['table.insert(redis,1)', /Attempt to modify a readonly table/],
   ['setmetatable(redis,{})', /protected metatable/],
   ['getmetatable("").__index=1', /attempt to index a boolean/],
-  ...['io', 'debug', 'require', 'dofile', 'loadfile', 'newproxy', 'getfenv', 'package', 'print'].map(
+  ['return cmsgpack.pack(print)', /./],
+  ['local t={} for i=1,7000 do t[i]=i end local co={} for i=1,9 do co[i]=coroutine.create(function() end) end local k={} local function go(...) pcall(coroutine.resume,co[9],...) for s=17,3,-1 do while pcall(function() k[#k+1]=tostring(#k)..("x"):rep(2^s) end) do end end for i=1,8 do pcall(coroutine.resume,co[i],...) end error("no") end go(unpack(t))', /./],
+  ...['io', 'debug', 'require', 'dofile', 'loadfile', 'newproxy', 'collectgarbage', 'gcinfo', 'setfenv', 'getfenv', 'package', 'print', 'module'].map(
     (name) => [`return ${name}`, /nonexistent global variable/],
   ),
 ];
@@ -198,6 +215,86 @@ test('hostile scripts end in an error', godwitOnly, async (t) => {
   }
   assert.equal(await client.cmd('EVAL', 'return string.dump == nil and #KEYS', '0'), 0);
   assert.equal(await client.cmd('DBSIZE'), 0);
+});
+
+test('what scripts find, and what `redis` has, outside of a debugger', async (t) => {
+  const server = await startServer(t);
+  const client = await server.connect();
+  const value = (text) => client.cmd('EVAL', `return ${text}`, '0');
+  assert.deepEqual(await value("{type(cjson.encode),type(cmsgpack.pack),type(bit.band),type(struct.pack)}"), Array(4).fill('function'));
+  assert.equal(await value('cjson.decode(cjson.encode({a={1,"x",true}})).a[2]'), 'x');
+  assert.equal(await value('cmsgpack.unpack(cmsgpack.pack({7}))[1]'), 7);
+  assert.equal(await value('bit.bor(1,bit.lshift(1,4))'), 17);
+  assert.equal(await value('(struct.unpack("<I2",struct.pack("<I2",513)))'), 513);
+  assert.deepEqual(await value('{redis.LOG_DEBUG,redis.LOG_VERBOSE,redis.LOG_NOTICE,redis.LOG_WARNING}'), [0, 1, 2, 3]);
+  assert.deepEqual(await value('{redis.REPL_NONE,redis.REPL_AOF,redis.REPL_SLAVE,redis.REPL_REPLICA,redis.REPL_ALL}'), [0, 1, 2, 2, 3]);
+  assert.match(await value('redis.REDIS_VERSION'), /^7\.\d+\.\d+$/);
+  assert.ok((await value('redis.REDIS_VERSION_NUM')) >= 0x70000);
+  assert.equal(await value('redis.sha1hex("")'), 'da39a3ee5e6b4b0d3255bfef95601890afd80709');
+  assert.equal(await value('redis.status_reply("FINE")'), 'FINE');
+  await assert.rejects(value('redis.error_reply("CODE text")'), /^.*CODE text/);
+  assert.equal(await value('redis.breakpoint()'), null);
+  assert.equal(await value('redis.debug("x")'), null);
+  assert.equal(await value('redis.replicate_commands()'), 1);
+  assert.equal(await value('redis.acl_check_cmd("set","k","v")'), 1);
+  await assert.rejects(value('redis.acl_check_cmd("nosuch")'), /Invalid command passed to redis.acl_check_cmd/);
+  assert.equal(await value('redis.set_repl(redis.REPL_ALL)'), null);
+  await assert.rejects(value('redis.set_repl(9)'), /Invalid replication flags/);
+  await assert.rejects(value('redis.setresp(4)'), /RESP version must be 2 or 3/);
+  await assert.rejects(value('redis.log("x")'), /redis.log\(\) requires two arguments or more/);
+  assert.equal(await value('redis.log(redis.LOG_DEBUG,"text")'), null);
+});
+
+test('a client that leaves its script takes it along', godwitOnly, async (t) => {
+  const server = await startServer(t, { workers: 1 });
+  const other = await server.connect({ timeoutMs: 30000 });
+  await other.cmd('FUNCTION', 'LOAD', "#!lua name=l\nredis.register_function('f', function(k) redis.call('SET',k[1],'x') while true do end end)");
+  for (const command of [
+    ['EVAL', "redis.call('SET',KEYS[1],'x') local function f() while true do end end f()", '1', 'k'],
+    ['FCALL', 'f', '1', 'k'],
+  ]) {
+    const busy = await server.connect();
+    busy.cmd(...command).catch(() => {});
+    let runs = false;
+    while (!runs) { // until it has the key's lock
+      const [info] = await other.pipeline([['CLIENT', 'LIST']]);
+      runs = new RegExp(`cmd=${command[0].toLowerCase()}`).test(info.b.toString());
+    }
+    busy.socket.destroy();
+    assert.equal(await other.cmd('SET', 'k', 'mine'), 'OK');
+    assert.equal(await other.cmd('GET', 'k'), 'mine');
+    await assert.rejects(other.cmd(command[0] === 'EVAL' ? 'SCRIPT' : 'FUNCTION', 'KILL'), /NOTBUSY/);
+  }
+});
+
+// What runs long may not keep others from its worker, wherever its loop is.
+const LONG = [
+  'while true do end',
+  'local function f() while true do end end f()',
+  'local t = {} function t.g() while true do end end local function f() t.g() end f()',
+  "local t = setmetatable({}, {__call = function() while true do end end}) local function f() t() end f()",
+  'local function f(n) if n == 0 then while true do end end f(n - 1) return 1 end f(50)',
+  'for i = 1, 1e18 do local s = tostring(i) end',
+  'local function f() for k, v in pairs({1, 2, 3}) do while true do end end end f()',
+];
+
+test('others are served while a script loops in its functions', godwitOnly, async (t) => {
+  const server = await startServer(t, { workers: 1 });
+  const busy = await server.connect({ timeoutMs: 30000 });
+  const other = await server.connect();
+  for (const text of LONG) {
+    const script = `redis.call('SET',KEYS[1],'x') ${text}`;
+    const running = assert.rejects(busy.cmd('EVAL', script, '1', 'k'), /Script killed by user/, text);
+    let killed = false;
+    while (!killed) {
+      killed = await other.cmd('SCRIPT', 'KILL').then(
+        () => true,
+        (err) => (assert.match(String(err), /NOTBUSY/), false),
+      );
+    }
+    await running;
+    assert.equal(await other.cmd('EXISTS', 'k'), 0);
+  }
 });
 
 test('SCRIPT KILL ends a long script on the same worker, and undoes it', godwitOnly, async (t) => {

@@ -2,6 +2,7 @@
  * reader makes of them (node/library.h). */
 #include "node/library.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/rcu.h"
@@ -126,6 +127,12 @@ static void keeps_locals_apart(void)
     CU_ASSERT_STRING_EQUAL(world_say(&w, "FCALL a 0"), ":3\r\n");
     CU_ASSERT_EQUAL(*load(TEXT("a", "local n = 0\n" FUNCTION("a", "n = n + 1 return n"))),
                     '$'); /* F3 */
+    CU_ASSERT_STRING_EQUAL(world_say(&w, "FCALL a 0"), ":1\r\n");
+    CU_ASSERT_STRING_EQUAL(world_say(&w, "FCALL b 0"), ":12\r\n");
+    /* A state that was dropped: each library is run again when it is called. */
+    scripts_rest(w.db->scripts, 0, clock_now_ms() + 300000);
+    CU_ASSERT_EQUAL(scripts_stats(w.db->scripts).vm_bytes, 0);
+    CU_ASSERT_STRING_EQUAL(world_say(&w, "FCALL b 0"), ":11\r\n");
     CU_ASSERT_STRING_EQUAL(world_say(&w, "FCALL a 0"), ":1\r\n");
     CU_ASSERT_STRING_EQUAL(world_say(&w, "FCALL b 0"), ":12\r\n");
     world_fini(&w);

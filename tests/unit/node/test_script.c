@@ -1,10 +1,14 @@
 /* Scripts: all or nothing, also when memory runs out, and what a log's reader makes of them (node/script.h). */
 #include "base/clock.h"
 #include "base/conf.h"
+#include "base/err.h"
 #include "base/fault.h"
+#include "base/rcu.h"
+#include "node/apply.h"
 #include "node/database.h"
 #include "node/options.h"
 #include "node/script.h"
+#include "replication/changelog.h"
 #include "tests/lib/unit.h"
 #include "tests/unit/node/world.h"
 
@@ -88,11 +92,11 @@ static void is_whole_when_memory_runs_out(void)
 /* What cjson needs is Lua's memory: bounded by lua-memory-limit, and given back. */
 static void json_stays_within_the_limit(void)
 {
-    static const char encodes[] = "local s = ('\\1'):rep(2^22) local n = 0 for i = 1, 20 do "
+    static const char encodes[] = "local s = ('\\1'):rep(2^20) local n = 0 for i = 1, 4 do "
                                   "local ok, text = pcall(cjson.encode, {s, s, s, s}) "
                                   "n = n + (ok and 1 or 0) end return n";
     static const char decodes[] =
-        "local t = '[' .. ('[],'):rep(2^20) .. '1]' local n = 0 for i = 1, 20 do "
+        "local t = '[' .. ('[],'):rep(2^19) .. '1]' local n = 0 for i = 1, 3 do "
         "local ok = pcall(cjson.decode, t) n = n + (ok and 1 or 0) end return n";
     world_init(&w, 1 << 20);
     CU_ASSERT_TRUE_FATAL(conf_set(&opt_lua_memory_limit, SLICE("16mb"), NULL));
@@ -105,6 +109,82 @@ static void json_stays_within_the_limit(void)
     CU_ASSERT_TRUE(scripts_stats(w.db->scripts).vm_bytes <= 16 << 20);
     CU_ASSERT_STRING_EQUAL(eval("return cjson.encode({1,'x'})", "a"), "$7\r\n[1,\"x\"]\r\n");
     CU_ASSERT_TRUE_FATAL(conf_set(&opt_lua_memory_limit, SLICE("64mb"), NULL));
+    world_fini(&w);
+}
+
+/* ---- The log ---- */
+
+struct taken {
+    struct buf v[64];
+    uint32_t count;
+    bool open;
+};
+
+static bool take(uint64_t seq, struct slice piece, bool last, void *arg)
+{
+    struct taken *t = arg;
+
+    (void)seq;
+    if (!t->open) {
+        CU_ASSERT_FATAL(t->count < 64);
+        t->v[t->count++] = (struct buf){0};
+    }
+    t->open = !last;
+    return buf_append(&t->v[t->count - 1], piece.ptr, piece.len) == OK;
+}
+
+/* A script is one change, whatever it did; what failed is none. */
+static void a_copy_is_exact(void)
+{
+    static const char *const texts[] = {
+        "redis.call('SET',KEYS[1],'v') redis.call('HSET','h','a',1,'b',2) "
+        "redis.call('HDEL','h','a')",
+        "for i=1,300 do redis.call('RPUSH','l','value '..i) end redis.call('LTRIM','l',3,-3)",
+        "for i=1,300 do redis.call('ZADD','z',i,'m'..i) redis.call('SADD','s',i) end "
+        "redis.call('SREM','s',7)",
+        "redis.call('SET','gone','x') redis.call('HSET','h','c',3) error('no')",
+        "redis.pcall('INCR','l') redis.call('XADD','x','5-1','f','v') "
+        "redis.call('RENAME','h','hh')",
+        "return redis.call('GET',KEYS[1])",
+    };
+    static const char *const reads[] = {"GET a",
+                                        "HGETALL hh",
+                                        "LRANGE l 0 -1",
+                                        "ZRANGE z 0 -1 WITHSCORES",
+                                        "SMISMEMBER s 1 7 300",
+                                        "XRANGE x - +",
+                                        "DBSIZE"};
+    static struct taken t;
+    struct database *copy;
+    struct database *of;
+
+    world_init(&w, 8 << 20);
+    of = w.db;
+    copy = node_database_add(w.node, 1);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(copy);
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        (void)eval(texts[i], "a");
+    }
+    t = (struct taken){.count = 0};
+    CU_ASSERT_EQUAL(changelog_read(w.node->log, 1, take, &t), t.count + 1);
+    CU_ASSERT_EQUAL(t.count, 4);
+    for (uint32_t i = 0; i < t.count; i++) {
+        CU_ASSERT_EQUAL(apply_change(w.x, copy, buf_slice(&t.v[i])), OK);
+        rcu_turn();
+        buf_fini(&t.v[i]);
+    }
+    for (size_t i = 0; i < sizeof(reads) / sizeof(reads[0]); i++) {
+        struct buf said = {0};
+
+        w.db = of;
+        (void)world_say(&w, "%s", reads[i]);
+        CU_ASSERT_EQUAL(buf_append_slice(&said, buf_slice(&w.reply.out)), OK);
+        w.db = copy;
+        (void)world_say(&w, "%s", reads[i]);
+        CU_ASSERT_TRUE(slice_is(buf_slice(&said), buf_slice(&w.reply.out)));
+        CU_ASSERT_TRUE(said.len > 3);
+        buf_fini(&said);
+    }
     world_fini(&w);
 }
 
@@ -128,5 +208,6 @@ const struct unit_test test_script[] = {UNIT(names_by_sha1),
                                         UNIT(undoes_what_failed),
                                         UNIT(is_whole_when_memory_runs_out),
                                         UNIT(json_stays_within_the_limit),
+                                        UNIT(a_copy_is_exact),
                                         UNIT(a_state_that_rests_is_dropped),
                                         UNIT_END};

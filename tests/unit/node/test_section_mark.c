@@ -266,6 +266,20 @@ static void of_streams(void)
     tell_both(&s);
 }
 
+static void of_documents(void)
+{
+    static const struct story s = {
+        .before = {"JSON.SET large $ {\"a\":[1,2,3],\"b\":\"text\"}",
+                   "60*JSON.ARRAPPEND large $.a {\"n\":%}"},
+        .early = {"JSON.SET large $.b \"other\"", "JSON.SET made $ [1,2]",
+                  "60*JSON.ARRAPPEND made $ %"},
+        .late = {"JSON.SET large $.a[0] 7", "JSON.DEL large $.b", "60*JSON.ARRAPPEND made $ \"x%\"",
+                 "JSON.NUMINCRBY made $[0] 5", "JSON.SET new $ {}", "COPY made twin", "DEL large"},
+        .reads = {"JSON.GET large $", "JSON.GET made $", "EXISTS new twin"}};
+
+    tell_both(&s);
+}
+
 static void of_all_by_a_flush(void)
 {
     static const struct story s = {
@@ -296,7 +310,13 @@ static void of_none_that_has_failed(void)
     world_fini(&w);
 }
 
-const struct unit_test test_section_mark[] = {
-    UNIT(of_strings), UNIT(of_hashes),  UNIT(of_sets),           UNIT(of_sorted_sets),
-    UNIT(of_lists),   UNIT(of_streams), UNIT(of_all_by_a_flush), UNIT(of_none_that_has_failed),
-    UNIT_END};
+const struct unit_test test_section_mark[] = {UNIT(of_strings),
+                                              UNIT(of_hashes),
+                                              UNIT(of_sets),
+                                              UNIT(of_sorted_sets),
+                                              UNIT(of_lists),
+                                              UNIT(of_streams),
+                                              UNIT(of_documents),
+                                              UNIT(of_all_by_a_flush),
+                                              UNIT(of_none_that_has_failed),
+                                              UNIT_END};
