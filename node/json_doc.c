@@ -213,7 +213,7 @@ static const char *partner(struct pair *p, const struct json_child *child, size_
     return json_member(p->b, child->name);
 }
 
-bool json_equal(const char *a, const char *b)
+bool json_same(const char *a, const char *b)
 {
     struct pair stack[JSON_DEPTH_MAX + 1];
     struct json_child child;

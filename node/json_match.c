@@ -78,7 +78,7 @@ static bool is_below(enum json_term_kind kind, int order)
 static bool compare(struct matcher *m, enum json_term_kind kind, const char *a, const char *b)
 {
     if (kind == JSON_TERM_EQ || kind == JSON_TERM_NE) {
-        bool same = a == NULL || b == NULL ? a == b : json_equal(a, b);
+        bool same = a == NULL || b == NULL ? a == b : json_same(a, b);
 
         if (a != NULL && json_is_container(a)) {
             uint32_t count = json_u32(a + 1);

@@ -180,7 +180,7 @@ static int64_t search(const struct searching *s, const char *array)
 
     json_walk_begin(array, &w);
     for (int64_t i = 0; i < stop && json_walk_next(&w, &child); i++) {
-        if (i >= start && json_equal(child.value, s->value)) {
+        if (i >= start && json_same(child.value, s->value)) {
             return i;
         }
     }
