@@ -61,19 +61,6 @@ void json_answer_failure(struct cmd *c, int err)
     }
 }
 
-void json_answer_text(struct cmd *c, const char *value)
-{
-    struct buf text = {0};
-    int err = json_print(value, NULL, &text);
-
-    if (err == OK) {
-        reply_bulk(c->reply, buf_slice(&text));
-    } else {
-        json_answer_failure(c, err);
-    }
-    buf_fini(&text);
-}
-
 /* ---- Looking up ---- */
 
 bool json_open(struct cmd *c, uint32_t key, struct json_call *j)
