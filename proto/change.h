@@ -178,6 +178,16 @@ MUST_CHECK int change_json_patch(struct change_writer *w, enum change_json_kind 
                                  struct slice pointer, uint32_t count, struct slice json);
 void change_patch_json_end(struct change_writer *w);
 
+/* Libraries of functions (change_library.c): a description whose ptr is NULL is none. A beginning that fails
+ * leaves nothing open. */
+MUST_CHECK int change_put_library_begin(struct change_writer *w, struct slice name,
+                                        struct slice code);
+MUST_CHECK int change_put_library_function(struct change_writer *w, struct slice name,
+                                           struct slice description, uint32_t flags);
+void change_put_library_end(struct change_writer *w);
+MUST_CHECK int change_delete_library(struct change_writer *w, struct slice name);
+MUST_CHECK int change_flush_libraries(struct change_writer *w);
+
 void change_drop_open(struct change_writer *w);
 
 /* `bytes` is a Change's first byte: gives it its place, when the append has found it. */

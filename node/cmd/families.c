@@ -18,6 +18,7 @@ void families_register(void)
     cmd_register("string", string_cmds);
     cmd_register("transactions", txn_cmds);
     cmd_register("scripting", script_cmds);
+    cmd_register("scripting", function_cmds);
     cmd_register("server", server_cmds);
     cmd_register("server", config_cmds);
     cmd_register("server", memory_cmds);

@@ -123,6 +123,19 @@ static void write_json(struct change_writer *w, struct slice key, const Godwit__
     change_patch_json_end(w);
 }
 
+static void write_library(struct change_writer *w, struct slice key, const Godwit__PutLibrary *m)
+{
+    must(change_put_library_begin(w, key, slice_from(m->code)) == OK);
+    for (size_t i = 0; i < m->n_functions; i++) {
+        const Godwit__Function *f = m->functions[i];
+        struct slice description = slice_from(f->description);
+
+        description.ptr = !f->has_description ? NULL : description.len == 0 ? "" : description.ptr;
+        must(change_put_library_function(w, slice_from(f->name), description, f->flags) == OK);
+    }
+    change_put_library_end(w);
+}
+
 static void write_op(struct change_writer *w, const Godwit__Op *op)
 {
     struct slice key = slice_from(op->key);
@@ -168,6 +181,15 @@ static void write_op(struct change_writer *w, const Godwit__Op *op)
     case GODWIT__OP__KIND_PUT_JSON:
     case GODWIT__OP__KIND_PATCH_JSON:
         write_json(w, key, op);
+        break;
+    case GODWIT__OP__KIND_PUT_LIBRARY:
+        write_library(w, key, op->put_library);
+        break;
+    case GODWIT__OP__KIND_DELETE_LIBRARY:
+        must(change_delete_library(w, key) == OK);
+        break;
+    case GODWIT__OP__KIND_FLUSH_LIBRARIES:
+        must(change_flush_libraries(w) == OK);
         break;
     case GODWIT__OP__KIND_STREAM_APPEND:
     case GODWIT__OP__KIND_STREAM_CREATE:
