@@ -10,6 +10,7 @@
 #include "node/database.h"
 #include "node/digest.h"
 #include "node/exec.h"
+#include "node/keyspace.h"
 #include "node/node.h"
 #include "node/section.h"
 #include "proto/change.h"
@@ -537,8 +538,8 @@ static void what_is_rolled_back_never_was(void)
         for (; done < taken.count; done++) {
             apply(done);
         }
-        struct summary here = sum_up(w.db);
-        struct summary there = sum_up(twin);
+        struct digest here = sum_up(w.db);
+        struct digest there = sum_up(twin);
 
         if (here.keys != there.keys || here.sum != there.sum || !equal() ||
             world_bytes(w.db) != database_used_exact(w.db)) {
