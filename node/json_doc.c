@@ -57,8 +57,9 @@ double json_double(const char *v)
 
 const char *json_type_name(const char *v)
 {
-    static const char *const words[] = {"null",    "boolean", "boolean", "integer", "integer", "integer",
-                                        "integer", "number",  "string",  "array",   "object"};
+    static const char *const words[] = {"null",    "boolean", "boolean", "integer",
+                                        "integer", "integer", "integer", "number",
+                                        "string",  "array",   "object"};
 
     return words[json_tag(v)];
 }

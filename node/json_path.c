@@ -49,7 +49,8 @@ static bool take(struct reader *r, const char *token)
 
 static void skip_blanks(struct reader *r)
 {
-    while (r->at < r->end && (*r->at == ' ' || *r->at == '\t' || *r->at == '\n' || *r->at == '\r')) {
+    while (r->at < r->end &&
+           (*r->at == ' ' || *r->at == '\t' || *r->at == '\n' || *r->at == '\r')) {
         r->at++;
     }
 }
@@ -89,9 +90,8 @@ static bool add_step(struct reader *r, struct json_step s)
 
 static bool add_name(struct reader *r, struct slice name)
 {
-    struct json_part part = {.kind = JSON_PART_NAME,
-                             .at = (uint32_t)r->path->names.len,
-                             .len = (uint32_t)name.len};
+    struct json_part part = {
+        .kind = JSON_PART_NAME, .at = (uint32_t)r->path->names.len, .len = (uint32_t)name.len};
 
     return made(r, buf_append_slice(&r->path->names, name)) && add_part(r, part);
 }
@@ -379,7 +379,7 @@ static bool read_comparison(struct reader *r)
     static const struct {
         const char *token;
         enum json_term_kind kind;
-    } operators[] = {{"==", JSON_TERM_EQ}, {"!=", JSON_TERM_NE}, {"<=", JSON_TERM_LE},
+    } operators[] = {{"==", JSON_TERM_EQ}, {"!=", JSON_TERM_NE},      {"<=", JSON_TERM_LE},
                      {">=", JSON_TERM_GE}, {"=~", JSON_TERM_MATCHES}, {"<", JSON_TERM_LT},
                      {">", JSON_TERM_GT}};
 

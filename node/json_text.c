@@ -73,7 +73,12 @@ static void skip_blanks(struct parser *p)
 /* Bytes of one character of UTF-8 at `at`; 0: it is none (RFC 3629). */
 static size_t utf8_bytes(const unsigned char *at, const unsigned char *end)
 {
-    size_t n = *at < 0x80 ? 1 : *at < 0xc2 ? 0 : *at < 0xe0 ? 2 : *at < 0xf0 ? 3 : *at < 0xf5 ? 4 : 0;
+    size_t n = *at < 0x80   ? 1
+               : *at < 0xc2 ? 0
+               : *at < 0xe0 ? 2
+               : *at < 0xf0 ? 3
+               : *at < 0xf5 ? 4
+                            : 0;
 
     if (n == 0 || (size_t)(end - at) < n) {
         return 0;
@@ -193,8 +198,8 @@ static bool skip_plain(struct parser *p)
         if (c < 0x20) {
             return fail(p, "control character (\\u0000-\\u001F) found while parsing a string");
         }
-        size_t n = c < 0x80 ? 1
-                            : utf8_bytes((const unsigned char *)p->at, (const unsigned char *)p->end);
+        size_t n =
+            c < 0x80 ? 1 : utf8_bytes((const unsigned char *)p->at, (const unsigned char *)p->end);
 
         if (n == 0) {
             return fail(p, "invalid unicode code point");
@@ -378,7 +383,6 @@ static struct slice name_at(const char *at)
     return name;
 }
 
-
 /* By hash, then place: whether no name comes twice. Notes with the first of each name where the last
  * one's value is, and 0 with the others. */
 static bool names_differ(struct json_names *n)
@@ -424,7 +428,8 @@ static int drop_twins(struct parser *p, struct open *o, struct json_names *n)
     for (uint32_t i = 0; i < n->count && err == OK; i++) {
         if (n->v[i].value_at != 0) {
             err = json_put_name(&now, name_at(n->object + n->v[i].at));
-            err = err == OK ? buf_append_slice(&now, json_slice(n->object + n->v[i].value_at)) : err;
+            err =
+                err == OK ? buf_append_slice(&now, json_slice(n->object + n->v[i].value_at)) : err;
             o->count++;
         }
     }
@@ -466,7 +471,8 @@ static bool read_word(struct parser *p)
     static const struct {
         struct slice text;
         enum json_tag tag;
-    } words[] = {{SLICE("null"), JSON_NULL}, {SLICE("false"), JSON_FALSE}, {SLICE("true"), JSON_TRUE}};
+    } words[] = {
+        {SLICE("null"), JSON_NULL}, {SLICE("false"), JSON_FALSE}, {SLICE("true"), JSON_TRUE}};
 
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (*p->at != words[i].text.ptr[0]) {

@@ -197,8 +197,7 @@ static void cmd_json_mset(struct cmd *c)
 
 static void merge_match(struct json_writer *w, uint32_t at, const char *patch, struct slice text)
 {
-    struct json_edit e = {
-        .kind = JSON_EDIT_SET, .says = JSON_LOG_MERGE, .at = at, .text = text};
+    struct json_edit e = {.kind = JSON_EDIT_SET, .says = JSON_LOG_MERGE, .at = at, .text = text};
     size_t from = w->values.len;
 
     if (json_tag(patch) == JSON_NULL) {

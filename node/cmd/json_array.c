@@ -166,8 +166,9 @@ static void answer_count(struct cmd *c, const char *value)
 
 static void cmd_json_arrlen(struct cmd *c)
 {
-    json_ask(c, 2,
-             &(struct json_question){json_is_array, answer_count, "array", JSON_ABSENT_ERROR, false});
+    json_ask(
+        c, 2,
+        &(struct json_question){json_is_array, answer_count, "array", JSON_ABSENT_ERROR, false});
 }
 
 struct searching {

@@ -215,10 +215,8 @@ void json_ask(struct cmd *c, uint32_t path, const struct json_question *q)
 
 void json_writer_begin(struct json_writer *w, struct json_call *j)
 {
-    *w = (struct json_writer){.c = j->c,
-                              .j = j,
-                              .reply_at = j->c->reply->out.len,
-                              .reply_flags = j->c->reply->flags};
+    *w = (struct json_writer){
+        .c = j->c, .j = j, .reply_at = j->c->reply->out.len, .reply_flags = j->c->reply->flags};
 }
 
 uint32_t json_edits_count(const struct json_writer *w)

@@ -109,8 +109,8 @@ static void write_json(struct change_writer *w, struct slice key, const Godwit__
     if (op->kind_case == GODWIT__OP__KIND_PUT_JSON) {
         const Godwit__PutJson *m = op->put_json;
 
-        must(change_put_json(w, key, m->replace, m->expire_at_ms, m->number,
-                             slice_from(m->json)) == OK);
+        must(change_put_json(w, key, m->replace, m->expire_at_ms, m->number, slice_from(m->json)) ==
+             OK);
         return;
     }
     must(change_patch_json_begin(w, key, op->patch_json->number) == OK);

@@ -229,13 +229,20 @@ static const char *const lines[] = {
 
 /* One mark a word, so what a document consists of is chosen here. */
 static const char *const documents[] = {
-    "1", "true", "\"text\"", "null", "[]", "{}", "[1,2.5,\"x\",[3,4,[5]],{\"a\":[1,2]}]",
+    "1",
+    "true",
+    "\"text\"",
+    "null",
+    "[]",
+    "{}",
+    "[1,2.5,\"x\",[3,4,[5]],{\"a\":[1,2]}]",
     "{\"a\":1,\"b\":{\"a\":[1,2,3],\"s\":\"x\",\"t\":true},\"c\":null}",
     "{\"a\":[[1,2],[3,4],{\"a\":\"y\"}],\"s\":\"long~1/\",\"t\":false,\"~/\":0}",
     "{\"a\":null,\"b\":{\"s\":null,\"n\":7}}",
 };
-static const char *const paths[] = {"$.a",   "$.b.a", "$..a", "$..*",  "$.*", "$.s", "$..s",  ".a[0]",
-                                    "$..[0]", "$.t",   "$",    "$.new", ".b",  "..a", "$[1:3]", "$['~/']"};
+static const char *const paths[] = {"$.a",  "$.b.a", "$..a",   "$..*",   "$.*", "$.s",
+                                    "$..s", ".a[0]", "$..[0]", "$.t",    "$",   "$.new",
+                                    ".b",   "..a",   "$[1:3]", "$['~/']"};
 
 static void fill(char kind, char *out, size_t cap)
 {
@@ -261,7 +268,8 @@ static void fill(char kind, char *out, size_t cap)
             out[0] = out[len - 1] = '"';
             out[len] = '\0';
         } else {
-            (void)snprintf(out, cap, "%s", documents[below(sizeof(documents) / sizeof(documents[0]))]);
+            (void)snprintf(out, cap, "%s",
+                           documents[below(sizeof(documents) / sizeof(documents[0]))]);
         }
         break;
     case 'n':

@@ -82,8 +82,7 @@ static uint32_t some_edits(struct rand *r, const char *doc, const struct slice *
 
     all_places(doc, &m);
     for (uint32_t i = 0; i < m.count && n < most; i++) {
-        if (m.v[i] < end || rand_below(r, 4) != 0 ||
-            !some_edit(r, doc, m.v[i], values, &out[n])) {
+        if (m.v[i] < end || rand_below(r, 4) != 0 || !some_edit(r, doc, m.v[i], values, &out[n])) {
             continue;
         }
         /* The model goes backwards: what comes in at 0 is told after all that its array holds. */
@@ -299,8 +298,8 @@ static void merges_many_names(void)
             CU_ASSERT_EQUAL(buf_printf(&want, "%c\"k%d\":\"x\"", i == 1 ? '{' : ',', i), OK);
         }
     }
-    CU_ASSERT_EQUAL(buf_append(&doc, "}", 2) | buf_append(&patch, "}", 2) | buf_append(&want, "}", 2),
-                    OK);
+    CU_ASSERT_EQUAL(
+        buf_append(&doc, "}", 2) | buf_append(&patch, "}", 2) | buf_append(&want, "}", 2), OK);
     merge_row(doc.ptr, patch.ptr, want.ptr);
     buf_fini(&doc);
     buf_fini(&patch);
@@ -309,8 +308,8 @@ static void merges_many_names(void)
 
 static void pointers_that_lead_nowhere(void)
 {
-    static const char *const rows[] = {"x",    "/a/b", "/a~", "/a~2", "/l/3", "/l/-1", "/l/x",
-                                       "/l/0/", "/n/n", "/l/99999999999999999999"};
+    static const char *const rows[] = {"x",     "/a/b", "/a~",   "/a~2", "/l/3",
+                                       "/l/-1", "/l/x", "/l/0/", "/n/n", "/l/99999999999999999999"};
     struct buf doc = {0};
 
     (void)read_value("{\"a\":1,\"l\":[1,2]}", &doc);
@@ -359,8 +358,11 @@ static void no_value_grows_too_deep(void)
 }
 
 const struct unit_test test_json_edit[] = {
-    UNIT(edits_follow_the_model),     UNIT(the_outer_of_two_wins),
-    UNIT(merges_as_the_standard_says), UNIT(merges_many_names),
-    UNIT(pointers_that_lead_nowhere), UNIT(no_value_grows_too_deep),
+    UNIT(edits_follow_the_model),
+    UNIT(the_outer_of_two_wins),
+    UNIT(merges_as_the_standard_says),
+    UNIT(merges_many_names),
+    UNIT(pointers_that_lead_nowhere),
+    UNIT(no_value_grows_too_deep),
     UNIT_END,
 };

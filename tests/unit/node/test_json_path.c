@@ -13,7 +13,8 @@
 
 static const char document[] =
     "{\"a\":{\"a\":1,\"b\":[10,20,30,40]},\"b\":\"x\",\"a b\":{\"it's\":true,\"q\\\"\":null},"
-    "\"l\":[{\"n\":1,\"s\":\"one\"},{\"n\":2.0,\"s\":\"two\",\"t\":[]},{\"n\":3,\"s\":\"th\\u00fcr\"},[1]],"
+    "\"l\":[{\"n\":1,\"s\":\"one\"},{\"n\":2.0,\"s\":\"two\",\"t\":[]},{\"n\":3,\"s\":"
+    "\"th\\u00fcr\"},[1]],"
     "\"\\u00fc\":5,\"x-y\":6,\"lim\":2}";
 
 /* All matches as an array. */
@@ -32,75 +33,76 @@ static void print_matches(const struct json_path *p, const char *doc, struct buf
     json_matches_fini(&m);
 }
 
+static const char *const matching[][2] = {
+    {"$.a.a", "[1]"},
+    {".a.a", "[1]"},
+    {"a.a", "[1]"},
+    {"$['a']['a']", "[1]"},
+    {"$[\"a b\"]['it\\'s']", "[true]"},
+    {"$['a b'][\"q\\\"\"]", "[null]"},
+    {"$['a b']['q\"']", "[null]"},
+    {"$['\\u00fc']", "[5]"},
+    {"$.\xc3\xbc", "[5]"},
+    {"$.x-y", "[6]"},
+    {"$.a.b[*]", "[10,20,30,40]"},
+    {"$.a.b[-1]", "[40]"},
+    {"$.a.b[ 0 , -1 ]", "[10,40]"},
+    {"$.a.b[1:3]", "[20,30]"},
+    {"$.a.b[-3:-1]", "[20,30]"},
+    {"$.a.b[::-2]", "[40,20]"},
+    {"$.a.b[3:0:-1]", "[40,30,20]"},
+    {"$.a.b[::0]", "[]"},
+    {"$.a.b[5:]", "[]"},
+    {"$.a.b[:99:9223372036854775807]", "[10]"},
+    {"$.a.b[-9223372036854775808:9223372036854775807]", "[10,20,30,40]"},
+    {"$.a.b[0,0]", "[10,10]"},
+    {"$..a", "[1,{\"a\":1,\"b\":[10,20,30,40]}]"},
+    {"$..b[0]", "[10]"},
+    {"$..[1]", "[20,{\"n\":2.0,\"s\":\"two\",\"t\":[]}]"},
+    {"$..n", "[1,2.0,3]"},
+    {"$.l[?(@.n)].n", "[1,2.0,3]"},
+    {"$.l[?(@.n > 1)].n", "[2.0,3]"},
+    {"$.l[?(@.n==2)].s", "[\"two\"]"},
+    {"$.l[?@.n>=$.lim].n", "[2.0,3]"},
+    {"$.l[?($.lim < @.n)].n", "[3]"},
+    {"$.l[?(@.n==1||@.n==3)].n", "[1,3]"},
+    {"$.l[?(@.n==1||@.n==3&&@.s=='one')].n", "[1]"},
+    {"$.l[?((@.n==1||@.n==3)&&@.s=='one')].n", "[1]"},
+    {"$.l[?(!(@.n==1))].n", "[2.0,3]"},
+    {"$.l[?(@.s =~ \"^t\")].n", "[2.0,3]"},
+    {"$.l[?(@.s =~ 'th.r$')].n", "[3]"},
+    {"$.l[?(@.s =~ '(')].n", "[]"},
+    {"$.l[?(@.s < 'p')].n", "[1]"},
+    {"$.l[?(@.t == @.t)].n", "[1,2.0,3]"},
+    {"$.l[?(@[0] == 1)]", "[[1]]"},
+    {"$.l[?(@.nope == null)].n", "[]"},
+    {"$.*[?(@ == true)]", "[true]"},
+    {"$['a b'][?(@ == null)]", "[null]"},
+    {"$.b[0]", "[]"},
+    {"$.l.n", "[]"},
+    {"$.l[*].s", "[\"one\",\"two\",\"th\xc3\xbcr\"]"},
+    {"$.a.*", "[1,[10,20,30,40]]"},
+};
+
 static void paths_match(void)
 {
-    static const char *const rows[][2] = {
-        {"$.a.a", "[1]"},
-        {".a.a", "[1]"},
-        {"a.a", "[1]"},
-        {"$['a']['a']", "[1]"},
-        {"$[\"a b\"]['it\\'s']", "[true]"},
-        {"$['a b'][\"q\\\"\"]", "[null]"},
-        {"$['a b']['q\"']", "[null]"},
-        {"$['\\u00fc']", "[5]"},
-        {"$.\xc3\xbc", "[5]"},
-        {"$.x-y", "[6]"},
-        {"$.a.b[*]", "[10,20,30,40]"},
-        {"$.a.b[-1]", "[40]"},
-        {"$.a.b[ 0 , -1 ]", "[10,40]"},
-        {"$.a.b[1:3]", "[20,30]"},
-        {"$.a.b[-3:-1]", "[20,30]"},
-        {"$.a.b[::-2]", "[40,20]"},
-        {"$.a.b[3:0:-1]", "[40,30,20]"},
-        {"$.a.b[::0]", "[]"},
-        {"$.a.b[5:]", "[]"},
-        {"$.a.b[:99:9223372036854775807]", "[10]"},
-        {"$.a.b[-9223372036854775808:9223372036854775807]", "[10,20,30,40]"},
-        {"$.a.b[0,0]", "[10,10]"},
-        {"$..a", "[1,{\"a\":1,\"b\":[10,20,30,40]}]"},
-        {"$..b[0]", "[10]"},
-        {"$..[1]", "[20,{\"n\":2.0,\"s\":\"two\",\"t\":[]}]"},
-        {"$..n", "[1,2.0,3]"},
-        {"$.l[?(@.n)].n", "[1,2.0,3]"},
-        {"$.l[?(@.n > 1)].n", "[2.0,3]"},
-        {"$.l[?(@.n==2)].s", "[\"two\"]"},
-        {"$.l[?@.n>=$.lim].n", "[2.0,3]"},
-        {"$.l[?($.lim < @.n)].n", "[3]"},
-        {"$.l[?(@.n==1||@.n==3)].n", "[1,3]"},
-        {"$.l[?(@.n==1||@.n==3&&@.s=='one')].n", "[1]"},
-        {"$.l[?((@.n==1||@.n==3)&&@.s=='one')].n", "[1]"},
-        {"$.l[?(!(@.n==1))].n", "[2.0,3]"},
-        {"$.l[?(@.s =~ \"^t\")].n", "[2.0,3]"},
-        {"$.l[?(@.s =~ 'th.r$')].n", "[3]"},
-        {"$.l[?(@.s =~ '(')].n", "[]"},
-        {"$.l[?(@.s < 'p')].n", "[1]"},
-        {"$.l[?(@.t == @.t)].n", "[1,2.0,3]"},
-        {"$.l[?(@[0] == 1)]", "[[1]]"},
-        {"$.l[?(@.nope == null)].n", "[]"},
-        {"$.*[?(@ == true)]", "[true]"},
-        {"$['a b'][?(@ == null)]", "[null]"},
-        {"$.b[0]", "[]"},
-        {"$.l.n", "[]"},
-        {"$.l[*].s", "[\"one\",\"two\",\"th\xc3\xbcr\"]"},
-        {"$.a.*", "[1,[10,20,30,40]]"},
-    };
     struct json_fault unused;
     struct buf doc = {0};
     struct buf text = {0};
 
     CU_ASSERT_FATAL(json_parse(slice_of(document), &doc, &unused));
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < sizeof(matching) / sizeof(matching[0]); i++) {
         char fault[JSON_FAULT_BYTES];
         struct json_path p;
-        struct slice path = unit_guard(slice_of(rows[i][0]));
+        struct slice path = unit_guard(slice_of(matching[i][0]));
 
         if (!json_path_parse(path, &p, fault)) {
-            printf("%s: %s\n", rows[i][0], fault);
+            printf("%s: %s\n", matching[i][0], fault);
             CU_FAIL("no path");
         } else {
             print_matches(&p, doc.ptr, &text);
-            if (!slice_is(buf_slice(&text), slice_of(rows[i][1]))) {
-                printf("%s: %.*s\n", rows[i][0], (int)text.len, text.ptr);
+            if (!slice_is(buf_slice(&text), slice_of(matching[i][1]))) {
+                printf("%s: %.*s\n", matching[i][0], (int)text.len, text.ptr);
                 CU_FAIL("matches something else");
             }
         }
@@ -113,10 +115,33 @@ static void paths_match(void)
 static void what_is_no_path(void)
 {
     static const char *const rows[] = {
-        "$.",      "$[",     "$[]",       "$[1",         "$[1,]",     "$['a]",  "$['a'",   "$..",
-        "$x y",    "$.a[",   "$[?",       "$[?()]",      "$[?(@.a]",  "$[?(@.a))]",
-        "$[?(@.a ==)]", "$[?(== 1)]", "$[?(@.a & @.b)]", "$[?(@..a)]", "$[?(@.*)]",   "$[?(@[?(@)])]",
-        "$[1:2:3:4]", "$[abc]",  "$.a b",    "$[?(@.a==[1])]", "",     "$[?(@.a==1 2)]", "$['a'x]",
+        "$.",
+        "$[",
+        "$[]",
+        "$[1",
+        "$[1,]",
+        "$['a]",
+        "$['a'",
+        "$..",
+        "$x y",
+        "$.a[",
+        "$[?",
+        "$[?()]",
+        "$[?(@.a]",
+        "$[?(@.a))]",
+        "$[?(@.a ==)]",
+        "$[?(== 1)]",
+        "$[?(@.a & @.b)]",
+        "$[?(@..a)]",
+        "$[?(@.*)]",
+        "$[?(@[?(@)])]",
+        "$[1:2:3:4]",
+        "$[abc]",
+        "$.a b",
+        "$[?(@.a==[1])]",
+        "",
+        "$[?(@.a==1 2)]",
+        "$['a'x]",
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -135,7 +160,8 @@ static void what_is_no_path(void)
 /* Every prefix and every byte changed: it is read or refused, within its bytes. */
 static void odd_paths_do_no_harm(void)
 {
-    static const char path[] = "$..a['b',\"c\"][1:2:-3,4][?(!(@.a=='x\\'y'&&$[0]>1.5e3)||@=~'a')].*";
+    static const char path[] =
+        "$..a['b',\"c\"][1:2:-3,4][?(!(@.a=='x\\'y'&&$[0]>1.5e3)||@=~'a')].*";
     struct rand r = {unit_seed()};
     struct json_fault unused;
     struct buf doc = {0};
@@ -197,19 +223,53 @@ static void expressions_match(void)
         const char *pattern, *text;
         int want; /* -1: no expression */
     } rows[] = {
-        {"a", "xay", 1},        {"^a", "xa", 0},         {"a$", "xa", 1},       {"a$", "ax", 0},
-        {"", "", 1},            {"^$", "x", 0},          {"a*b", "aaab", 1},    {"^a+$", "", 0},
-        {"^a?b$", "ab", 1},     {"^(ab|cd|ef)+$", "abefcd", 1},                 {"^(ab|cd)$", "abcd", 0},
-        {"^a{2,3}$", "aa", 1},  {"^a{2,3}$", "aaaa", 0}, {"^a{2}$", "aaa", 0},  {"^a{2,}$", "aaaaa", 1},
-        {"^a{0}b$", "b", 1},    {"^a{0,2}$", "aa", 1},   {"^(a|b|)c$", "c", 1}, {"[a-c]x", "bx", 1},
-        {"[^a-c]x", "bx", 0},   {"^\\d+$", "0123", 1},   {"\\D", "12", 0},      {"^\\w+$", "a_9", 1},
-        {"\\s", "a b", 1},      {"^\\S+$", "a b", 0},    {"\\bfoo\\b", "a foo b", 1},
-        {"\\bfoo\\b", "afoob", 0},                       {"^.$", "\xc3\xbc", 1}, {"[\xc3\xbc]", "\xc3\xbc", 1},
-        {"^.$", "\n", 0},       {"(?i)HeLLo", "hEllO", 1}, {"(?i)[a-c]", "B", 1}, {"a.c", "abc", 1},
-        {"\\.", "a", 0},        {"[]a]", "]", 1},        {"[\\]]", "]", 1},     {"a|b", "b", 1},
-        {"(a", "a", -1},        {"a)", "a", -1},         {"*a", "a", -1},       {"[a", "a", -1},
-        {"a{3,2}", "a", -1},    {"a\\", "a", -1},        {"[z-a]", "a", -1},    {"(a{1000}){1000}", "a", -1},
-        {"a**", "a", -1},       {"(?:ab)+?c", "ababc", 1},
+        {"a", "xay", 1},
+        {"^a", "xa", 0},
+        {"a$", "xa", 1},
+        {"a$", "ax", 0},
+        {"", "", 1},
+        {"^$", "x", 0},
+        {"a*b", "aaab", 1},
+        {"^a+$", "", 0},
+        {"^a?b$", "ab", 1},
+        {"^(ab|cd|ef)+$", "abefcd", 1},
+        {"^(ab|cd)$", "abcd", 0},
+        {"^a{2,3}$", "aa", 1},
+        {"^a{2,3}$", "aaaa", 0},
+        {"^a{2}$", "aaa", 0},
+        {"^a{2,}$", "aaaaa", 1},
+        {"^a{0}b$", "b", 1},
+        {"^a{0,2}$", "aa", 1},
+        {"^(a|b|)c$", "c", 1},
+        {"[a-c]x", "bx", 1},
+        {"[^a-c]x", "bx", 0},
+        {"^\\d+$", "0123", 1},
+        {"\\D", "12", 0},
+        {"^\\w+$", "a_9", 1},
+        {"\\s", "a b", 1},
+        {"^\\S+$", "a b", 0},
+        {"\\bfoo\\b", "a foo b", 1},
+        {"\\bfoo\\b", "afoob", 0},
+        {"^.$", "\xc3\xbc", 1},
+        {"[\xc3\xbc]", "\xc3\xbc", 1},
+        {"^.$", "\n", 0},
+        {"(?i)HeLLo", "hEllO", 1},
+        {"(?i)[a-c]", "B", 1},
+        {"a.c", "abc", 1},
+        {"\\.", "a", 0},
+        {"[]a]", "]", 1},
+        {"[\\]]", "]", 1},
+        {"a|b", "b", 1},
+        {"(a", "a", -1},
+        {"a)", "a", -1},
+        {"*a", "a", -1},
+        {"[a", "a", -1},
+        {"a{3,2}", "a", -1},
+        {"a\\", "a", -1},
+        {"[z-a]", "a", -1},
+        {"(a{1000}){1000}", "a", -1},
+        {"a**", "a", -1},
+        {"(?:ab)+?c", "ababc", 1},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -268,7 +328,12 @@ static void memory_may_end_anywhere(void)
 }
 
 const struct unit_test test_json_path[] = {
-    UNIT(paths_match),         UNIT(what_is_no_path),   UNIT(odd_paths_do_no_harm),
-    UNIT(looking_is_bounded),  UNIT(expressions_match), UNIT(expressions_take_their_time_only),
-    UNIT(memory_may_end_anywhere), UNIT_END,
+    UNIT(paths_match),
+    UNIT(what_is_no_path),
+    UNIT(odd_paths_do_no_harm),
+    UNIT(looking_is_bounded),
+    UNIT(expressions_match),
+    UNIT(expressions_take_their_time_only),
+    UNIT(memory_may_end_anywhere),
+    UNIT_END,
 };

@@ -189,8 +189,9 @@ static void depth_is_bounded(void)
 
 static void memory_may_end_anywhere(void)
 {
-    static const char text[] = "{\"a\":[1,\"x\\ny\",{\"b\":null}],\"0\":0,\"1\":1,\"2\":2,\"3\":3,\"4\":4,"
-                               "\"5\":5,\"6\":6,\"7\":7,\"8\":8,\"9\":9,\"10\":1,\"11\":1,\"a\":2}";
+    static const char text[] =
+        "{\"a\":[1,\"x\\ny\",{\"b\":null}],\"0\":0,\"1\":1,\"2\":2,\"3\":3,\"4\":4,"
+        "\"5\":5,\"6\":6,\"7\":7,\"8\":8,\"9\":9,\"10\":1,\"11\":1,\"a\":2}";
     struct json_fault fault;
 
     for (int nth = 1;; nth++) {
@@ -210,8 +211,11 @@ static void memory_may_end_anywhere(void)
 }
 
 const struct unit_test test_json_text[] = {
-    UNIT(reads_what_another_wrote), UNIT(refuses_what_another_refuses),
-    UNIT(edges),                    UNIT(twins_among_many_names),
-    UNIT(depth_is_bounded),         UNIT(memory_may_end_anywhere),
+    UNIT(reads_what_another_wrote),
+    UNIT(refuses_what_another_refuses),
+    UNIT(edges),
+    UNIT(twins_among_many_names),
+    UNIT(depth_is_bounded),
+    UNIT(memory_may_end_anywhere),
     UNIT_END,
 };

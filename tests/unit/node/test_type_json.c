@@ -293,7 +293,9 @@ static void refill(void)
     for (unsigned i = 0; i < NAMES; i++) {
         (void)keyspace_delete(&b.write, key_of(slice_of(names[i])));
     }
-    put_text("small", SLICE("{\"a\":[1,{\"a\":2.5}],\"s\":\"text\",\"t\":true,\"o\":{\"s\":\"u\",\"n\":7}}"));
+    put_text(
+        "small",
+        SLICE("{\"a\":[1,{\"a\":2.5}],\"s\":\"text\",\"t\":true,\"o\":{\"s\":\"u\",\"n\":7}}"));
     put_text("big", buf_slice(&big));
     CU_ASSERT_EQUAL_FATAL(bench_commit(&b), SECTION_COMMITTED);
     buf_fini(&big);
@@ -385,9 +387,15 @@ static void every_command_survives_every_fault(void)
 static void the_log_is_told_what_changed(void)
 {
     static const char *const lines[] = {
-        "JSON.SET big $.l[4000] 5",       "JSON.NUMINCRBY big $.l[7] 1", "JSON.ARRAPPEND big $.l 1 2",
-        "JSON.ARRTRIM big $.l 5 -5",      "JSON.DEL big $.a[2]",         "JSON.MERGE big $ {\"z\":1}",
-        "JSON.ARRINSERT big $.l 3 \"x\"", "JSON.CLEAR big $.a",          "JSON.SET big $.a \"x\"",
+        "JSON.SET big $.l[4000] 5",
+        "JSON.NUMINCRBY big $.l[7] 1",
+        "JSON.ARRAPPEND big $.l 1 2",
+        "JSON.ARRTRIM big $.l 5 -5",
+        "JSON.DEL big $.a[2]",
+        "JSON.MERGE big $ {\"z\":1}",
+        "JSON.ARRINSERT big $.l 3 \"x\"",
+        "JSON.CLEAR big $.a",
+        "JSON.SET big $.a \"x\"",
         "JSON.STRAPPEND big $.a \"y\"",
     };
 
