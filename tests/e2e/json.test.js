@@ -65,7 +65,7 @@ test('node-redis: every JSON method', opts, async (t) => {
   assert.deepEqual(await json.mGet(['d', 'none', 'e'], '$.age'), [[1], null, [2]]);
   assert.equal(await json.clear('d', { path: '$.deep' }), 1);
   assert.ok((await json.debugMemory('d')) > 20);
-  assert.deepEqual(await json.RESP('e'), ['{', 'age', 2]);
+  assert.deepEqual(await client.sendCommand(['JSON.RESP', 'e']), ['{', 'age', 2]);
   assert.equal(await json.del('d', { path: '$.deep' }), 1);
   assert.equal(await json.forget('d'), 1);
   assert.equal(await client.exists('d'), 0);
