@@ -63,6 +63,7 @@ struct json_writer {
     struct buf edits;  /* of struct json_edit */
     struct buf places; /* of each edit's value in `values`; SIZE_MAX: it is elsewhere */
     struct buf values;
+    bool dry; /* it is only asked whether all could be done */
     int err;
     const char *why; /* what to answer, if `err` alone does not tell */
     size_t reply_at;

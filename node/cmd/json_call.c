@@ -265,7 +265,7 @@ static int carry_out(struct json_writer *w)
         }
     }
     err = json_plan(w->j->doc, v, n, &plan);
-    if (err == OK) {
+    if (err == OK && !w->dry) {
         json_change(w->c, w->j->key, &plan);
     }
     json_plan_fini(&plan);
@@ -287,7 +287,7 @@ bool json_commit(struct json_writer *w, const char *event)
         } else {
             json_answer_failure(w->c, w->err);
         }
-    } else if (any) {
+    } else if (any && !w->dry) {
         notify(w->c, NOTIFY_MODULE, event, w->j->key.name);
     }
     buf_fini(&w->edits);
