@@ -169,13 +169,22 @@ static bool mset_check_one(struct cmd *c, uint32_t i, struct buf *values)
     return fine;
 }
 
+static bool says_no_memory(const struct reply *r, size_t from)
+{
+    const char *text = wire_err_text(WIRE_NOMEM);
+    size_t len = strlen(text);
+
+    /* Behind the sign of an error. */
+    return r->failed || (r->out.len > from + len && memcmp(r->out.ptr + from + 1, text, len) == 0);
+}
+
 /* What became of the key earlier in the same call may have taken away what the path named: then it is
- * passed over, as a path that names nothing is. False: memory ended, or something that went well when
- * it was tried does not after what came before. */
+ * passed over, as a path that names nothing is. False: memory ended. */
 static bool mset_one(struct cmd *c, uint32_t i, struct slice value)
 {
     struct setting s = {ALWAYS, value, c->argv[i + 2], "json.mset", false};
     struct json_call j;
+    size_t len = c->reply->out.len;
     bool fine = json_open(c, i, &j) && json_follow(&j, i + 1);
 
     if (fine && json_path_is_root(&j.path)) {
@@ -185,7 +194,7 @@ static bool mset_one(struct cmd *c, uint32_t i, struct slice value)
         fine = set_inside(&j, &s);
     }
     json_close(&j);
-    return fine;
+    return fine || !says_no_memory(c->reply, len);
 }
 
 static void cmd_json_mset(struct cmd *c)
