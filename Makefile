@@ -96,7 +96,7 @@ $(B)/gen/unit_$(1).c: FORCE
 $(B)/gen/unit_$(1).o: $(B)/gen/unit_$(1).c tests/lib/unit.h
 	$$(Q)$$(CC) $$(CFLAGS) -I. -c -o $$@ $$<
 $(B)/unit_$(1): $(patsubst %.c,$(B)/%.o,$(wildcard tests/unit/$(1)/*.c)) $(B)/gen/unit_$(1).o $(TESTLIB) $(B)/libgodwit.a
-	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$(filter %.o,$$^) $(B)/libgodwit.a $$(LDLIBS) -lcunit
+	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$(filter %.o,$$^) $(B)/libgodwit.a $$(LDLIBS) -lcunit -ljansson
 endef
 $(foreach d,$(UNIT_DIRS),$(eval $(call unit_rules,$(d))))
 UNIT_BINS := $(UNIT_DIRS:%=$(B)/unit_%)

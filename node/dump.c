@@ -5,11 +5,13 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "base/rand.h"
+#include "node/json_dump.h"
 #include "node/keyspace.h"
 #include "node/section.h"
 #include "node/stream_dump.h"
 #include "node/type.h"
 #include "node/type_hash.h"
+#include "node/type_json.h"
 #include "node/type_list.h"
 #include "node/type_set.h"
 #include "node/type_stream.h"
@@ -38,6 +40,7 @@ enum {
     FORM_ZSET_ZIPLIST = 12,
     FORM_ZSET_LISTPACK = 17,
     FORM_HASH = 4,
+    FORM_MODULE = 7,
     FORM_HASH_ZIPMAP = 9,
     FORM_LIST_ZIPLIST = 10,
     FORM_HASH_ZIPLIST = 13,
@@ -221,6 +224,11 @@ static int read_stream_3(struct rdb_reader *r, struct dump_value *v)
 }
 
 /* An element of a list stands where a field has its name. */
+static int read_module(struct rdb_reader *r, struct dump_value *v)
+{
+    return json_dump_read(r, &v->json);
+}
+
 static int add_element(struct dump_value *v, struct slice element)
 {
     return add_field(v, (struct hash_field){.name = element});
@@ -485,6 +493,7 @@ static const struct {
     {FORM_STREAM,                 TYPE_STREAM, read_stream_1},
     {FORM_STREAM_2,               TYPE_STREAM, read_stream_2},
     {FORM_STREAM_3,               TYPE_STREAM, read_stream_3},
+    {FORM_MODULE,                 TYPE_JSON,   read_module},
 };
 /* clang-format on */
 
@@ -536,6 +545,7 @@ void dump_value_fini(struct dump_value *v)
         large_free_now(&(*v->stream)->large);
     }
     mem_free(v->stream, sizeof(struct stream *));
+    buf_fini(&v->json);
     rdb_memory_fini(&v->memory);
     *v = (struct dump_value){0};
 }
@@ -575,6 +585,15 @@ static void store_stream(struct cmd *c, struct key key, const struct dump_value 
 
     *v->stream = NULL;
     stream_store(c, key, st, expire_at_ms);
+}
+
+static void store_json(struct cmd *c, struct key key, const struct dump_value *v,
+                       int64_t expire_at_ms)
+{
+    json_put(c, key, buf_slice(&v->json), SLICE(""));
+    if (expire_at_ms != 0 && keyspace_peek(c, key) != NULL) {
+        keyspace_expire_at(c, key, expire_at_ms);
+    }
 }
 
 static void store_set(struct cmd *c, struct key key, const struct dump_value *v,
@@ -721,6 +740,15 @@ static int write_stream(struct cmd *c, struct key key, const struct entry *e, st
     err = err == OK ? stream_dump_write(v.st, out) : err;
     stream_close(&v);
     return err;
+}
+
+static int write_json(struct cmd *c, struct key key, const struct entry *e, struct buf *out,
+                      uint16_t *version)
+{
+    int err = buf_append_char(out, FORM_MODULE);
+
+    (void)c, (void)key, (void)version;
+    return err == OK ? json_dump_write(json_of(e), out) : err;
 }
 
 static int write_list(struct cmd *c, struct key key, const struct entry *e, struct buf *out,
@@ -894,6 +922,7 @@ static const struct {
     [TYPE_ZSET] = {NULL, write_zset, store_zset},
     [TYPE_STREAM] = {NULL, write_stream, store_stream},
     [TYPE_LIST] = {NULL, write_list, store_list},
+    [TYPE_JSON] = {NULL, write_json, store_json},
 };
 
 int dump_write(struct cmd *c, struct key key, const struct entry *e, struct buf *out)

@@ -27,6 +27,7 @@ struct dump_value {
     struct hash_field *fields; /* owned; a list's elements and the members of sets are names */
     size_t count, cap;         /* of fields */
     struct stream **stream;    /* owned, as what it points to, until that is stored (then NULL) */
+    struct buf json;           /* a document */
     struct rdb_memory memory;
 };
 

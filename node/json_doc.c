@@ -57,8 +57,9 @@ double json_double(const char *v)
 
 const char *json_type_name(const char *v)
 {
-    static const char *const words[] = {"null",    "boolean", "boolean", "integer", "integer", "integer",
-                                        "integer", "number",  "string",  "array",   "object"};
+    static const char *const words[] = {"null",    "boolean", "boolean", "integer",
+                                        "integer", "integer", "integer", "number",
+                                        "string",  "array",   "object"};
 
     return words[json_tag(v)];
 }
@@ -213,7 +214,7 @@ static const char *partner(struct pair *p, const struct json_child *child, size_
     return json_member(p->b, child->name);
 }
 
-bool json_equal(const char *a, const char *b)
+bool json_same(const char *a, const char *b)
 {
     struct pair stack[JSON_DEPTH_MAX + 1];
     struct json_child child;

@@ -133,7 +133,7 @@ const char *json_position(const char *array, uint32_t index);
 
 /* Numbers of equal value are equal, and so are objects in any order. False too when it is not worth more
  * than JSON_EQUAL_STEPS looks. */
-bool json_equal(const char *a, const char *b);
+bool json_same(const char *a, const char *b);
 /* -1, 0, 1. */
 int json_number_order(const char *a, const char *b);
 /* Containers in containers, 0 for what is none. */

@@ -307,7 +307,7 @@ static int place_all(struct json_plan *p, uint32_t n)
     }
     size_t at = 0;
 
-    for (uint32_t i = 0; i < n && err == OK && tells; i++) {
+    for (uint32_t i = 0; i < n && err == OK && p->pointers.len > 0; i++) {
         p->edits[i].pointer.ptr = p->pointers.ptr + at;
         at += p->edits[i].pointer.len;
     }

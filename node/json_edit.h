@@ -27,7 +27,8 @@ struct json_edit {
     uint32_t index, count;
     struct slice name;
     struct slice value;
-    struct slice text;   /* JSON of the value, or of what is appended or merged; empty: made of `value` */
+    struct slice
+        text; /* JSON of the value, or of what is appended or merged; empty: made of `value` */
     struct slice pointer; /* RFC 6901, set by json_plan(): where the change is */
 };
 
@@ -48,14 +49,15 @@ struct json_plan {
     struct json_splice *v; /* owned, unless one is enough; by place */
     struct json_splice *by_container;
     uint32_t n, edits_n;
-    size_t bytes;         /* of the new document */
-    struct buf pointers;  /* of the edits, if there are JSON_POINTERS_MAX at most */
+    size_t bytes;        /* of the new document */
+    struct buf pointers; /* of the edits, if there are JSON_POINTERS_MAX at most */
     struct json_splice one;
 };
 
 /* Sorts the edits by place. ERR_NOMEM; ERR_LIMIT: longer than JSON_BYTES_MAX; ERR_INVALID: deeper than
  * JSON_DEPTH_MAX. */
-MUST_CHECK int json_plan(const char *doc, struct json_edit *edits, uint32_t n, struct json_plan *out);
+MUST_CHECK int json_plan(const char *doc, struct json_edit *edits, uint32_t n,
+                         struct json_plan *out);
 void json_plan_write(const struct json_plan *p, char *to);
 void json_plan_fini(struct json_plan *p);
 

@@ -78,7 +78,7 @@ static bool is_below(enum json_term_kind kind, int order)
 static bool compare(struct matcher *m, enum json_term_kind kind, const char *a, const char *b)
 {
     if (kind == JSON_TERM_EQ || kind == JSON_TERM_NE) {
-        bool same = a == NULL || b == NULL ? a == b : json_equal(a, b);
+        bool same = a == NULL || b == NULL ? a == b : json_same(a, b);
 
         if (a != NULL && json_is_container(a)) {
             uint32_t count = json_u32(a + 1);
@@ -134,7 +134,8 @@ struct stack {
     unsigned n_values, n;
 };
 
-static int run_term(struct matcher *m, const struct json_term *t, const char *value, struct stack *s)
+static int run_term(struct matcher *m, const struct json_term *t, const char *value,
+                    struct stack *s)
 {
     bool yes = false;
     int err = OK;
@@ -148,8 +149,8 @@ static int run_term(struct matcher *m, const struct json_term *t, const char *va
         s->values[s->n_values++] = follow(m, t, t->kind == JSON_TERM_ELEMENT ? value : m->doc);
         return OK;
     case JSON_TERM_EXISTS:
-        yes = s->values[0] != NULL && (t[-1].kind != JSON_TERM_VALUE ||
-                                       json_tag(s->values[0]) > JSON_FALSE);
+        yes = s->values[0] != NULL &&
+              (t[-1].kind != JSON_TERM_VALUE || json_tag(s->values[0]) > JSON_FALSE);
         break;
     case JSON_TERM_EQ:
     case JSON_TERM_NE:
@@ -188,7 +189,8 @@ static int passes(struct matcher *m, const struct json_step *step, const char *v
     int err = look(m, step->count);
 
     for (uint32_t i = 0; i < step->count && err == OK; i++) {
-        err = run_term(m, JSON_AT(m->path->terms, const struct json_term, step->first + i), value, &s);
+        err = run_term(m, JSON_AT(m->path->terms, const struct json_term, step->first + i), value,
+                       &s);
         assert(s.n < sizeof(s.yes));
     }
     *out = err == OK && s.yes[0];

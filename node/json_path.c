@@ -49,7 +49,8 @@ static bool take(struct reader *r, const char *token)
 
 static void skip_blanks(struct reader *r)
 {
-    while (r->at < r->end && (*r->at == ' ' || *r->at == '\t' || *r->at == '\n' || *r->at == '\r')) {
+    while (r->at < r->end &&
+           (*r->at == ' ' || *r->at == '\t' || *r->at == '\n' || *r->at == '\r')) {
         r->at++;
     }
 }
@@ -89,9 +90,8 @@ static bool add_step(struct reader *r, struct json_step s)
 
 static bool add_name(struct reader *r, struct slice name)
 {
-    struct json_part part = {.kind = JSON_PART_NAME,
-                             .at = (uint32_t)r->path->names.len,
-                             .len = (uint32_t)name.len};
+    struct json_part part = {
+        .kind = JSON_PART_NAME, .at = (uint32_t)r->path->names.len, .len = (uint32_t)name.len};
 
     return made(r, buf_append_slice(&r->path->names, name)) && add_part(r, part);
 }
@@ -100,7 +100,7 @@ static bool add_name(struct reader *r, struct slice name)
  * stay as they are (those of regular expressions). */
 static bool unescape(struct reader *r, struct slice raw, struct buf *out)
 {
-    struct json_fault unused;
+    struct json_fault fault;
     struct buf text = {0};
     int err = buf_append_char(&text, '"');
 
@@ -121,9 +121,9 @@ static bool unescape(struct reader *r, struct slice raw, struct buf *out)
     err = err == OK ? buf_append_char(&text, '"') : err;
     size_t len = out->len;
 
-    if (err == OK && !json_parse(buf_slice(&text), out, &unused)) {
+    if (err == OK && !json_parse(buf_slice(&text), out, &fault)) {
         out->len = len;
-        err = json_put_string(out, raw);
+        err = fault.what == NULL ? ERR_NOMEM : json_put_string(out, raw);
     }
     buf_fini(&text);
     return made(r, err);
@@ -332,7 +332,7 @@ static bool settle(struct reader *r, struct waiting *w, enum json_term_kind weak
 static bool read_literal(struct reader *r)
 {
     uint32_t at = (uint32_t)r->path->names.len;
-    struct json_fault unused;
+    struct json_fault fault = {"", 0, 0};
     const char *begin = r->at;
 
     if (peek(r) == '\'' || peek(r) == '"') {
@@ -347,7 +347,10 @@ static bool read_literal(struct reader *r)
     struct slice text = {begin, (size_t)(r->at - begin)};
     bool is_scalar = text.len > 0 && *begin != '{';
 
-    if (!is_scalar || !json_parse(text, &r->path->names, &unused)) {
+    if (!is_scalar || !json_parse(text, &r->path->names, &fault)) {
+        if (fault.what == NULL) {
+            return made(r, ERR_NOMEM);
+        }
         r->at = begin;
         return fail(r, "a value or a path was expected");
     }
@@ -376,7 +379,7 @@ static bool read_comparison(struct reader *r)
     static const struct {
         const char *token;
         enum json_term_kind kind;
-    } operators[] = {{"==", JSON_TERM_EQ}, {"!=", JSON_TERM_NE}, {"<=", JSON_TERM_LE},
+    } operators[] = {{"==", JSON_TERM_EQ}, {"!=", JSON_TERM_NE},      {"<=", JSON_TERM_LE},
                      {">=", JSON_TERM_GE}, {"=~", JSON_TERM_MATCHES}, {"<", JSON_TERM_LT},
                      {">", JSON_TERM_GT}};
 

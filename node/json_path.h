@@ -23,7 +23,13 @@ enum { JSON_PATH_BYTES = 64 << 10, JSON_PATH_STEPS = 256, JSON_LOOKS = 1 << 20 }
 struct json_part;
 struct json_term;
 
-enum json_step_kind { JSON_STEP_NAME, JSON_STEP_INDEX, JSON_STEP_WILD, JSON_STEP_UNION, JSON_STEP_FILTER };
+enum json_step_kind {
+    JSON_STEP_NAME,
+    JSON_STEP_INDEX,
+    JSON_STEP_WILD,
+    JSON_STEP_UNION,
+    JSON_STEP_FILTER
+};
 
 struct json_step {
     enum json_step_kind kind;
@@ -32,12 +38,12 @@ struct json_step {
 };
 
 struct json_path {
-    struct slice text;        /* as it was given */
-    struct buf steps, parts;  /* of struct json_step, json_part */
-    struct buf terms;         /* of filters, in the order in which they are carried out */
-    struct buf names;         /* the bytes of names and of literals */
-    struct buf inner;         /* the steps of the paths in filters */
-    uint32_t count;           /* steps */
+    struct slice text;       /* as it was given */
+    struct buf steps, parts; /* of struct json_step, json_part */
+    struct buf terms;        /* of filters, in the order in which they are carried out */
+    struct buf names;        /* the bytes of names and of literals */
+    struct buf inner;        /* the steps of the paths in filters */
+    uint32_t count;          /* steps */
     bool is_old;
     bool is_definite; /* it chooses one value at most */
 };

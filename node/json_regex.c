@@ -2,12 +2,24 @@
  * part is copying it; all places that a text may have come to are followed at once (Thompson, 1968). */
 #include "node/json_regex.h"
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
 
 #include <assert.h>
 
-enum op { OP_CHAR, OP_ANY, OP_CLASS, OP_SPLIT, OP_JUMP, OP_BEGIN, OP_END, OP_WORD, OP_NO_WORD, OP_MATCH };
+enum op {
+    OP_CHAR,
+    OP_ANY,
+    OP_CLASS,
+    OP_SPLIT,
+    OP_JUMP,
+    OP_BEGIN,
+    OP_END,
+    OP_WORD,
+    OP_NO_WORD,
+    OP_MATCH
+};
 
 struct inst {
     uint8_t op;
@@ -90,7 +102,7 @@ static bool insert(struct compiler *k, uint32_t at, struct inst i)
     if (!emit(k, i)) {
         return false;
     }
-    memmove(&k->r->v[at + 1], &k->r->v[at], (k->r->n - 1 - at) * sizeof(i));
+    buf_move(&k->r->v[at + 1], &k->r->v[at], (k->r->n - 1 - at) * sizeof(i));
     k->r->v[at] = i;
     return true;
 }

@@ -1,10 +1,10 @@
+/* json_text.c - reads text; json_print.c writes it. */
 #include "node/json_text.h"
 
 #include "base/err.h"
 #include "proto/number.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -73,7 +73,12 @@ static void skip_blanks(struct parser *p)
 /* Bytes of one character of UTF-8 at `at`; 0: it is none (RFC 3629). */
 static size_t utf8_bytes(const unsigned char *at, const unsigned char *end)
 {
-    size_t n = *at < 0x80 ? 1 : *at < 0xc2 ? 0 : *at < 0xe0 ? 2 : *at < 0xf0 ? 3 : *at < 0xf5 ? 4 : 0;
+    size_t n = *at < 0x80   ? 1
+               : *at < 0xc2 ? 0
+               : *at < 0xe0 ? 2
+               : *at < 0xf0 ? 3
+               : *at < 0xf5 ? 4
+                            : 0;
 
     if (n == 0 || (size_t)(end - at) < n) {
         return 0;
@@ -193,8 +198,8 @@ static bool skip_plain(struct parser *p)
         if (c < 0x20) {
             return fail(p, "control character (\\u0000-\\u001F) found while parsing a string");
         }
-        size_t n = c < 0x80 ? 1
-                            : utf8_bytes((const unsigned char *)p->at, (const unsigned char *)p->end);
+        size_t n =
+            c < 0x80 ? 1 : utf8_bytes((const unsigned char *)p->at, (const unsigned char *)p->end);
 
         if (n == 0) {
             return fail(p, "invalid unicode code point");
@@ -329,10 +334,13 @@ static bool read_number(struct parser *p)
     if (s.len > NUMBER_BYTES_MAX) {
         return fail_at(p, begin, "number out of range");
     }
-    memcpy(text, s.ptr, s.len);
-    text[s.len] = '\0';
-    double d = strtod(text, NULL);
+    double d;
 
+    if (!number_parse_score(s, &d)) { /* which refuses what is too small, too */
+        memcpy(text, s.ptr, s.len);
+        text[s.len] = '\0';
+        d = strtod(text, NULL);
+    }
     return isfinite(d) ? made(p, json_put_double(p->out, d))
                        : fail_at(p, begin, "number out of range");
 }
@@ -377,7 +385,6 @@ static struct slice name_at(const char *at)
     name.ptr = packed_read_length(at, &name.len);
     return name;
 }
-
 
 /* By hash, then place: whether no name comes twice. Notes with the first of each name where the last
  * one's value is, and 0 with the others. */
@@ -424,7 +431,8 @@ static int drop_twins(struct parser *p, struct open *o, struct json_names *n)
     for (uint32_t i = 0; i < n->count && err == OK; i++) {
         if (n->v[i].value_at != 0) {
             err = json_put_name(&now, name_at(n->object + n->v[i].at));
-            err = err == OK ? buf_append_slice(&now, json_slice(n->object + n->v[i].value_at)) : err;
+            err =
+                err == OK ? buf_append_slice(&now, json_slice(n->object + n->v[i].value_at)) : err;
             o->count++;
         }
     }
@@ -466,7 +474,8 @@ static bool read_word(struct parser *p)
     static const struct {
         struct slice text;
         enum json_tag tag;
-    } words[] = {{SLICE("null"), JSON_NULL}, {SLICE("false"), JSON_FALSE}, {SLICE("true"), JSON_TRUE}};
+    } words[] = {
+        {SLICE("null"), JSON_NULL}, {SLICE("false"), JSON_FALSE}, {SLICE("true"), JSON_TRUE}};
 
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (*p->at != words[i].text.ptr[0]) {
@@ -615,155 +624,4 @@ bool json_parse(struct slice text, struct buf *out, struct json_fault *fault)
     }
     out->len = len;
     return false;
-}
-
-/* ---- Printing ---- */
-
-size_t json_print_number(const char *v, char out[JSON_NUMBER_TEXT])
-{
-    size_t n;
-
-    if (json_is_int(v)) {
-        return buf_put_i64(out, json_int(v));
-    }
-    if (json_tag(v) == JSON_UINT64) {
-        return buf_put_u64(out, json_uint(v));
-    }
-    n = number_print_double(out, json_double(v));
-    if (memchr(out, '.', n) == NULL && memchr(out, 'e', n) == NULL) {
-        out[n++] = '.';
-        out[n++] = '0';
-    }
-    return n;
-}
-
-static int print_escape(unsigned char c, struct buf *out)
-{
-    static const char special[] = "\"\\\b\f\n\r\t";
-    static const char letters[] = "\"\\bfnrt";
-    const char *found = c == '\0' ? NULL : strchr(special, c);
-
-    if (found == NULL) {
-        return buf_printf(out, "\\u%04x", c);
-    }
-    char two[2] = {'\\', letters[found - special]};
-
-    return buf_append(out, two, 2);
-}
-
-int json_print_string(struct slice s, struct buf *out)
-{
-    size_t plain = 0;
-    int err = buf_reserve(out, s.len + 2);
-
-    if (err != OK) {
-        return err;
-    }
-    buf_append_char_nofail(out, '"');
-    for (size_t i = 0; i < s.len && err == OK; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-
-        if (UNLIKELY(c < 0x20 || c == '"' || c == '\\')) {
-            err = buf_append(out, s.ptr + plain, i - plain);
-            err = err == OK ? print_escape(c, out) : err;
-            plain = i + 1;
-        }
-    }
-    err = err == OK ? buf_append(out, s.ptr + plain, s.len - plain) : err;
-    return err == OK ? buf_append_char(out, '"') : err;
-}
-
-static int print_plain(const char *v, struct buf *out)
-{
-    char digits[JSON_NUMBER_TEXT];
-
-    switch (json_tag(v)) {
-    case JSON_NULL:
-        return buf_append(out, "null", 4);
-    case JSON_FALSE:
-        return buf_append(out, "false", 5);
-    case JSON_TRUE:
-        return buf_append(out, "true", 4);
-    case JSON_STRING:
-        return json_print_string(json_string(v), out);
-    case JSON_INT8:
-    case JSON_INT32:
-    case JSON_INT64:
-    case JSON_UINT64:
-    case JSON_DOUBLE:
-        return buf_append(out, digits, json_print_number(v, digits));
-    case JSON_ARRAY:
-        return buf_append(out, "[]", 2);
-    case JSON_OBJECT:
-        return buf_append(out, "{}", 2);
-    }
-    return OK;
-}
-
-static int print_break(const struct json_style *style, unsigned depth, struct buf *out)
-{
-    int err = style == NULL ? OK : buf_append_slice(out, style->newline);
-
-    for (unsigned i = 0; style != NULL && err == OK && i < depth; i++) {
-        err = buf_append_slice(out, style->indent);
-    }
-    return err;
-}
-
-/* What stands before a value: a comma, a new line, its name. */
-static int print_before(const struct json_style *style, bool is_first, unsigned depth,
-                        const struct json_child *child, struct buf *out)
-{
-    int err = is_first ? OK : buf_append_char(out, ',');
-
-    err = err == OK ? print_break(style, depth, out) : err;
-    if (err != OK || child->begins == child->value) {
-        return err;
-    }
-    err = json_print_string(child->name, out);
-    err = err == OK ? buf_append_char(out, ':') : err;
-    return err == OK && style != NULL ? buf_append_slice(out, style->space) : err;
-}
-
-static bool has_inside(const char *v)
-{
-    return json_is_container(v) && json_count(v) > 0;
-}
-
-int json_print(const char *v, const struct json_style *style, struct buf *out)
-{
-    struct json_walk stack[JSON_DEPTH_MAX + 2]; /* what GET wraps a document in */
-    size_t begin = out->len;
-    unsigned depth = 0;
-    int err = OK;
-
-    for (;;) {
-        struct json_child child;
-
-        if (has_inside(v)) {
-            assert(depth < JSON_DEPTH_MAX + 2);
-            json_walk_begin(v, &stack[depth++]);
-            err = buf_append_char(out, json_tag(v) == JSON_OBJECT ? '{' : '[');
-            (void)json_walk_next(&stack[depth - 1], &child);
-            err = err == OK ? print_before(style, true, depth, &child, out) : err;
-        } else {
-            err = print_plain(v, out);
-            while (err == OK && depth > 0 && !json_walk_next(&stack[depth - 1], &child)) {
-                depth--;
-                err = print_break(style, depth, out);
-                err = err == OK ? buf_append_char(out, stack[depth].named ? '}' : ']') : err;
-            }
-            if (err != OK || depth == 0) {
-                return err;
-            }
-            err = print_before(style, false, depth, &child, out);
-        }
-        if (err == OK && out->len - begin > JSON_TEXT_MAX) {
-            err = ERR_LIMIT;
-        }
-        if (err != OK) {
-            return err;
-        }
-        v = child.value;
-    }
 }

@@ -9,7 +9,8 @@
 
 const char *json_of(const struct entry *e)
 {
-    return e->encoding == ENC_TREE ? json_ref_of(e).block->bytes : entry_payload(e).ptr + JSON_NUMBER;
+    return e->encoding == ENC_TREE ? json_ref_of(e).block->bytes
+                                   : entry_payload(e).ptr + JSON_NUMBER;
 }
 
 uint32_t json_number_of(const struct entry *e)
@@ -70,8 +71,9 @@ static void *object(const struct entry *e)
 
 static size_t value_bytes(const struct entry *e)
 {
-    return e->encoding == ENC_TREE ? mem_size(sizeof(struct json_block) + json_ref_of(e).block->size)
-                                   : 0;
+    return e->encoding == ENC_TREE
+               ? mem_size(sizeof(struct json_block) + json_ref_of(e).block->size)
+               : 0;
 }
 
 static struct entry *copy(const struct entry *e, struct slice key, int64_t expire_at_ms,

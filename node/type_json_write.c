@@ -152,9 +152,10 @@ static int log_edit(struct change_writer *w, const struct json_edit *e, struct b
 
     buf_clear(text);
     err = text_of(e, text);
-    return err == OK ? change_json_patch(w, kind_of(e), e->pointer,
-                                         e->kind == JSON_EDIT_REMOVE ? e->count : 1, buf_slice(text))
-                     : err;
+    return err == OK
+               ? change_json_patch(w, kind_of(e), e->pointer,
+                                   e->kind == JSON_EDIT_REMOVE ? e->count : 1, buf_slice(text))
+               : err;
 }
 
 static int log_patches(struct cmd *c, struct key key, const struct json_plan *p, uint32_t number)
@@ -316,7 +317,8 @@ static int edit_made(struct made *m, const Godwit__JsonPatch *p, struct json_edi
     e->says = p->kind == GODWIT__JSON_PATCH__KIND__APPEND ? JSON_LOG_APPEND : JSON_LOG_MERGE;
     if (old != NULL && e->says == JSON_LOG_MERGE) {
         err = json_merge(old, m->value.ptr, &now);
-    } else if (old != NULL && json_tag(old) == JSON_STRING && json_tag(m->value.ptr) == JSON_STRING) {
+    } else if (old != NULL && json_tag(old) == JSON_STRING &&
+               json_tag(m->value.ptr) == JSON_STRING) {
         err = json_append_string(json_string(old), json_string(m->value.ptr), &now);
     }
     buf_fini(&m->value);

@@ -7,8 +7,8 @@ int change_put_json(struct change_writer *w, struct slice key, bool replace, int
                     uint32_t number, struct slice json)
 {
     bool expires = replace && expire_at_ms != 0;
-    uint64_t body = (replace ? 2 : 0) + (expires ? 9 : 0) + 1 + varint_size(number) +
-                    bytes_size(json.len);
+    uint64_t body =
+        (replace ? 2 : 0) + (expires ? 9 : 0) + 1 + varint_size(number) + bytes_size(json.len);
     char *p;
 
     assert(!w->open);
@@ -46,8 +46,8 @@ int change_json_patch(struct change_writer *w, enum change_json_kind kind, struc
                       uint32_t count, struct slice json)
 {
     bool removes = kind == CHANGE_JSON_REMOVE;
-    size_t size = 2 + bytes_size(pointer.len) +
-                  (removes ? 1 + varint_size(count) : bytes_size(json.len));
+    size_t size =
+        2 + bytes_size(pointer.len) + (removes ? 1 + varint_size(count) : bytes_size(json.len));
     char *p;
 
     assert(w->open);

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "node/cmd/families.h"
 #include "node/notify.h"
+#include "node/section.h"
 
 static const char no_root[] = "ERR new objects must be created at the root";
 
@@ -58,18 +59,25 @@ static bool find_parents(struct json_call *j, struct slice *name, bool *answered
     return parent != NULL && json_is_object(parent) && json_path_last_name(p, name);
 }
 
-/* The document is there, and the path is not its root. */
-static void set_inside(struct json_call *j, enum condition condition, struct slice value,
-                       struct slice text)
+/* What JSON.SET has to write inside a document. */
+struct setting {
+    enum condition condition;
+    struct slice value, text;
+    const char *event;
+    bool dry; /* it is only asked whether it could be done */
+};
+
+/* The document is there, and the path is not its root. False: the answer was an error. */
+static bool set_inside(struct json_call *j, const struct setting *s)
 {
-    struct json_edit e = {.kind = JSON_EDIT_SET, .value = value, .text = text};
+    struct json_edit e = {.kind = JSON_EDIT_SET, .value = s->value, .text = s->text};
     struct cmd *c = j->c;
     struct json_writer w;
-    bool answered;
+    bool answered = false;
 
-    if (j->found.count == 0 ? condition == IF_PRESENT : condition == IF_ABSENT) {
+    if (s->condition == (j->found.count == 0 ? IF_PRESENT : IF_ABSENT)) {
         reply_null(c->reply);
-        return;
+        return true;
     }
     if (j->found.count == 0) {
         e.kind = JSON_EDIT_ADD;
@@ -77,18 +85,21 @@ static void set_inside(struct json_call *j, enum condition condition, struct sli
             if (!answered) {
                 reply_null(c->reply);
             }
-            return;
+            return !answered;
         }
     }
     json_writer_begin(&w, j);
+    w.dry = s->dry;
     json_matches_sort(&j->found);
     for (uint32_t i = 0; i < j->found.count; i++) {
         e.at = j->found.v[i];
         json_edit_add(&w, &e);
     }
-    if (json_commit(&w, "json.set")) {
-        reply_ok(c->reply);
+    if (!json_commit(&w, s->event)) {
+        return false;
     }
+    reply_ok(c->reply);
+    return true;
 }
 
 static void cmd_json_set(struct cmd *c)
@@ -106,7 +117,8 @@ static void cmd_json_set(struct cmd *c)
         if (j.doc == NULL && !root && condition != IF_PRESENT) {
             reply_errf(c->reply, "%s", no_root);
         } else if (j.doc != NULL && !root) {
-            set_inside(&j, condition, buf_slice(&value), c->argv[3]);
+            (void)set_inside(
+                &j, &(struct setting){condition, buf_slice(&value), c->argv[3], "json.set", false});
         } else if (condition == (j.doc == NULL ? IF_PRESENT : IF_ABSENT)) {
             reply_null(c->reply);
         } else {
@@ -121,74 +133,97 @@ static void cmd_json_set(struct cmd *c)
 
 /* ---- MSET ---- */
 
-/* Whether all triples could be written now. False: the answer was an error. */
-static bool mset_check(struct cmd *c, struct buf *values)
+static void take_back(struct reply *r, size_t len, uint32_t flags)
 {
-    for (uint32_t i = 1; i < c->argc; i += 3) {
-        struct json_call j;
-        struct json_edit e = {.kind = JSON_EDIT_SET};
-        bool answered = false;
-        bool fine = json_open(c, i, &j);
-
-        if (!fine) {
-            return false;
-        }
-        fine = json_follow(&j, i + 1) && json_arg(c, i + 2, values);
-        if (fine && j.doc == NULL && !json_path_is_root(&j.path)) {
-            reply_errf(c->reply, "%s", no_root);
-            fine = false;
-        }
-        if (fine && j.doc != NULL && j.found.count == 0) {
-            (void)find_parents(&j, &e.name, &answered);
-            fine = !answered;
-        }
-        json_close(&j);
-        if (!fine) {
-            return false;
-        }
-    }
-    return true;
+    r->out.len = len;
+    r->flags = flags;
 }
 
-/* What became of the key earlier in the same call may have taken away what the path named: then it is
- * passed over, as a path that names nothing is. */
-static void mset_one(struct cmd *c, uint32_t i, struct slice value)
+/* Whether one triple could be written now. False: the answer was an error. */
+static bool mset_check_one(struct cmd *c, uint32_t i, struct buf *values)
 {
+    size_t from = values->len;
+    size_t len = c->reply->out.len;
+    uint32_t flags = c->reply->flags;
     struct json_call j;
 
-    if (json_open(c, i, &j) && json_follow(&j, i + 1)) {
-        if (json_path_is_root(&j.path)) {
-            json_put(c, j.key, value, c->argv[i + 2]);
-            notify(c, NOTIFY_MODULE, "json.mset", c->argv[i]);
-        } else if (j.doc != NULL) {
-            set_inside(&j, ALWAYS, value, c->argv[i + 2]);
+    if (!json_open(c, i, &j)) {
+        return false;
+    }
+    bool fine = json_follow(&j, i + 1) && json_arg(c, i + 2, values);
+    bool inside = fine && !json_path_is_root(&j.path);
+
+    if (inside && j.doc == NULL) {
+        reply_errf(c->reply, "%s", no_root);
+        fine = false;
+    } else if (inside) {
+        struct setting s = {.condition = ALWAYS, .dry = true};
+
+        s.value = (struct slice){values->ptr + from, values->len - from};
+        fine = set_inside(&j, &s);
+        if (fine) {
+            take_back(c->reply, len, flags);
         }
     }
     json_close(&j);
+    return fine;
+}
+
+static bool says_no_memory(const struct reply *r, size_t from)
+{
+    const char *text = wire_err_text(WIRE_NOMEM);
+    size_t len = strlen(text);
+
+    /* Behind the sign of an error. */
+    return r->failed || (r->out.len > from + len && memcmp(r->out.ptr + from + 1, text, len) == 0);
+}
+
+/* What became of the key earlier in the same call may have taken away what the path named: then it is
+ * passed over, as a path that names nothing is. False: memory ended. */
+static bool mset_one(struct cmd *c, uint32_t i, struct slice value)
+{
+    struct setting s = {ALWAYS, value, c->argv[i + 2], "json.mset", false};
+    struct json_call j;
+    size_t len = c->reply->out.len;
+    bool fine = json_open(c, i, &j) && json_follow(&j, i + 1);
+
+    if (fine && json_path_is_root(&j.path)) {
+        json_put(c, j.key, value, s.text);
+        notify(c, NOTIFY_MODULE, s.event, c->argv[i]);
+    } else if (fine && j.doc != NULL) {
+        fine = set_inside(&j, &s);
+    }
+    json_close(&j);
+    return fine || !says_no_memory(c->reply, len);
 }
 
 static void cmd_json_mset(struct cmd *c)
 {
     struct buf values = {0};
+    size_t len = c->reply->out.len;
+    uint32_t flags = c->reply->flags;
+    bool fine = c->argc % 3 == 1;
 
-    if (c->argc % 3 != 1) {
+    if (!fine) {
         reply_errf(c->reply, "ERR wrong number of arguments for 'json.mset' command");
-        return;
     }
-    if (mset_check(c, &values)) {
+    for (uint32_t i = 1; i < c->argc && fine; i += 3) {
+        fine = mset_check_one(c, i, &values);
+    }
+    if (fine) {
         const char *at = values.ptr;
-        size_t len = c->reply->out.len;
-        uint32_t flags = c->reply->flags;
 
-        for (uint32_t i = 1; i < c->argc; i += 3) {
+        for (uint32_t i = 1; i < c->argc && fine; i += 3) {
             struct slice value = json_slice(at);
 
             at += value.len;
-            mset_one(c, i, value);
+            fine = mset_one(c, i, value);
         }
-        c->reply->out.len = len;
-        c->reply->flags = flags;
+        take_back(c->reply, len, flags);
         reply_ok(c->reply);
+        if (!fine) {
+            section_fail(c->section, SECTION_NOMEM); /* all or none */
+        }
     }
     buf_fini(&values);
 }
@@ -197,8 +232,7 @@ static void cmd_json_mset(struct cmd *c)
 
 static void merge_match(struct json_writer *w, uint32_t at, const char *patch, struct slice text)
 {
-    struct json_edit e = {
-        .kind = JSON_EDIT_SET, .says = JSON_LOG_MERGE, .at = at, .text = text};
+    struct json_edit e = {.kind = JSON_EDIT_SET, .says = JSON_LOG_MERGE, .at = at, .text = text};
     size_t from = w->values.len;
 
     if (json_tag(patch) == JSON_NULL) {

@@ -35,8 +35,6 @@ void json_answer_no_key(struct cmd *c);
 /* "… does not exist", and what else it may be. */
 void json_answer_no_path(const struct json_call *j, const char *or_else);
 void json_answer_failure(struct cmd *c, int err);
-/* A value's text as a bulk. */
-void json_answer_text(struct cmd *c, const char *value);
 
 /* ---- Asking one thing of each value ---- */
 
@@ -65,6 +63,7 @@ struct json_writer {
     struct buf edits;  /* of struct json_edit */
     struct buf places; /* of each edit's value in `values`; SIZE_MAX: it is elsewhere */
     struct buf values;
+    bool dry; /* it is only asked whether all could be done */
     int err;
     const char *why; /* what to answer, if `err` alone does not tell */
     size_t reply_at;

@@ -87,6 +87,7 @@ static void pop(struct json_writer *w, const char *array, void *arg)
     struct json_edit e = edit_of(w, JSON_EDIT_REMOVE, array);
     int64_t count = json_count(array);
     int64_t index = *(const int64_t *)arg;
+    struct buf text = {0};
 
     if (count == 0) {
         reply_null(w->c->reply);
@@ -96,7 +97,11 @@ static void pop(struct json_writer *w, const char *array, void *arg)
     e.index = (uint32_t)(index < 0 ? 0 : index >= count ? count - 1 : index);
     e.count = 1;
     json_edit_add(w, &e);
-    json_answer_text(w->c, json_position(array, e.index));
+    int err = json_print(json_position(array, e.index), NULL, &text);
+
+    w->err = w->err != OK ? w->err : err;
+    reply_bulk(w->c->reply, buf_slice(&text));
+    buf_fini(&text);
 }
 
 static void cmd_json_arrpop(struct cmd *c)
@@ -161,8 +166,9 @@ static void answer_count(struct cmd *c, const char *value)
 
 static void cmd_json_arrlen(struct cmd *c)
 {
-    json_ask(c, 2,
-             &(struct json_question){json_is_array, answer_count, "array", JSON_ABSENT_ERROR, false});
+    json_ask(
+        c, 2,
+        &(struct json_question){json_is_array, answer_count, "array", JSON_ABSENT_ERROR, false});
 }
 
 struct searching {
@@ -180,7 +186,7 @@ static int64_t search(const struct searching *s, const char *array)
 
     json_walk_begin(array, &w);
     for (int64_t i = 0; i < stop && json_walk_next(&w, &child); i++) {
-        if (i >= start && json_equal(child.value, s->value)) {
+        if (i >= start && json_same(child.value, s->value)) {
             return i;
         }
     }

@@ -61,19 +61,6 @@ void json_answer_failure(struct cmd *c, int err)
     }
 }
 
-void json_answer_text(struct cmd *c, const char *value)
-{
-    struct buf text = {0};
-    int err = json_print(value, NULL, &text);
-
-    if (err == OK) {
-        reply_bulk(c->reply, buf_slice(&text));
-    } else {
-        json_answer_failure(c, err);
-    }
-    buf_fini(&text);
-}
-
 /* ---- Looking up ---- */
 
 bool json_open(struct cmd *c, uint32_t key, struct json_call *j)
@@ -228,10 +215,8 @@ void json_ask(struct cmd *c, uint32_t path, const struct json_question *q)
 
 void json_writer_begin(struct json_writer *w, struct json_call *j)
 {
-    *w = (struct json_writer){.c = j->c,
-                              .j = j,
-                              .reply_at = j->c->reply->out.len,
-                              .reply_flags = j->c->reply->flags};
+    *w = (struct json_writer){
+        .c = j->c, .j = j, .reply_at = j->c->reply->out.len, .reply_flags = j->c->reply->flags};
 }
 
 uint32_t json_edits_count(const struct json_writer *w)
@@ -280,7 +265,7 @@ static int carry_out(struct json_writer *w)
         }
     }
     err = json_plan(w->j->doc, v, n, &plan);
-    if (err == OK) {
+    if (err == OK && !w->dry) {
         json_change(w->c, w->j->key, &plan);
     }
     json_plan_fini(&plan);
@@ -302,7 +287,7 @@ bool json_commit(struct json_writer *w, const char *event)
         } else {
             json_answer_failure(w->c, w->err);
         }
-    } else if (any) {
+    } else if (any && !w->dry) {
         notify(w->c, NOTIFY_MODULE, event, w->j->key.name);
     }
     buf_fini(&w->edits);

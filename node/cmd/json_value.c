@@ -26,8 +26,9 @@ static int compute(const struct arithmetic *a, const char *value, struct buf *ou
     double x = json_double(value);
     double y = json_double(a->by);
     bool ints = json_tag(value) != JSON_DOUBLE && json_tag(a->by) != JSON_DOUBLE;
-    bool over = !ints || (a->multiplies ? __builtin_mul_overflow(wide_of(value), wide_of(a->by), &n)
-                                        : __builtin_add_overflow(wide_of(value), wide_of(a->by), &n));
+    bool over =
+        !ints || (a->multiplies ? __builtin_mul_overflow(wide_of(value), wide_of(a->by), &n)
+                                : __builtin_add_overflow(wide_of(value), wide_of(a->by), &n));
 
     if (!over && n >= INT64_MIN && n <= UINT64_MAX) {
         return n < 0 ? json_put_int(out, (int64_t)n) : json_put_uint(out, (uint64_t)n);
@@ -209,9 +210,9 @@ static void answer_strlen(struct cmd *c, const char *value)
 
 static void cmd_json_strlen(struct cmd *c)
 {
-    json_ask(c, 2,
-             &(struct json_question){
-                 json_is_string, answer_strlen, "string", JSON_ABSENT_ERROR, false});
+    json_ask(
+        c, 2,
+        &(struct json_question){json_is_string, answer_strlen, "string", JSON_ABSENT_ERROR, false});
 }
 
 /* ---- Booleans ---- */
@@ -221,9 +222,8 @@ static void toggle(struct json_writer *w, const char *value, void *arg)
     static const char yes[1] = {JSON_TRUE};
     static const char no[1] = {JSON_FALSE};
     bool now = json_tag(value) == JSON_FALSE;
-    struct json_edit e = {.kind = JSON_EDIT_SET,
-                          .at = (uint32_t)(value - w->j->doc),
-                          .value = {now ? yes : no, 1}};
+    struct json_edit e = {
+        .kind = JSON_EDIT_SET, .at = (uint32_t)(value - w->j->doc), .value = {now ? yes : no, 1}};
 
     (void)arg;
     json_edit_add(w, &e);
@@ -249,9 +249,9 @@ static void answer_count(struct cmd *c, const char *value)
 
 static void cmd_json_objlen(struct cmd *c)
 {
-    json_ask(c, 2,
-             &(struct json_question){
-                 json_is_object, answer_count, "object", JSON_ABSENT_ERROR, false});
+    json_ask(
+        c, 2,
+        &(struct json_question){json_is_object, answer_count, "object", JSON_ABSENT_ERROR, false});
 }
 
 static void answer_keys(struct cmd *c, const char *value)
@@ -268,8 +268,9 @@ static void answer_keys(struct cmd *c, const char *value)
 
 static void cmd_json_objkeys(struct cmd *c)
 {
-    json_ask(c, 2,
-             &(struct json_question){json_is_object, answer_keys, "object", JSON_ABSENT_NULL, true});
+    json_ask(
+        c, 2,
+        &(struct json_question){json_is_object, answer_keys, "object", JSON_ABSENT_NULL, true});
 }
 
 /* ---- Describing ---- */
@@ -363,8 +364,7 @@ static void answer_depth(struct cmd *c, const char *value)
 
 static void cmd_json_debug_memory(struct cmd *c)
 {
-    json_ask(c, 3,
-             &(struct json_question){is_any, answer_memory, NULL, JSON_ABSENT_ZERO, false});
+    json_ask(c, 3, &(struct json_question){is_any, answer_memory, NULL, JSON_ABSENT_ZERO, false});
 }
 
 static void cmd_json_debug_depth(struct cmd *c)

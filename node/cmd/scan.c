@@ -64,7 +64,7 @@ static bool has_type(const struct walk *w, const struct entry *e)
     const char *name = keyspace_type(e);
 
     for (size_t i = 0; i < w->type.len; i++) {
-        if (name[i] == '\0' || slice_lower(w->type.ptr[i]) != name[i]) {
+        if (name[i] == '\0' || slice_lower(w->type.ptr[i]) != slice_lower(name[i])) {
             return false;
         }
     }

@@ -104,6 +104,25 @@ static void write_list(struct change_writer *w, struct slice key, const Godwit__
     }
 }
 
+static void write_json(struct change_writer *w, struct slice key, const Godwit__Op *op)
+{
+    if (op->kind_case == GODWIT__OP__KIND_PUT_JSON) {
+        const Godwit__PutJson *m = op->put_json;
+
+        must(change_put_json(w, key, m->replace, m->expire_at_ms, m->number, slice_from(m->json)) ==
+             OK);
+        return;
+    }
+    must(change_patch_json_begin(w, key, op->patch_json->number) == OK);
+    for (size_t i = 0; i < op->patch_json->n_patches; i++) {
+        const Godwit__JsonPatch *p = op->patch_json->patches[i];
+
+        must(change_json_patch(w, (enum change_json_kind)p->kind, slice_from(p->pointer), p->count,
+                               slice_from(p->json)) == OK);
+    }
+    change_patch_json_end(w);
+}
+
 static void write_library(struct change_writer *w, struct slice key, const Godwit__PutLibrary *m)
 {
     must(change_put_library_begin(w, key, slice_from(m->code)) == OK);
@@ -158,6 +177,10 @@ static void write_op(struct change_writer *w, const Godwit__Op *op)
         break;
     case GODWIT__OP__KIND_PUT_SCORES:
         write_put_scores(w, key, op->put_scores);
+        break;
+    case GODWIT__OP__KIND_PUT_JSON:
+    case GODWIT__OP__KIND_PATCH_JSON:
+        write_json(w, key, op);
         break;
     case GODWIT__OP__KIND_PUT_LIBRARY:
         write_library(w, key, op->put_library);
@@ -222,6 +245,12 @@ static void make_minimal(Godwit__Change *c)
             m->has_expire_at_ms = m->expire_at_ms != 0;
         } else if (op->kind_case == GODWIT__OP__KIND_PUT_SCORES) {
             Godwit__PutScores *m = op->put_scores;
+
+            m->has_replace = m->replace = m->replace != 0;
+            m->expire_at_ms = m->replace ? m->expire_at_ms : 0;
+            m->has_expire_at_ms = m->expire_at_ms != 0;
+        } else if (op->kind_case == GODWIT__OP__KIND_PUT_JSON) {
+            Godwit__PutJson *m = op->put_json;
 
             m->has_replace = m->replace = m->replace != 0;
             m->expire_at_ms = m->replace ? m->expire_at_ms : 0;

@@ -3,6 +3,7 @@
  * from what rdb_write_string() makes of it. */
 #include "base/err.h"
 #include "node/dump.h"
+#include "node/json_doc.h"
 #include "node/lzf.h"
 #include "node/type_hash.h"
 
@@ -37,6 +38,10 @@ static void check_value(const struct dump_value *v)
 {
     if (v->type == TYPE_STRING) {
         check_string(v->string);
+        return;
+    }
+    if (v->type == TYPE_JSON) {
+        require(json_slice(v->json.ptr).len == v->json.len);
         return;
     }
     require((v->type == TYPE_HASH || v->type == TYPE_LIST || v->type == TYPE_SET ||

@@ -44,8 +44,13 @@ function unescape(body) {
 }
 
 export function splitCommand(text) {
-  const words = text.match(/"(?:[^"\\]|\\.)*"|\S+/g);
-  return words.map((w) => (w.startsWith('"') ? unescape(w.slice(1, -1)) : Buffer.from(w)));
+  const words = text.match(/"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\S+/g);
+  return words.map((w) => {
+    if (w.startsWith('"')) {
+      return unescape(w.slice(1, -1));
+    }
+    return Buffer.from(w.startsWith("'") ? w.slice(1, -1).replaceAll("\\'", "'") : w);
+  });
 }
 
 // A reply's text as a tree: {kind, …}. Recursive descent over one line.

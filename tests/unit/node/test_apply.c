@@ -202,7 +202,47 @@ static const char *const lines[] = {
     "RENAME %z %z",
     "PEXPIRE %z %t",
     "PERSIST %z",
+    "JSON.SET %j $ %w",
+    "JSON.SET %j $ %w",
+    "JSON.SET %j %p %w",
+    "JSON.SET %j %p %w",
+    "JSON.SET %k $ %w",
+    "JSON.MSET %j $ %w %j %p %w",
+    "JSON.MERGE %j %p %w",
+    "JSON.MERGE %j $ %w",
+    "JSON.DEL %j %p",
+    "JSON.NUMINCRBY %j %p 2",
+    "JSON.NUMMULTBY %j %p 1.5",
+    "JSON.STRAPPEND %j %p \"tail\"",
+    "JSON.ARRAPPEND %j %p %w %w",
+    "JSON.ARRINSERT %j %p 0 %w",
+    "JSON.ARRPOP %j %p 0",
+    "JSON.ARRTRIM %j %p 1 -2",
+    "JSON.CLEAR %j %p",
+    "JSON.TOGGLE %j %p",
+    "COPY %j %j REPLACE",
+    "RENAME %j %j",
+    "PEXPIRE %j %t",
+    "PERSIST %j",
+    "DEL %j",
 };
+
+/* One mark a word, so what a document consists of is chosen here. */
+static const char *const documents[] = {
+    "1",
+    "true",
+    "\"text\"",
+    "null",
+    "[]",
+    "{}",
+    "[1,2.5,\"x\",[3,4,[5]],{\"a\":[1,2]}]",
+    "{\"a\":1,\"b\":{\"a\":[1,2,3],\"s\":\"x\",\"t\":true},\"c\":null}",
+    "{\"a\":[[1,2],[3,4],{\"a\":\"y\"}],\"s\":\"long~1/\",\"t\":false,\"~/\":0}",
+    "{\"a\":null,\"b\":{\"s\":null,\"n\":7}}",
+};
+static const char *const paths[] = {"$.a",  "$.b.a", "$..a",   "$..*",   "$.*", "$.s",
+                                    "$..s", ".a[0]", "$..[0]", "$.t",    "$",   "$.new",
+                                    ".b",   "..a",   "$[1:3]", "$['~/']"};
 
 static void fill(char kind, char *out, size_t cap)
 {
@@ -215,6 +255,22 @@ static void fill(char kind, char *out, size_t cap)
         break;
     case 'z':
         (void)snprintf(out, cap, "zset%u", below(4));
+        break;
+    case 'j':
+        (void)snprintf(out, cap, "json%u", below(3));
+        break;
+    case 'p':
+        (void)snprintf(out, cap, "%s", paths[below(sizeof(paths) / sizeof(paths[0]))]);
+        break;
+    case 'w':
+        if (len == 20000) {
+            memset(out, 'j', len);
+            out[0] = out[len - 1] = '"';
+            out[len] = '\0';
+        } else {
+            (void)snprintf(out, cap, "%s",
+                           documents[below(sizeof(documents) / sizeof(documents[0]))]);
+        }
         break;
     case 'n':
         (void)snprintf(out, cap, "%g", (double)below(400) / 4);

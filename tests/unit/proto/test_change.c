@@ -38,6 +38,10 @@ static Godwit__Range *range_ptrs[OPS_MAX][FIELDS_MAX];
 static Godwit__PutScores put_scores[OPS_MAX];
 static Godwit__Score scores[OPS_MAX][FIELDS_MAX];
 static Godwit__Score *score_ptrs[OPS_MAX][FIELDS_MAX];
+static Godwit__PutJson put_jsons[OPS_MAX];
+static Godwit__PatchJson patch_jsons[OPS_MAX];
+static Godwit__JsonPatch patches[OPS_MAX][FIELDS_MAX];
+static Godwit__JsonPatch *patch_ptrs[OPS_MAX][FIELDS_MAX];
 static Godwit__PutLibrary put_libraries[OPS_MAX];
 static Godwit__DeleteLibrary delete_libraries[OPS_MAX];
 static Godwit__FlushLibraries flush_libraries[OPS_MAX];
@@ -255,6 +259,55 @@ static void add_put_scores(struct change_writer *w, int i, struct slice key)
     }
 }
 
+static void add_put_json(struct change_writer *w, int i, struct slice key)
+{
+    bool replace = rand_below(&chance, 2) == 0;
+    int64_t at = replace ? some_time() : 0;
+    struct slice json = some_bytes();
+
+    godwit__put_json__init(&put_jsons[i]);
+    put_jsons[i].has_replace = put_jsons[i].replace = replace;
+    put_jsons[i].has_expire_at_ms = at != 0;
+    put_jsons[i].expire_at_ms = at;
+    put_jsons[i].number = 1 + (uint32_t)rand_below(&chance, UINT32_MAX);
+    put_jsons[i].json = data_of(json);
+    ops[i].kind_case = GODWIT__OP__KIND_PUT_JSON;
+    ops[i].put_json = &put_jsons[i];
+    also(change_put_json(w, key, replace, at, put_jsons[i].number, json));
+}
+
+static void add_patch_json(struct change_writer *w, int i, struct slice key)
+{
+    size_t n = 1 + rand_below(&chance, FIELDS_MAX);
+
+    godwit__patch_json__init(&patch_jsons[i]);
+    patch_jsons[i].number = 1 + (uint32_t)rand_below(&chance, 1000);
+    patch_jsons[i].n_patches = n;
+    patch_jsons[i].patches = patch_ptrs[i];
+    ops[i].kind_case = GODWIT__OP__KIND_PATCH_JSON;
+    ops[i].patch_json = &patch_jsons[i];
+    also(change_patch_json_begin(w, key, patch_jsons[i].number));
+    for (size_t j = 0; j < n; j++) {
+        Godwit__JsonPatch *p = patch_ptrs[i][j] = &patches[i][j];
+        struct slice pointer = some_bytes();
+        struct slice json = some_bytes();
+
+        godwit__json_patch__init(p);
+        p->kind = (Godwit__JsonPatch__Kind)rand_below(&chance, 5);
+        p->pointer = data_of(pointer);
+        p->has_count = p->kind == GODWIT__JSON_PATCH__KIND__REMOVE;
+        p->count = p->has_count ? 1 + (uint32_t)rand_below(&chance, UINT32_MAX) : 0;
+        p->has_json = !p->has_count;
+        p->json = data_of(json);
+        if (failed == OK) {
+            also(change_json_patch(w, (enum change_json_kind)p->kind, pointer, p->count, json));
+        }
+    }
+    if (failed == OK) {
+        change_patch_json_end(w);
+    }
+}
+
 static void add_short(struct change_writer *w, int i, struct slice key, uint64_t kind)
 {
     int64_t at = some_time();
@@ -433,7 +486,7 @@ static void add_library(struct change_writer *w, int i, struct slice key, uint64
 static void add_op(struct change_writer *w, int i)
 {
     struct slice key = some_bytes();
-    uint64_t kind = rand_below(&chance, 18);
+    uint64_t kind = rand_below(&chance, 20);
 
     godwit__op__init(&ops[i]);
     op_ptrs[i] = &ops[i];
@@ -467,6 +520,12 @@ static void add_op(struct change_writer *w, int i)
     case 16:
     case 17:
         add_library(w, i, key, kind - 15);
+        break;
+    case 18:
+        add_put_json(w, i, key);
+        break;
+    case 19:
+        add_patch_json(w, i, key);
         break;
     case 5:
     case 6:
@@ -709,6 +768,17 @@ static void refuses_what_it_does_not_know(void)
         {SLICE(HEAD "\x32\x12\x0a\x01k\x6a\x0d\x1a\x0b\x0a\x00\x11\0\0\0\0\0\0\xf8\x7f"),
          ERR_CORRUPT, "a score that is no number"},
         {SLICE(HEAD "\x32\x07\x0a\x01k\x62\x02\x10\x01"), ERR_CORRUPT, "field in a removal"},
+        {SLICE(HEAD "\x32\x0c\x0a\x01k\xf2\x01\x06\x18\x01\x22\x02[]"), OK, "a document"},
+        {SLICE(HEAD "\x32\x0c\x0a\x01k\xf2\x01\x06\x18\x00\x22\x02[]"), ERR_CORRUPT,
+         "a document without number"},
+        {SLICE(HEAD "\x32\x11\x0a\x01k\xfa\x01\x0b\x08\x01\x12\x07\x08\x00\x12\x00\x22\x01"
+                    "7"),
+         OK, "a patch"},
+        {SLICE(HEAD "\x32\x0e\x0a\x01k\xfa\x01\x08\x08\x01\x12\x04\x08\x00\x12\x00"), ERR_CORRUPT,
+         "a patch that brings nothing"},
+        {SLICE(HEAD "\x32\x10\x0a\x01k\xfa\x01\x0a\x08\x01\x12\x06\x08\x01\x12\x00\x18\x00"),
+         ERR_CORRUPT, "removing nothing"},
+        {SLICE(HEAD "\x32\x08\x0a\x01k\xfa\x01\x02\x08\x01"), ERR_CORRUPT, "no patches"},
         {SLICE(HEAD "\x38\x01"), ERR_CORRUPT, "part without parts"},
         {SLICE(HEAD "\x38\x03\x40\x02"), ERR_CORRUPT, "part 3 of 2"},
         {SLICE(HEAD "\x38\x02\x40\x02"), OK, "part 2 of 2"},
