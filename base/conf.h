@@ -66,6 +66,8 @@ struct conf_opt;
 typedef bool (*conf_check_fn)(struct slice text, struct buf *why);
 /* After a change, in the thread that made it; not called for the values that conf_load() found. */
 typedef void (*conf_apply_fn)(const struct conf_opt *opt);
+/* Appends to out the form in which a text that was checked is kept, where that is another. 0 or ERR_NOMEM. */
+typedef int (*conf_form_fn)(const struct conf_opt *opt, struct slice text, struct buf *out);
 
 struct conf_opt {
     _Atomic uint64_t word; /* numbers; the index of an ENUM's choice */
@@ -84,6 +86,7 @@ struct conf_opt {
     size_t text_bytes;
     conf_check_fn check;
     conf_apply_fn apply;
+    conf_form_fn form;
     char name[CONF_NAME_MAX];
 };
 
@@ -140,6 +143,9 @@ bool conf_is_default(const struct conf_opt *opt);
 
 /* A reader's own form of a text, and what follows a change. Either may be NULL. */
 void conf_hook(struct conf_opt *opt, conf_check_fn check, conf_apply_fn apply);
+void conf_hook_form(struct conf_opt *opt, conf_form_fn form);
+/* 1000, 10k, 10kb, 1gb …, as settings are given. */
+MUST_CHECK bool conf_parse_bytes(struct slice text, uint64_t *out);
 
 /* Whether conf_set() would accept it, so that a CONFIG SET of several is all or nothing. */
 MUST_CHECK bool conf_may_set(struct conf_opt *opt, struct slice text, struct buf *why);
