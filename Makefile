@@ -34,7 +34,7 @@ CFLAGS   := $(COMMON) $(WARN) $(OPT_$(VARIANT)) $(EXTRA_CFLAGS)
 LDFLAGS  := -pthread $(filter -fsanitize% --coverage -flto% -O2,$(OPT_$(VARIANT)))
 # The sanitizers bring an allocator of their own; two in one process hide each other's errors.
 LDLIBS   := $(if $(filter asan tsan fuzz,$(VARIANT)),,-ljemalloc) -lurcu-qsbr -lprotobuf-c -lsodium -lxxhash \
-            -llua5.1 -l:liblua5.1-cjson.so.0 -l:liblua5.1-bitop.so.0 -lm
+            -llua5.1 -l:liblua5.1-bitop.so.0 -lm
 
 SRC      := $(foreach d,$(FOLDERS),$(wildcard $(d)/*.c $(d)/*/*.c))
 GEN_C    := $(patsubst %.proto,$(B)/gen/%.pb-c.c,$(wildcard proto/*.proto))

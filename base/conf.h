@@ -5,7 +5,7 @@
  *    in code            #include "node/options.h"     …     conf_u64(&opt_maxmemory)
  *
  * The rows' types, in base/conf_define.h: UINT INT PORT BYTES SECONDS MILLIS MICROS BOOL ENUM STRING PATH
- * ADDRESSES. A symbol's underscores are hyphens in the setting's name. Before conf_load() every
+ * ADDRESSES LINES. A symbol's underscores are hyphens in the setting's name. Before conf_load() every
  * setting has its default.
  *
  * Order     flags, then environment (GODWIT_NAME), then file, then default.
@@ -36,6 +36,7 @@ enum conf_kind {
     CONF_STRING,
     CONF_PATH,
     CONF_ADDRESSES,
+    CONF_LINES, /* may stand many times; its value is all of them, a line each */
     CONF_ALIAS, /* another name for .target */
     CONF_GROUP, /* no setting: a heading of help and manual */
 };
@@ -68,6 +69,8 @@ typedef bool (*conf_check_fn)(struct slice text, struct buf *why);
 typedef void (*conf_apply_fn)(const struct conf_opt *opt);
 /* Appends to out the form in which a text that was checked is kept, where that is another. 0 or ERR_NOMEM. */
 typedef int (*conf_form_fn)(const struct conf_opt *opt, struct slice text, struct buf *out);
+/* Appends the lines of a LINES row as they are by now, each with its name, for CONFIG REWRITE. */
+typedef int (*conf_lines_fn)(struct buf *out);
 
 struct conf_opt {
     _Atomic uint64_t word; /* numbers; the index of an ENUM's choice */
@@ -87,6 +90,7 @@ struct conf_opt {
     conf_check_fn check;
     conf_apply_fn apply;
     conf_form_fn form;
+    conf_lines_fn lines;
     char name[CONF_NAME_MAX];
 };
 
@@ -146,6 +150,8 @@ void conf_hook(struct conf_opt *opt, conf_check_fn check, conf_apply_fn apply);
 void conf_hook_form(struct conf_opt *opt, conf_form_fn form);
 /* 1000, 10k, 10kb, 1gb …, as settings are given. */
 MUST_CHECK bool conf_parse_bytes(struct slice text, uint64_t *out);
+/* Of a LINES row: without it, CONFIG REWRITE leaves its lines alone. */
+void conf_lines_hook(struct conf_opt *opt, conf_lines_fn lines);
 
 /* Whether conf_set() would accept it, so that a CONFIG SET of several is all or nothing. */
 MUST_CHECK bool conf_may_set(struct conf_opt *opt, struct slice text, struct buf *why);

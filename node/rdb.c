@@ -5,6 +5,7 @@
 #include "base/parse.h"
 #include "node/lzf.h"
 
+#include <assert.h>
 #include <endian.h>
 
 enum {
@@ -106,6 +107,8 @@ static uint64_t big(struct slice s)
 static int64_t with_sign(uint64_t n, unsigned bytes)
 {
     unsigned unused = 64 - 8 * bytes;
+
+    assert(unused < 64);
 
     return (int64_t)(n << unused) >> unused;
 }

@@ -10,6 +10,7 @@
 #include "node/database.h"
 #include "node/entry.h"
 #include "node/keyed.h"
+#include "node/library.h"
 #include "node/type.h"
 #include "node/watched.h"
 
@@ -34,6 +35,7 @@ static void finish(struct section *s)
 
         d->fn(d->object, d->arg);
     }
+    section_put_libraries(s, NULL);
     section_unlock_all(s);
     notices_clear(&s->notices);
     pile_reset(&s->items, sizeof(struct item));
@@ -43,6 +45,8 @@ static void finish(struct section *s)
     pile_reset(&s->aborts, sizeof(struct deferred));
     pile_reset(&s->ends, sizeof(struct deferred));
     pile_reset(&s->touched, sizeof(struct key));
+    pile_reset(&s->saved, sizeof(struct saved_item));
+    s->savepoint.number = 0;
     if (s->index != NULL) {
         mem_free(s->index, s->index_cap * sizeof(s->index[0]));
         s->index = NULL;
@@ -80,6 +84,7 @@ void section_abort(struct section *s)
             entry_free(it->now);
         }
     }
+    /* What a savepoint has, too: there is no way back to it any more. */
     for (uint32_t i = 0; i < s->discards.count; i++) {
         entry_free(PILE(s->discards, struct discard, i)->entry);
     }
@@ -139,8 +144,8 @@ static int prepare(struct section *s)
     struct table *t;
     struct table_stats *st;
     uint32_t i;
-    size_t retires =
-        s->retires.count + s->discards.count + s->kept.count + (s->flushed ? PARTITIONS : 0);
+    size_t retires = s->retires.count + s->discards.count + s->kept.count +
+                     (s->flushed ? PARTITIONS : 0) + (s->libraries != NULL);
 
     for (i = 0; i < s->items.count; i++) {
         struct item *it = PILE(s->items, struct item, i);
@@ -394,6 +399,20 @@ static void publish_flush(struct section *s)
     }
 }
 
+static void publish_libraries(struct section *s)
+{
+    struct libraries *now = s->libraries;
+    struct libraries *old;
+
+    /* Release: pairs with the acquires in section_libraries() and library.c. */
+    old = atomic_exchange_explicit(&s->db->libraries, now, memory_order_acq_rel);
+    s->libraries = NULL;
+    database_charge(s->db, (int64_t)now->bytes - (old == NULL ? 0 : (int64_t)old->bytes));
+    if (old != NULL) {
+        rcu_retire_object(old, old->bytes, libraries_free);
+    }
+}
+
 static void publish(struct section *s, uint64_t seq)
 {
     for (uint64_t m = s->changed; m != 0; m &= m - 1) {
@@ -408,6 +427,9 @@ static void publish(struct section *s, uint64_t seq)
     }
     for (uint32_t i = 0; i < s->touched.count; i++) {
         touch(s, *PILE(s->touched, struct key, i), true, true);
+    }
+    if (UNLIKELY(s->libraries != NULL)) {
+        publish_libraries(s);
     }
     for (uint64_t m = s->changed; m != 0; m &= m - 1) {
         partition_version_end(partition_at(s, m));
@@ -495,7 +517,7 @@ void section_abort_telling(struct section *s)
 enum section_end section_commit(struct section *s, uint64_t *seq)
 {
     struct change_blob *blob = NULL;
-    bool many = s->items.count > 1 || s->flushed;
+    bool many = s->items.count > 1 || s->flushed || s->libraries != NULL;
     bool marked = many || s->deadline_ms != INT64_MAX;
 
     *seq = 0;
@@ -506,7 +528,7 @@ enum section_end section_commit(struct section *s, uint64_t *seq)
         section_abort_telling(s);
         return SECTION_COMMITTED;
     }
-    s->changed = s->in_place | (s->flushed ? s->locked : 0);
+    s->changed = s->in_place | (s->flushed || s->libraries != NULL ? s->locked : 0);
     if (s->change_bytes.len > CHANGE_MAX) {
         section_fail(s, SECTION_TOO_LARGE);
         return fail(s, NULL, SECTION_FAILED);

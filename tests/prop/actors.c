@@ -153,7 +153,7 @@ static void session_wait(struct actor *a, bool (*gives_up)(struct actor *a))
         bool is_over = stopping || (gives_up != NULL && gives_up(a));
 
         if (w->wait == WAIT_TIME && !told && is_over) {
-            told = exec_unblock(&a->session, false);
+            told = exec_unblock(&a->session, CMD_UNBLOCKED_TIMEOUT);
         }
         sched_yield();
         rcu_turn();
