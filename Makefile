@@ -115,8 +115,9 @@ endif
 
 # Property tests: what concurrent clients may see. make prop [SECONDS=60] [PART=many]
 # make prop-broken: one guard left out at a time (BROKEN() in the source); the part beside it must fail.
-PROP_BINS := $(patsubst tests/prop/%.c,$(B)/prop_%,$(wildcard tests/prop/*.c))
-$(B)/prop_%: $(B)/tests/prop/%.o $(B)/libgodwit.a
+PROP_BINS := $(B)/prop_isolation
+PROP_OBJ  := $(patsubst %.c,$(B)/%.o,$(wildcard tests/prop/*.c))
+$(B)/prop_isolation: $(PROP_OBJ) $(B)/libgodwit.a
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 prop-bins: $(PROP_BINS)
 ifeq ($(origin VARIANT),file)
@@ -125,12 +126,12 @@ prop prop-broken:
 else
 prop: $(B)/prop_isolation
 	$(Q)$< $(or $(SECONDS),4) $(PART)
-BREAKS      := 1-many 2-many 3-order 4-twice 5-relies 6-present 7-gone 8-gone
+BREAKS      := 1-many 2-many 3-order 4-twice 5-relies 6-present 7-gone 8-gone 2-multi 9-watch 2-script 10-script 11-turns 12-pops 13-grow
 BREAK_SRC    = $(shell grep -lw BROKEN $(SRC))
-$(B)/broken_%: $(B)/tests/prop/isolation.o $(B)/libgodwit.a FORCE
+$(B)/broken_%: $(PROP_OBJ) $(B)/libgodwit.a FORCE
 	$(Q)for f in $(BREAK_SRC); do mkdir -p "$@.d/$$(dirname $$f)" && $(CC) $(CFLAGS) -DGODWIT_BREAK=$(firstword $(subst -, ,$*)) \
-	    -I. -isystem $(B)/gen -c -o "$@.d/$$f.o" $$f || exit 1; done
-	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(BREAK_SRC:%=$@.d/%.o) $(B)/libgodwit.a $(LDLIBS)
+	    -I. -isystem $(B)/gen -isystem /usr/include/lua5.1 -c -o "$@.d/$$f.o" $$f || exit 1; done
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(PROP_OBJ) $(BREAK_SRC:%=$@.d/%.o) $(B)/libgodwit.a $(LDLIBS)
 prop-broken: $(BREAKS:%=$(B)/broken_%)
 	$(Q)for b in $(BREAKS); do if $(B)/broken_$$b $(or $(SECONDS),20) $${b#*-} > $(B)/broken_$$b.log; \
 	    then echo "$$b: NOT caught"; exit 1; else echo "$$b: $$(grep -m 1 ': ' $(B)/broken_$$b.log)"; fi; done

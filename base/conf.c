@@ -65,6 +65,11 @@ void conf_hook(struct conf_opt *opt, conf_check_fn check, conf_apply_fn apply)
     opt->apply = apply;
 }
 
+void conf_hook_form(struct conf_opt *opt, conf_form_fn form)
+{
+    opt->form = form;
+}
+
 void conf_lines_hook(struct conf_opt *opt, conf_lines_fn lines)
 {
     assert(opt->kind == CONF_LINES);
@@ -137,6 +142,20 @@ static bool install_text(struct conf_opt *opt, struct slice text, struct buf *wh
     return true;
 }
 
+static bool install_formed(struct conf_opt *opt, struct slice text, struct buf *why)
+{
+    struct buf formed = {0};
+    bool done;
+
+    if (opt->form == NULL) {
+        return install_text(opt, text, why);
+    }
+    done = opt->form(opt, text, &formed) == OK ? install_text(opt, buf_slice(&formed), why)
+                                               : conf_because(why, "out of memory");
+    buf_fini(&formed);
+    return done;
+}
+
 /* A line more. */
 static bool install_line(struct conf_opt *opt, struct slice line, struct buf *why)
 {
@@ -177,7 +196,7 @@ bool conf_install(struct conf_opt *opt, struct slice text, enum conf_source sour
             return false;
         }
     } else if (conf_value_is_text(opt)) {
-        if (!install_text(opt, text, why)) {
+        if (!install_formed(opt, text, why)) {
             return false;
         }
     } else {

@@ -67,6 +67,8 @@ struct conf_opt;
 typedef bool (*conf_check_fn)(struct slice text, struct buf *why);
 /* After a change, in the thread that made it; not called for the values that conf_load() found. */
 typedef void (*conf_apply_fn)(const struct conf_opt *opt);
+/* Appends to out the form in which a text that was checked is kept, where that is another. 0 or ERR_NOMEM. */
+typedef int (*conf_form_fn)(const struct conf_opt *opt, struct slice text, struct buf *out);
 /* Appends the lines of a LINES row as they are by now, each with its name, for CONFIG REWRITE. */
 typedef int (*conf_lines_fn)(struct buf *out);
 
@@ -87,6 +89,7 @@ struct conf_opt {
     size_t text_bytes;
     conf_check_fn check;
     conf_apply_fn apply;
+    conf_form_fn form;
     conf_lines_fn lines;
     char name[CONF_NAME_MAX];
 };
@@ -147,6 +150,9 @@ bool conf_is_default(const struct conf_opt *opt);
 
 /* A reader's own form of a text, and what follows a change. Either may be NULL. */
 void conf_hook(struct conf_opt *opt, conf_check_fn check, conf_apply_fn apply);
+void conf_hook_form(struct conf_opt *opt, conf_form_fn form);
+/* 1000, 10k, 10kb, 1gb …, as settings are given. */
+MUST_CHECK bool conf_parse_bytes(struct slice text, uint64_t *out);
 /* Of a LINES row: without it, CONFIG REWRITE leaves its lines alone. */
 void conf_lines_hook(struct conf_opt *opt, conf_lines_fn lines);
 

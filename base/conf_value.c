@@ -77,7 +77,7 @@ static const struct unit *find_unit(const struct unit *units, struct slice name)
     return NULL;
 }
 
-static bool parse_bytes(struct slice text, uint64_t *out)
+bool conf_parse_bytes(struct slice text, uint64_t *out)
 {
     size_t n = digits(text);
     const struct unit *u = NULL;
@@ -244,7 +244,7 @@ bool conf_value_parse(const struct conf_opt *opt, struct slice text, uint64_t *w
         *word = (uint64_t)i;
         return within(opt, *word, why);
     case CONF_BYTES:
-        if (!parse_bytes(text, word)) {
+        if (!conf_parse_bytes(text, word)) {
             return conf_because(why, "argument must be a memory value");
         }
         return within(opt, *word, why);

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/options.h"
 #include "edge/options.h"
+#include "edge/out_limit.h"
 #include "node/options.h"
 #include "replication/options.h"
 
@@ -39,6 +40,7 @@ void options_use(void)
 {
     conf_use(rows, sizeof(rows) / sizeof(rows[0]));
     conf_hook(&opt_loglevel, NULL, apply_loglevel);
+    out_limit_start();
 }
 
 int options_load(struct conf_input in, struct buf *why)
@@ -46,5 +48,6 @@ int options_load(struct conf_input in, struct buf *why)
     int err = conf_load(in, why);
 
     apply_loglevel(&opt_loglevel);
+    out_limit_start();
     return err;
 }

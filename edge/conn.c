@@ -25,6 +25,7 @@
 #include "edge/monitor.h"
 #include "edge/multi.h"
 #include "edge/options.h"
+#include "edge/out_limit.h"
 #include "edge/pubsub.h"
 #include "edge/tracking.h"
 
@@ -163,12 +164,6 @@ size_t conn_out_bytes(const struct conn *c)
     return c->reply.out.len - c->sent + c->pushed.len;
 }
 
-static size_t out_limit(const struct conn *c)
-{
-    return conf_u64(c->is_monitor || c->subs != NULL ? &opt_output_limit_pubsub
-                                                     : &opt_output_limit);
-}
-
 /* Lends the worker's buffer. If there is none and no memory either, the first reply fails. */
 static void out_lend(struct conn *c)
 {
@@ -213,7 +208,8 @@ static void note_stall(struct conn *c, bool took_some)
         c->stalled_ms = c->set->worker->now_ms;
     }
     c->is_stalled = true;
-    c->is_over = conn_out_bytes(c) > out_limit(c);
+    c->is_over = conn_out_bytes(c) > out_limit_of(c);
+    out_limit_note(c, c->set->worker->now_ms);
 }
 
 static void note_max(_Atomic uint64_t *max, uint64_t value)
@@ -256,7 +252,7 @@ static bool conn_write(struct conn *c)
         }
     }
     c->is_stalled = false;
-    c->is_over = false;
+    c->is_over = c->is_soft = false;
     return true;
 }
 
@@ -595,12 +591,12 @@ void conn_answer_end(struct conn *c, size_t from)
 
 static bool is_room_for(struct conn *c, size_t len)
 {
-    if (LIKELY(conn_out_bytes(c) + len <= out_limit(c))) {
+    if (LIKELY(conn_out_bytes(c) + len <= out_limit_of(c))) {
         return true;
     }
     /* What came in this turn has not been written yet, and the peer may well be reading. */
     finish_turn(c);
-    return !c->is_closed && conn_out_bytes(c) + len <= out_limit(c);
+    return !c->is_closed && conn_out_bytes(c) + len <= out_limit_of(c);
 }
 
 void conn_push(struct conn *c, struct slice head, struct slice tail, uint64_t position)

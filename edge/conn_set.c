@@ -11,6 +11,7 @@
 #include "edge/client.h"
 #include "edge/conn.h"
 #include "edge/options.h"
+#include "edge/out_limit.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -30,8 +31,9 @@ static void look_at(struct conn *c, int64_t now_ms)
     int64_t idle_ms = (int64_t)conf_u64(&opt_timeout) * 1000;
     int64_t part_ms = (int64_t)conf_u64(&opt_request_timeout) * 1000;
 
-    if (c->is_stalled && (c->is_over || c->is_ending) &&
-        now_ms - c->stalled_ms > (c->is_ending ? END_STALL_MS : STALL_MS)) {
+    if (out_limit_is_passed(c, now_ms) ||
+        (c->is_stalled && (c->is_over || c->is_ending) &&
+         now_ms - c->stalled_ms > (c->is_ending ? END_STALL_MS : STALL_MS))) {
         conn_count(&count->output_limit, 1);
         log_warn("conn: closed for its unread output\tid=%lu\tbytes=%zu",
                  (unsigned long)c->session.id, conn_out_bytes(c));

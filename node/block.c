@@ -591,6 +591,10 @@ static enum attempt attempt(struct exec *x, struct block *b, struct block_ready 
     if (b->reply.failed) {
         section_fail(s, SECTION_NOMEM);
     }
+    if (BROKEN(12)) {
+        section_abort(s);
+        return TAKEN;
+    }
     switch (section_commit(s, &seq)) {
     case SECTION_COMMITTED:
         *more = section_take_ready(s);

@@ -44,7 +44,9 @@ void keyed_table_destroy(struct keyed_table *t)
 void keyed_put(struct keyed_table *t, struct keyed_node *n)
 {
     lock(t);
-    list_push(bucket_of(t, n->key.hash), &n->link);
+    struct list *bucket = bucket_of(t, n->key.hash);
+
+    list_push(BROKEN(11) ? bucket->next : bucket, &n->link);
     atomic_fetch_add_explicit(&t->count, 1, memory_order_relaxed);
     unlock(t);
 }

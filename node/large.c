@@ -57,12 +57,14 @@ void large_free_now(struct large *l)
 
 UNCHECKED_LOCKS bool large_try_lock(struct large *l)
 {
-    return lock_try_read(&l->lock);
+    return BROKEN(13) || lock_try_read(&l->lock);
 }
 
 UNCHECKED_LOCKS void large_unlock(struct large *l)
 {
-    lock_read_end(&l->lock);
+    if (!BROKEN(13)) {
+        lock_read_end(&l->lock);
+    }
 }
 
 /* Whether the key still has it: who waited for its lock may have waited for the section that took it

@@ -302,7 +302,7 @@ static void end_well(struct script_run *r, size_t from, int rc)
     struct cmd *c = r->cmd;
     lua_State *L = r->host->L;
 
-    c->undo = rc != 0;
+    c->undo = rc != 0 && !BROKEN(10);
     if (lua_cpcall(L, finish, &f) != 0) {
         lua_settop(L, 0);
         reply_restart(c->reply, from);

@@ -118,7 +118,7 @@ bool watched_is_any_touched(struct session *s, struct section *section)
 {
     const struct watches *ws = s->backend_watches;
 
-    for (struct watch *w = ws == NULL ? NULL : ws->first; w != NULL; w = w->next) {
+    for (struct watch *w = ws == NULL || BROKEN(9) ? NULL : ws->first; w != NULL; w = w->next) {
         /* Relaxed: the partition's lock is between the mark and this look. */
         if (atomic_load_explicit(&w->is_touched, memory_order_relaxed) ||
             (w->was_there && section_find(section, w->node.key) == NULL)) {

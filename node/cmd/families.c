@@ -16,6 +16,7 @@ void families_register(void)
     cmd_register("set", set_many_cmds);
     cmd_register("hyperloglog", hll_cmds);
     cmd_register("string", string_cmds);
+    cmd_register("string", ratelimit_cmds);
     cmd_register("transactions", txn_cmds);
     cmd_register("scripting", script_cmds);
     cmd_register("scripting", function_cmds);

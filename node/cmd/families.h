@@ -18,6 +18,7 @@ extern struct cmd_def set_cmds[];
 extern struct cmd_def set_many_cmds[];
 extern struct cmd_def hll_cmds[];
 extern struct cmd_def string_cmds[];
+extern struct cmd_def ratelimit_cmds[];
 extern struct cmd_def txn_cmds[];
 extern struct cmd_def script_cmds[];
 extern struct cmd_def function_cmds[];

@@ -338,6 +338,44 @@ test('a client that never reads is closed at its output limit', async (t) => {
   await bystander.served();
 });
 
+test('a subscriber that never reads is closed by client-output-buffer-limit', async (t) => {
+  const server = await startServer(t);
+  const admin = await server.client(t);
+  const bystander = await Bystander.watch(t, server);
+  const set = (text) => admin.cmd('CONFIG', 'SET', 'client-output-buffer-limit', text);
+  const message = Buffer.alloc(256 * 1024, 'x');
+
+  assert.equal(await set('pubsub 4mb 0 0'), 'OK');
+  assert.deepEqual((await admin.cmd('CONFIG', 'GET', 'client-output-buffer-limit')).slice(-1), [
+    'normal 0 0 0 slave 268435456 67108864 60 pubsub 4194304 0 0',
+  ]);
+  await assert.rejects(set('pubsub 4mb 0'), /Wrong number of arguments in buffer limit/);
+  await assert.rejects(set('nobody 4mb 0 0'), /Invalid client class/);
+  await assert.rejects(set('pubsub much 0 0'), /Error in hard, soft or soft_seconds/);
+
+  for (const [text, enough] of [
+    ['pubsub 4mb 0 0', 1000],
+    ['pubsub 0 1mb 1', 80],
+  ]) {
+    await set(text);
+    const deaf = await server.client(t);
+    await deaf.cmd('SUBSCRIBE', 'news');
+    deaf.pause();
+    const before = server.rssBytes();
+    const begun = performance.now();
+    for (let i = 0; i < enough && (await admin.cmd('PUBLISH', 'news', message)) === 1; i++);
+    await eventually(async () => (await admin.cmd('PUBSUB', 'NUMSUB', 'news'))[1] === 0, {
+      timeoutMs: 10000,
+      what: text,
+    });
+    assert.ok(server.rssBytes() < before + 96 * MB);
+    if (text.endsWith(' 1')) {
+      assert.ok(performance.now() - begun > 1000, 'closed before its seconds had passed');
+    }
+  }
+  await bystander.served();
+});
+
 // It reads slowly, but it reads: not to be confused with the one above.
 test('a reply larger than the limit reaches a client that reads', async (t) => {
   const server = await startServer(t);

@@ -1,157 +1,16 @@
-/* isolation.c - what clients may see while others write: threads that run commands as workers do, on one
- * database, over a table that grows and shrinks.
- *
- *    isolation [SECONDS [PART]]      SECONDS for all parts together, default 4
- *
- * Each part has writers that keep a promise of DESIGN 4.1 and 4.2 and readers that look for its breach.
- * `make prop-broken` compiles the store with one guard left out at a time (GODWIT_BREAK) and expects this
- * program to fail: a part that catches nothing proves nothing.
- */
+/* isolation.c - what clients may see of keys while others write them: see actors.h. */
 #include "base/clock.h"
-#include "base/rand.h"
 #include "base/rcu.h"
-#include "base/worker.h"
-#include "edge/session.h"
-#include "node/cmd/families.h"
-#include "node/database.h"
-#include "node/exec.h"
 #include "node/keyspace.h"
-#include "node/node.h"
 #include "node/section.h"
 #include "node/type_string.h"
 #include "proto/change.pb-c.h"
 #include "replication/changelog.h"
+#include "tests/prop/actors.h"
 
-#include <inttypes.h>
 #include <sched.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
-enum { ACTORS = 6, GROUP = 8, STAY = 2000, CHURN = 40000, LEASES = 64, ARGS_MAX = 256, CHAIN = 32 };
-
-struct actor {
-    struct worker worker;
-    struct exec *x;
-    struct reply reply;
-    struct rand rand;
-    const char *at; /* in the reply */
-    pthread_t thread;
-    uint32_t index;
-    uint64_t runs;
-    void (*role)(struct actor *a);
-};
-
-struct part {
-    const char *name;
-    void (*roles[ACTORS])(struct actor *a);
-    void (*before)(struct actor *a);
-    void (*after)(struct actor *a);
-};
-
-static struct node *node;
-static struct database *db;
-static _Atomic bool stopping;
-static _Atomic uint64_t breaches;
-static const char *part_name;
-static struct actor actors[ACTORS];
-
-static void breach(const char *fmt, ...) PRINTF_LIKE(1, 2);
-static void breach(const char *fmt, ...)
-{
-    va_list ap;
-
-    if (atomic_fetch_add(&breaches, 1) < 3) {
-        char text[256];
-
-        va_start(ap, fmt);
-        (void)vsnprintf(text, sizeof(text), fmt, ap);
-        va_end(ap);
-        printf("%s: %s\n", part_name, text);
-    }
-}
-
-static bool goes_on(struct actor *a)
-{
-    a->runs++;
-    rcu_turn();
-    return !atomic_load_explicit(&stopping, memory_order_relaxed);
-}
-
-/* ---- Commands and replies ---- */
-
-static void run(struct actor *a, struct slice *argv, uint32_t argc)
-{
-    a->reply.out.len = 0;
-    exec_internal(a->x, db, argv, argc, &a->reply);
-    a->at = a->reply.out.ptr;
-}
-
-/* Words separated by blanks. */
-static void say(struct actor *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
-static void say(struct actor *a, const char *fmt, ...)
-{
-    char text[4096];
-    struct slice argv[ARGS_MAX];
-    uint32_t argc = 0;
-    va_list ap;
-
-    va_start(ap, fmt);
-    (void)vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    for (char *save, *w = strtok_r(text, " ", &save); w != NULL; w = strtok_r(NULL, " ", &save)) {
-        argv[argc++] = slice_of(w);
-    }
-    run(a, argv, argc);
-    if (a->at[0] == '-') {
-        breach("%s: %.*s", text, (int)a->reply.out.len - 2, a->at);
-    }
-}
-
-/* The next number of the reply: a bulk or an integer; -1: null. */
-static int64_t number(struct actor *a)
-{
-    char kind = a->at[0];
-    int64_t n = strtoll(a->at + 1, NULL, 10);
-
-    a->at = strchr(a->at, '\n') + 1;
-    if (kind == '*') {
-        return number(a);
-    }
-    if (kind == '_') {
-        return -1;
-    }
-    if (kind == '$') {
-        const char *bytes = a->at;
-
-        a->at += n + 2;
-        n = strtoll(bytes, NULL, 10);
-    }
-    return n;
-}
-
-static int64_t get(struct actor *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
-static int64_t get(struct actor *a, const char *fmt, ...)
-{
-    char name[64];
-    struct slice argv[2] = {SLICE("GET"), {name, 0}};
-    va_list ap;
-
-    va_start(ap, fmt);
-    argv[1].len = (size_t)vsnprintf(name, sizeof(name), fmt, ap);
-    va_end(ap);
-    run(a, argv, 2);
-    return number(a);
-}
-
-static void raise_to(_Atomic int64_t *at, int64_t n)
-{
-    int64_t was = atomic_load(at);
-
-    while (was < n && !atomic_compare_exchange_weak(at, &was, n)) {
-    }
-}
+enum { GROUP = 8, STAY = 2000, LEASES = 64, CHAIN = 32 };
 
 /* The section of a test: a write on the internal interface. */
 static const struct cmd_def write_def = {.name = "TEST", .flags = CMD_WRITE};
@@ -184,35 +43,6 @@ static enum section_end section_close(struct cmd *c)
 static uint64_t bit_of(struct key k)
 {
     return (uint64_t)1 << k.partition;
-}
-
-/* ---- Beside every part: the table grows and shrinks ---- */
-
-static void churn(struct actor *a)
-{
-    for (uint32_t from = 0, up = 1; goes_on(a);) {
-        char text[4096];
-        int n = snprintf(text, sizeof(text), up ? "MSET" : "DEL");
-
-        for (uint32_t i = 0; i < 16; i++) {
-            n += snprintf(text + n, sizeof(text) - (size_t)n, up ? " churn:%u %u" : " churn:%u",
-                          from + i, i);
-        }
-        say(a, "%s", text);
-        from += 16;
-        if (from >= CHURN) {
-            from = 0;
-            up = !up;
-        }
-    }
-}
-
-static void ticks(struct actor *a)
-{
-    while (goes_on(a)) {
-        clock_advance();
-        usleep(100);
-    }
 }
 
 /* ---- many: keys written together are seen together, and never step back ---- */
@@ -656,7 +486,7 @@ static void present_reader(struct actor *a)
 
 /* ---- All of it ---- */
 
-static const struct part parts[] = {
+const struct part key_parts[] = {
     {"many",
      {many_writer, shared_writer, shared_writer, many_reader, many_reader, churn},
      many_begin,
@@ -670,114 +500,5 @@ static const struct part parts[] = {
     {"relies", {relies_writer, relies_reader, relies_reader, ticks, churn}, relies_begin, NULL},
     {"gone", {gone_writer, gone_reader, gone_reader, ticks, churn}, gone_begin, NULL},
     {"present", {churn, present_reader, present_reader, present_reader}, present_begin, NULL},
+    {.name = NULL},
 };
-
-static void *actor_main(void *arg)
-{
-    struct actor *a = arg;
-
-    rcu_register();
-    a->role(a);
-    rcu_unregister();
-    return NULL;
-}
-
-static bool run_part(const struct part *p, double seconds)
-{
-    uint64_t runs = 0;
-    int n = 0;
-
-    part_name = p->name;
-    atomic_store(&breaches, 0);
-    atomic_store(&stopping, false);
-    p->before(&actors[0]);
-    for (; n < ACTORS && p->roles[n] != NULL; n++) {
-        actors[n].role = p->roles[n];
-        actors[n].runs = 0;
-        if (pthread_create(&actors[n].thread, NULL, actor_main, &actors[n]) != 0) {
-            abort();
-        }
-    }
-    rcu_offline();
-    usleep((useconds_t)(seconds * 1e6));
-    atomic_store(&stopping, true);
-    for (int i = 0; i < n; i++) {
-        (void)pthread_join(actors[i].thread, NULL);
-        runs += actors[i].runs;
-        if (actors[i].runs < 3) {
-            breach("thread %d did nothing", i);
-        }
-    }
-    rcu_online();
-    if (p->after != NULL) {
-        p->after(&actors[0]);
-    }
-    printf("%s: %" PRIu64 " rounds, %" PRIu64 " breaches\n", p->name, runs, breaches);
-    return breaches == 0;
-}
-
-static uint64_t seed_of(void)
-{
-    const char *s = getenv("GODWIT_TEST_SEED");
-
-    return s != NULL ? strtoull(s, NULL, 10) : (uint64_t)clock_mono_ns();
-}
-
-static void begin(uint64_t seed)
-{
-    families_register();
-    cmd_freeze();
-    clock_advance();
-    if (node_create(&node, &(struct node_options){.workers = ACTORS,
-                                                  .changelog_ring_bytes = 64 << 20,
-                                                  .epoch = 1}) != 0) {
-        abort();
-    }
-    db = node_default_database(node);
-    for (uint32_t i = 0; i < ACTORS; i++) {
-        struct actor *a = &actors[i];
-
-        a->index = i;
-        a->rand = (struct rand){seed + i};
-        a->x = &node->execs[i];
-        reply_init(&a->reply);
-        if (worker_init(&a->worker, i) != 0 || exec_init(a->x, node, &a->worker) != 0) {
-            abort();
-        }
-    }
-}
-
-static void end(void)
-{
-    for (uint32_t i = 0; i < ACTORS; i++) {
-        exec_fini(actors[i].x);
-        worker_fini(&actors[i].worker);
-        reply_fini(&actors[i].reply);
-    }
-    node_destroy(node);
-}
-
-int main(int argc, char **argv)
-{
-    enum { PARTS = sizeof(parts) / sizeof(parts[0]) };
-    double seconds = (argc > 1 ? strtod(argv[1], NULL) : 4) / (argc > 2 ? 1 : PARTS);
-    uint64_t seed = seed_of();
-    int passed = 0, failed = 0;
-
-    (void)setvbuf(stdout, NULL, _IOLBF, 0);
-    printf("seed %" PRIu64 " (GODWIT_TEST_SEED)\n", seed);
-    rcu_register();
-    begin(seed);
-    for (int i = 0; i < PARTS; i++) {
-        if (argc <= 2 || strcmp(argv[2], parts[i].name) == 0) {
-            bool good = run_part(&parts[i], seconds);
-
-            passed += good;
-            failed += !good;
-        }
-    }
-    end();
-    rcu_unregister();
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed > 0 || passed == 0;
-}

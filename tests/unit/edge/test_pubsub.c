@@ -2,6 +2,7 @@
 #include "tests/lib/unit.h"
 #include "tests/unit/edge/toy.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "edge/client.h"
 #include "edge/pubsub.h"
@@ -370,6 +371,32 @@ static void closes_who_does_not_read(void)
     stop_two();
 }
 
+/* client-output-buffer-limit: past the soft limit for its seconds, though far below the hard one, and nothing
+ * more is sent meanwhile. */
+static void closes_who_stays_past_the_soft_limit(void)
+{
+    static char text[64 * 1024];
+
+    start_two();
+    toy_set("client-output-buffer-limit", "pubsub 0 1mb 1");
+    memset(text, 'x', sizeof(text) - 1);
+    toy_send(a, "SUBSCRIBE c\r\n");
+    CU_ASSERT(toy_gets(a, "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"));
+    uint64_t before = client_stats_sum().output_limit;
+    int64_t begun = clock_mono_ns();
+
+    for (int i = 0; i < 160;
+         i++) { /* 10 MB: more than the kernel takes, less than output-limit-pubsub */
+        CU_ASSERT_EQUAL(publish("c", text), 1);
+        toy_send(b, "TECHO x\r\n");
+        CU_ASSERT(toy_gets(b, "$1\r\nx\r\n"));
+    }
+    CU_ASSERT(toy_until(is_a_forgotten, NULL));
+    CU_ASSERT(clock_mono_ns() - begun > 1000000000);
+    CU_ASSERT(client_stats_sum().output_limit > before);
+    stop_two();
+}
+
 /* One who reads gets a burst that is many times its limit: it is written as it comes. */
 static void carries_a_burst(void)
 {
@@ -502,6 +529,7 @@ const struct unit_test test_pubsub[] = {
     UNIT(waits_at_the_gate),
     UNIT(comes_while_a_command_waits),
     UNIT(closes_who_does_not_read),
+    UNIT(closes_who_stays_past_the_soft_limit),
     UNIT(carries_a_burst),
     UNIT(bounds_subscriptions),
     UNIT(databases_share_nothing),

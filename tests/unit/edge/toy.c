@@ -8,6 +8,7 @@
 #include "edge/client.h"
 #include "edge/commands.h"
 #include "edge/options.h"
+#include "edge/out_limit.h"
 #include "tests/lib/unit.h"
 
 #include <arpa/inet.h>
@@ -260,6 +261,7 @@ void toy_start(struct toy *t, uint32_t workers, const char *password)
     t->count = workers;
     atomic_store(&started, 0);
     atomic_store(&stopped, 0);
+    out_limit_start();
     if (auth_init(NULL) != OK || listen_open(&t->listener, SLICE("127.0.0.1"), 0, false) != OK) {
         abort();
     }
