@@ -34,7 +34,7 @@ CFLAGS   := $(COMMON) $(WARN) $(OPT_$(VARIANT)) $(EXTRA_CFLAGS)
 LDFLAGS  := -pthread $(filter -fsanitize% --coverage -flto% -O2,$(OPT_$(VARIANT)))
 # The sanitizers bring an allocator of their own; two in one process hide each other's errors.
 LDLIBS   := $(if $(filter asan tsan fuzz,$(VARIANT)),,-ljemalloc) -lurcu-qsbr -lprotobuf-c -lsodium -lxxhash \
-            -llua5.1 -l:liblua5.1-cjson.so.0 -l:liblua5.1-bitop.so.0 -lm
+            -llua5.1 -l:liblua5.1-bitop.so.0 -lm
 
 SRC      := $(foreach d,$(FOLDERS),$(wildcard $(d)/*.c $(d)/*/*.c))
 GEN_C    := $(patsubst %.proto,$(B)/gen/%.pb-c.c,$(wildcard proto/*.proto))
@@ -188,7 +188,7 @@ lint-inputs: $(B)/godwit $(FOLDERS:%=$(B)/inc/%/.ok) $(GEN_C)
 
 # make bench                 every scenario     make bench S=get      one, compared with the last result
 # The load program stands alone: it shares no code with the server that it measures.
-$(B)/load: bench/load.c bench/load_wire.c bench/load.h bench/hist.h Makefile
+$(B)/load: bench/load.c bench/load_wire.c bench/load_cmd.c bench/load.h bench/hist.h Makefile
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(COMMON) $(WARN) -O2 -I. -o $@ $(filter %.c,$^) -lm
 $(B)/bench_floor: bench/floor.c Makefile

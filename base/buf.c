@@ -6,7 +6,9 @@
 #include <stdio.h>
 
 /* Below this the doubling would call the allocator for every few bytes. */
-#define BUF_BYTES_MIN 64
+#define BUF_BYTES_MIN  64
+/* From here on the allocator does not grow a block where it is. */
+#define BUF_MOVED_FROM (1u << 20)
 
 void buf_fini(struct buf *b)
 {
@@ -30,10 +32,17 @@ int buf_grow(struct buf *b, size_t more)
     }
     cap = mem_size(cap);
 
-    char *p = mem_realloc(b->ptr, b->cap, cap);
+    /* What was reserved and never written to is not moved: of a large block that would make it resident. */
+    char *p = cap < BUF_MOVED_FROM ? mem_realloc(b->ptr, b->cap, cap) : mem_alloc(cap);
 
     if (p == NULL) {
         return ERR_NOMEM;
+    }
+    if (cap >= BUF_MOVED_FROM) {
+        if (b->len > 0) {
+            memcpy(p, b->ptr, b->len);
+        }
+        mem_free(b->ptr, b->cap);
     }
     b->ptr = p;
     b->cap = cap;

@@ -65,6 +65,12 @@ void conf_hook(struct conf_opt *opt, conf_check_fn check, conf_apply_fn apply)
     opt->apply = apply;
 }
 
+void conf_lines_hook(struct conf_opt *opt, conf_lines_fn lines)
+{
+    assert(opt->kind == CONF_LINES);
+    opt->lines = lines;
+}
+
 const char *conf_str(const struct conf_opt *opt)
 {
     assert(conf_value_is_text(opt));
@@ -131,6 +137,25 @@ static bool install_text(struct conf_opt *opt, struct slice text, struct buf *wh
     return true;
 }
 
+/* A line more. */
+static bool install_line(struct conf_opt *opt, struct slice line, struct buf *why)
+{
+    struct buf all = {0};
+    bool done;
+
+    if (conf_reveal(opt, &all) != OK || (all.len > 0 && buf_append_char(&all, '\n') != OK) ||
+        buf_append_slice(&all, line) != OK) {
+        done = conf_because(why, "out of memory");
+    } else {
+        done = install_text(opt, buf_slice(&all), why);
+    }
+    if (all.cap > 0) {
+        explicit_bzero(all.ptr, all.cap);
+    }
+    buf_fini(&all);
+    return done;
+}
+
 bool conf_install(struct conf_opt *opt, struct slice text, enum conf_source source, unsigned line,
                   struct buf *why)
 {
@@ -140,7 +165,11 @@ bool conf_install(struct conf_opt *opt, struct slice text, enum conf_source sour
         (opt->check != NULL && !opt->check(text, why))) {
         return false;
     }
-    if (conf_value_is_text(opt)) {
+    if (opt->kind == CONF_LINES) {
+        if (!install_line(opt, text, why)) {
+            return false;
+        }
+    } else if (conf_value_is_text(opt)) {
         if (!install_text(opt, text, why)) {
             return false;
         }

@@ -5,7 +5,7 @@
  *    in code            #include "node/options.h"     …     conf_u64(&opt_maxmemory)
  *
  * The rows' types, in base/conf_define.h: UINT INT PORT BYTES SECONDS MILLIS MICROS BOOL ENUM STRING PATH
- * ADDRESSES. A symbol's underscores are hyphens in the setting's name. Before conf_load() every
+ * ADDRESSES LINES. A symbol's underscores are hyphens in the setting's name. Before conf_load() every
  * setting has its default.
  *
  * Order     flags, then environment (GODWIT_NAME), then file, then default.
@@ -36,6 +36,7 @@ enum conf_kind {
     CONF_STRING,
     CONF_PATH,
     CONF_ADDRESSES,
+    CONF_LINES, /* may stand many times; its value is all of them, a line each */
     CONF_ALIAS, /* another name for .target */
     CONF_GROUP, /* no setting: a heading of help and manual */
 };
@@ -66,6 +67,8 @@ struct conf_opt;
 typedef bool (*conf_check_fn)(struct slice text, struct buf *why);
 /* After a change, in the thread that made it; not called for the values that conf_load() found. */
 typedef void (*conf_apply_fn)(const struct conf_opt *opt);
+/* Appends the lines of a LINES row as they are by now, each with its name, for CONFIG REWRITE. */
+typedef int (*conf_lines_fn)(struct buf *out);
 
 struct conf_opt {
     _Atomic uint64_t word; /* numbers; the index of an ENUM's choice */
@@ -84,6 +87,7 @@ struct conf_opt {
     size_t text_bytes;
     conf_check_fn check;
     conf_apply_fn apply;
+    conf_lines_fn lines;
     char name[CONF_NAME_MAX];
 };
 
@@ -140,6 +144,8 @@ bool conf_is_default(const struct conf_opt *opt);
 
 /* A reader's own form of a text, and what follows a change. Either may be NULL. */
 void conf_hook(struct conf_opt *opt, conf_check_fn check, conf_apply_fn apply);
+/* Of a LINES row: without it, CONFIG REWRITE leaves its lines alone. */
+void conf_lines_hook(struct conf_opt *opt, conf_lines_fn lines);
 
 /* Whether conf_set() would accept it, so that a CONFIG SET of several is all or nothing. */
 MUST_CHECK bool conf_may_set(struct conf_opt *opt, struct slice text, struct buf *why);

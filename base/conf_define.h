@@ -9,6 +9,7 @@
  *    SECONDS(…) MILLIS(…) MICROS(…): a bare number is in that unit; 100ms, 5s, 2m, 1h, 1d
  *    BOOL(default)   ENUM(index of the default, "a|b|c")
  *    STRING("default", greatest length)   PATH("default")   ADDRESSES("default")
+ *    LINES(): may stand many times, a line each
  */
 #include "base/conf.h"
 
@@ -27,6 +28,8 @@
 #define STRING(d, most)    .kind = CONF_STRING, .first_text = (d), .max = (most)
 #define PATH(d)            .kind = CONF_PATH, .first_text = (d), .max = 4095
 #define ADDRESSES(d)       .kind = CONF_ADDRESSES, .first_text = (d), .max = 1023
+
+#define LINES()            .kind = CONF_LINES, .first_text = "", .max = 1 << 20
 
 #define KIB                (UINT64_C(1) << 10)
 #define MIB                (UINT64_C(1) << 20)

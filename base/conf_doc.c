@@ -56,6 +56,8 @@ int conf_allowed(const struct conf_opt *opt, struct buf *out)
         return buf_append_str(out, "a path");
     case CONF_ADDRESSES:
         return buf_append_str(out, "IPv4 or IPv6 addresses, * for all, between blanks or commas");
+    case CONF_LINES:
+        return buf_append_str(out, "any number of lines");
     case CONF_ALIAS:
     case CONF_GROUP:
         break;

@@ -165,6 +165,9 @@ static int rewrite_line(struct rewrite *w, struct conf_line l)
     size_t head = (size_t)(l.value.ptr - l.whole.ptr);
 
     o = o == NULL ? NULL : conf_resolve(o);
+    if (o != NULL && o->lines != NULL) {
+        return OK; /* all of them come at the end */
+    }
     if (o == NULL || o->source != CONF_FROM_SET) {
         if (buf_append_slice(w->out, l.whole) != OK || buf_append_char(w->out, '\n') != OK) {
             return ERR_NOMEM;
@@ -192,7 +195,9 @@ static int rewrite_text(struct rewrite *w, struct slice rest)
     for (size_t i = 0; err == OK && i < conf_count(); i++) {
         const struct conf_opt *o = conf_at(i);
 
-        if (o->source == CONF_FROM_SET && !w->seen[i]) {
+        if (o->lines != NULL) {
+            err = o->lines(w->out);
+        } else if (o->source == CONF_FROM_SET && !w->seen[i]) {
             buf_clear(&w->value);
             err = buf_printf(&w->value, "%s ", o->name);
             if (err == OK) {
@@ -207,18 +212,22 @@ static int rewrite_text(struct rewrite *w, struct slice rest)
     return err;
 }
 
-/* A new file beside the old one, synced and renamed over it, so that a crash leaves one of the two.
- * It may hold secrets, so it has the old one's mode, which is the user's choice. */
-static int replace_file(const char *path, struct slice text)
+/* It may hold secrets, so it has the old one's mode, which is the user's choice. */
+int conf_file_replace(const char *path, struct slice text, unsigned mode)
 {
     char temp[4096 + 8];
     struct stat st;
     int fd, saved;
 
-    if (stat(path, &st) != 0) {
+    if (stat(path, &st) == 0) {
+        mode = st.st_mode & 07777;
+    } else if (mode == 0 || errno != ENOENT) {
         return ERR_IO;
     }
-    (void)snprintf(temp, sizeof(temp), "%s.new", path);
+    if ((size_t)snprintf(temp, sizeof(temp), "%s.new", path) >= sizeof(temp)) {
+        errno = ENAMETOOLONG;
+        return ERR_IO;
+    }
     fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0) {
         return ERR_IO;
@@ -231,7 +240,7 @@ static int replace_file(const char *path, struct slice text)
         }
         text = (struct slice){text.ptr + n, text.len - (size_t)n};
     }
-    if (fchmod(fd, st.st_mode & 07777) != 0 || fsync(fd) != 0 || rename(temp, path) != 0) {
+    if (fchmod(fd, mode) != 0 || fsync(fd) != 0 || rename(temp, path) != 0) {
         goto fail;
     }
     close(fd);
@@ -264,7 +273,7 @@ int conf_rewrite(struct buf *why)
         err = rewrite_text(&w, buf_slice(&old));
     }
     if (err == OK) {
-        err = replace_file(path, buf_slice(&new));
+        err = conf_file_replace(path, buf_slice(&new), 0);
     }
     if (err != OK) {
         (void)conf_because(why, "Rewriting config file: %s",

@@ -21,6 +21,10 @@ MUST_CHECK int conf_file_unquote(struct slice value, struct buf *out);
 /* Appends it so that conf_file_unquote() gives it back. */
 MUST_CHECK int conf_file_quote(struct slice value, struct buf *out);
 
+/* A new file instead of the old one, synced before it has its name, so that a crash leaves one of the two.
+ * It has the old one's mode; without one, `mode`, or ERR_IO if that is 0. ERR_IO (errno). */
+MUST_CHECK int conf_file_replace(const char *path, struct slice text, unsigned mode) ON_BG;
+
 /* Appends a file of at most `most` bytes. ERR_IO (errno), ERR_LIMIT, ERR_NOMEM. */
 MUST_CHECK int conf_file_read(const char *path, size_t most, struct buf *out) ON_BG;
 

@@ -215,8 +215,12 @@ static int give_lines(struct slice rest, struct buf *why)
         if (l.name.len == 0) {
             continue;
         }
+        const struct conf_opt *o = conf_find(l.name);
+
         buf_clear(&value);
-        err = conf_file_unquote(l.value, &value);
+        /* A line's reader knows quotes of its own. */
+        err = o != NULL && o->kind == CONF_LINES ? buf_append_slice(&value, l.value)
+                                                 : conf_file_unquote(l.value, &value);
         if (err == OK) {
             err = give_named(l.name, buf_slice(&value), &at, why);
         }

@@ -42,7 +42,8 @@ bool conf_because(struct buf *why, const char *fmt, ...)
 
 bool conf_value_is_text(const struct conf_opt *opt)
 {
-    return opt->kind == CONF_STRING || opt->kind == CONF_PATH || opt->kind == CONF_ADDRESSES;
+    return opt->kind == CONF_STRING || opt->kind == CONF_PATH || opt->kind == CONF_ADDRESSES ||
+           opt->kind == CONF_LINES;
 }
 
 static bool is_time(enum conf_kind kind)
@@ -263,6 +264,7 @@ bool conf_value_parse(const struct conf_opt *opt, struct slice text, uint64_t *w
     case CONF_STRING:
     case CONF_PATH:
     case CONF_ADDRESSES:
+    case CONF_LINES:
         return check_text(opt, text, why);
     case CONF_ALIAS:
     case CONF_GROUP:
@@ -351,6 +353,8 @@ const char *conf_value_kind(const struct conf_opt *opt)
         return "PATH";
     case CONF_ADDRESSES:
         return "ADDRESS";
+    case CONF_LINES:
+        return "LINE";
     case CONF_ALIAS:
     case CONF_GROUP:
         break;

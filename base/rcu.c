@@ -104,6 +104,11 @@ void rcu_register(void)
     rcu_online();
 }
 
+bool rcu_is_registered(void)
+{
+    return self != NULL;
+}
+
 void rcu_online(void)
 {
     uint64_t now = atomic_load_explicit(&epoch, memory_order_relaxed);

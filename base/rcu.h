@@ -27,6 +27,9 @@ typedef bool (*rcu_free_fn)(void *object, size_t *budget);
 void rcu_register(void);   /* this thread, before it reads anything */
 void rcu_unregister(void); /* gives what is still retired to the next drain */
 
+/* Whether this thread is one: else it has readers to fear, but none that it could wait for. */
+bool rcu_is_registered(void);
+
 void rcu_online(void);
 void rcu_offline(void);
 /* A quiescent state; also frees a slice of what may be freed. Nothing borrowed survives it. */

@@ -2,7 +2,8 @@
  *
  * It answers the load program's GET and SET from one template, as fast as an epoll loop can read and
  * write, so that a server's cost in the same run can be split into the kernel's and its own. It
- * believes all requests of a connection to be as long as the first, and remembers one value.
+ * believes all requests of a connection to be as long as the first, and remembers one value. It knows
+ * one channel: a PUBLISH is a write to each connection that has sent SUBSCRIBE.
  *
  *    bench_floor port
  */
@@ -17,12 +18,19 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BUF_BYTES = 1 << 21, CONNS_MAX = 4096, KEY_DIGITS = 12, VALUE_MAX = 1 << 16 };
+enum {
+    BUF_BYTES = 1 << 21,
+    CONNS_MAX = 4096,
+    KEY_DIGITS = 12,
+    VALUE_MAX = 1 << 16,
+    MESSAGE_HEAD = 17 /* before the channel */
+};
 
 static struct conn {
     size_t request_len; /* 0 until the first has come whole */
     size_t key_at;
-    bool is_get;
+    bool is_get, is_publish, is_subscribe;
+    size_t payload_at; /* of a PUBLISH: its last argument, from the "$" on */
     size_t rest_len;
     char rest[VALUE_MAX + 256];
 } * conns[CONNS_MAX];
@@ -30,6 +38,10 @@ static struct conn {
 static char in[BUF_BYTES], out[BUF_BYTES];
 static char reply[VALUE_MAX + 64] = "$-1\r\n";
 static size_t reply_len = 5, digits_at;
+static char message[VALUE_MAX + 512]; /* up to its payload */
+static size_t message_len;
+static int subscribers[CONNS_MAX];
+static int subscriber_count;
 
 /* The number in the line at p, and the line after it; NULL when it has not come whole. */
 static const char *line(const char *p, const char *end, size_t *n)
@@ -52,12 +64,22 @@ static bool learn(struct conn *c, const char *p, size_t len)
     const char *at = line(p, end, &argc);
 
     for (size_t i = 0; i < argc && at != NULL; i++) {
+        const char *head = at;
+
         at = line(at, end, &bytes);
         if (at == NULL || (size_t)(end - at) < bytes + 2) {
             return false;
         }
         if (i == 0) {
             c->is_get = memcmp(at, "GET", 3) == 0;
+            c->is_publish = memcmp(at, "PUB", 3) == 0;
+            c->is_subscribe = memcmp(at, "SUB", 3) == 0;
+        } else if (i == 1 && c->is_subscribe) {
+            message_len = (size_t)sprintf(message, "*3\r\n$7\r\nmessage\r\n");
+            memcpy(message + message_len, head, (size_t)(at - head) + bytes + 2);
+            message_len += (size_t)(at - head) + bytes + 2;
+        } else if (i == 2 && c->is_publish) {
+            c->payload_at = (size_t)(head - p);
         } else if (i == 1) {
             c->key_at = (size_t)(at - p) + bytes - KEY_DIGITS;
         } else if (i == 2 && bytes >= KEY_DIGITS && bytes <= VALUE_MAX) {
@@ -72,6 +94,27 @@ static bool learn(struct conn *c, const char *p, size_t len)
     }
     c->request_len = argc == 1 ? 0 : (size_t)(at - p); /* PING teaches nothing */
     return true;
+}
+
+static size_t publish(const struct conn *c, const char *request, char *answer)
+{
+    size_t payload = c->request_len - c->payload_at;
+    int reached = 0;
+
+    if (payload <= VALUE_MAX) {
+        memcpy(message + message_len, request + c->payload_at, payload);
+        for (int i = 0; i < subscriber_count; i++) {
+            reached += write(subscribers[i], message, message_len + payload) > 0;
+        }
+    }
+    return (size_t)sprintf(answer, ":%d\r\n", reached);
+}
+
+static size_t subscribe(int fd, char *answer)
+{
+    subscribers[subscriber_count++] = fd;
+    return (size_t)sprintf(answer, "*3\r\n$9\r\nsubscribe\r\n%.*s:1\r\n",
+                           (int)(message_len - MESSAGE_HEAD), message + MESSAGE_HEAD);
 }
 
 static bool serve(int fd, struct conn *c)
@@ -98,6 +141,10 @@ static bool serve(int fd, struct conn *c)
             memcpy(out + answer, reply, reply_len);
             memcpy(out + answer + digits_at, in + at + c->key_at, KEY_DIGITS);
             answer += reply_len;
+        } else if (c->is_publish) {
+            answer += publish(c, in + at, out + answer);
+        } else if (c->is_subscribe) {
+            answer += subscribe(fd, out + answer);
         } else {
             memcpy(out + answer, "+OK\r\n", 5);
             answer += 5;
@@ -110,6 +157,11 @@ static bool serve(int fd, struct conn *c)
 
 static void hang_up(int fd)
 {
+    for (int i = 0; i < subscriber_count; i++) {
+        if (subscribers[i] == fd) {
+            subscribers[i] = subscribers[--subscriber_count];
+        }
+    }
     free(conns[fd]);
     conns[fd] = NULL;
     close(fd);

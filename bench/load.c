@@ -5,6 +5,10 @@
  *    load --port 6400 --ms 3000 --server-pid 77 \
  *         --stream op=get,conns=50,rate=20000,keys=1000000,value=64 --stream op=scan,label=beside
  *
+ * A stream of op=cmd sends what the --command and --reply after it say (load_cmd.c), one of
+ * op=subscribe subscribes and counts messages: all that the other streams publish must reach each
+ * of its connections.
+ *
  * A stream without a rate is a closed loop: every connection sends `pipeline` requests at once and
  * the next ones when all are answered. A stream with a rate is an open loop: requests fall due at
  * fixed times whatever the server does, and latency counts from the time a request fell due, so
@@ -121,6 +125,11 @@ static void conn_flush(struct conn *c)
     }
 }
 
+static bool stream_has_more(const struct stream *s)
+{
+    return sending && s->op != OP_SUBSCRIBE && (s->count == 0 || s->sent < s->count);
+}
+
 /* Sends the next requests of the stream, as many as its pipeline is deep and its count allows. */
 static void conn_ask(struct conn *c, uint64_t due_ns)
 {
@@ -151,6 +160,7 @@ static void conn_ask(struct conn *c, uint64_t due_ns)
 
 static void conn_read(struct conn *c)
 {
+    static const struct asked message = {.op = OP_SUBSCRIBE, .cmd = 1};
     struct stream *s = c->s;
     char *buf = in;
     size_t cap = sizeof(in);
@@ -175,6 +185,16 @@ static void conn_read(struct conn *c)
     uint64_t now = clock_ns();
 
     have += (size_t)n;
+    while (s->op == OP_SUBSCRIBE && at < have) {
+        size_t len = wire_reply(c, &message, buf + at, have - at);
+
+        if (len == 0) {
+            break;
+        }
+        at += len;
+        s->ops++;
+        s->delivered++;
+    }
     while (c->first != c->last && at < have) {
         const struct asked *a = &c->asked[c->first & c->asked_mask];
         size_t len = wire_reply(c, a, buf + at, have - at);
@@ -187,13 +207,13 @@ static void conn_read(struct conn *c)
         s->ops++;
         c->first++;
     }
-    if (c->first == c->last && at < have) {
+    if (c->first == c->last && at < have && s->op != OP_SUBSCRIBE) {
         die("stream %s: %zu bytes nobody asked for", s->label, have - at);
     }
     c->rest_len = have - at;
     grow(&c->rest, &c->rest_cap, c->rest_len);
     memmove(c->rest, buf + at, c->rest_len);
-    if (c->first == c->last && s->rate == 0 && sending && (s->count == 0 || s->sent < s->count)) {
+    if (c->first == c->last && s->rate == 0 && stream_has_more(s)) {
         conn_ask(c, now);
     }
 }
@@ -216,6 +236,27 @@ static void conn_auth(int fd)
     if (send(fd, request, (size_t)len, MSG_NOSIGNAL) != len ||
         recv(fd, reply, sizeof(reply) - 1, 0) < 5 || memcmp(reply, "+OK\r\n", 5) != 0) {
         die("AUTH failed: %s", reply);
+    }
+}
+
+/* Nobody may publish before every subscriber is one, so this waits for the answer. */
+static void conn_subscribe(struct conn *c)
+{
+    struct asked a = {.op = OP_SUBSCRIBE};
+    uint32_t len = cmd_request(c, &a, out);
+    char reply[256];
+    size_t have = 0;
+
+    if (send(c->fd, out, len, MSG_NOSIGNAL) != (ssize_t)len) {
+        die("stream %s: send: %s", c->s->label, strerror(errno));
+    }
+    while (cmd_reply(c, &a, reply, have) == 0) {
+        ssize_t n = recv(c->fd, reply + have, sizeof(reply) - have, 0);
+
+        if (n <= 0) {
+            die("stream %s: no answer to SUBSCRIBE", c->s->label);
+        }
+        have += (size_t)n;
     }
 }
 
@@ -242,17 +283,15 @@ static void conn_open(struct conn *c, struct stream *s)
     if (opt.password_file != NULL && !opt.memcached) {
         conn_auth(c->fd);
     }
+    if (s->op == OP_SUBSCRIBE) {
+        conn_subscribe(c);
+    }
     if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &e) != 0) {
         die("epoll_ctl: %s", strerror(errno));
     }
 }
 
 /* ---- the run ---- */
-
-static bool stream_has_more(const struct stream *s)
-{
-    return sending && (s->count == 0 || s->sent < s->count);
-}
 
 /* Sends what an open loop owes by now; answers when the next is due. */
 static uint64_t stream_issue(struct stream *s, uint64_t now)
@@ -275,6 +314,12 @@ static uint64_t unanswered(const struct stream *s)
 {
     uint64_t n = 0;
 
+    if (s->op == OP_SUBSCRIBE) {
+        for (uint32_t i = 0; i < stream_count; i++) {
+            n += s->conns * streams[i].sent; /* a subscriber sends nothing */
+        }
+        return n > s->delivered ? n - s->delivered : s->delivered - n;
+    }
     for (uint64_t i = 0; i < s->conns; i++) {
         n += s->conn[i].last - s->conn[i].first;
     }
@@ -394,7 +439,7 @@ static int run(void)
 
         counted = counted && s->count > 0;
         s->due_ns = clock_ns();
-        for (uint64_t n = 0; n < s->conns && s->rate == 0; n++) {
+        for (uint64_t n = 0; n < s->conns && s->rate == 0 && s->op != OP_SUBSCRIBE; n++) {
             conn_ask(&s->conn[n], clock_ns());
         }
     }
@@ -542,13 +587,22 @@ static void parse_stream(char *spec)
     }
 }
 
+/* The text of a command, or of what it expects, of the stream that was named last. */
+static void parse_text(const char **texts, uint32_t *count, const char *text)
+{
+    if (*count == CMDS_MAX) {
+        die("at most %d commands a stream", CMDS_MAX);
+    }
+    texts[(*count)++] = text;
+}
+
 static void parse_args(int argc, char **argv)
 {
     static const struct option longs[] = {
         {"host", 1, NULL, 'h'},       {"port", 1, NULL, 'p'},          {"proto", 1, NULL, 'P'},
         {"ms", 1, NULL, 's'},         {"warmup-ms", 1, NULL, 'w'},     {"stream", 1, NULL, 'S'},
         {"server-pid", 1, NULL, 'i'}, {"password-file", 1, NULL, 'a'}, {"seed", 1, NULL, 'r'},
-        {NULL, 0, NULL, 0},
+        {"command", 1, NULL, 'c'},    {"reply", 1, NULL, 'e'},         {NULL, 0, NULL, 0},
     };
     static const char *const protos[] = {"resp", "memcached"};
     int c;
@@ -575,6 +629,19 @@ static void parse_args(int argc, char **argv)
             break;
         case 'S':
             parse_stream(optarg);
+            break;
+        case 'c':
+        case 'e':
+            if (stream_count == 0) {
+                die("--command and --reply belong to the --stream before them");
+            }
+            struct stream *s = &streams[stream_count - 1];
+
+            if (c == 'c') {
+                parse_text(s->command, &s->commands, optarg);
+            } else {
+                parse_text(s->reply, &s->replies, optarg);
+            }
             break;
         case 'i':
             opt.server_pid = parse_number("server-pid", optarg);
@@ -612,7 +679,7 @@ int main(int argc, char **argv)
     parse_args(argc, argv);
     for (uint32_t i = 0; i < stream_count; i++) {
         struct stream *s = &streams[i];
-        size_t bytes = s->pipeline * (s->value + 256);
+        size_t bytes = s->pipeline * (s->value + 256 + cmd_bytes_max(s));
 
         out_bytes = bytes > out_bytes ? bytes : out_bytes;
         value_bytes = s->value > value_bytes ? s->value : value_bytes;

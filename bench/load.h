@@ -1,7 +1,8 @@
-/* load.h - what the load program's two files share: its streams, its settings, its bytes.
+/* load.h - what the load program's files share: its streams, its settings, its bytes.
  *
  * load.c owns sockets, time and results; load_wire.c knows the protocols: it writes requests from
- * templates and judges replies. One thread, so nothing here is guarded.
+ * templates and judges replies; load_cmd.c makes both of texts. One thread, so nothing here is
+ * guarded.
  */
 #ifndef BENCH_LOAD_H
 #define BENCH_LOAD_H
@@ -18,9 +19,23 @@ enum {
     KEY_BYTES = 16,
     STREAMS_MAX = 8,
     ASKED_MAX = 1 << 14, /* of one connection; an open loop that is further behind waits */
+    CMDS_MAX = 4,        /* of one stream, used in turn */
+    SPOTS_MAX = 128,     /* where a command's text has digits */
+    STEPS_MAX = 16,      /* lines of an expected reply that are told apart */
 };
 
-enum op { OP_GET, OP_SET, OP_MIX, OP_SETBIT, OP_SETRANGE, OP_APPEND, OP_SCAN, OPS };
+enum op {
+    OP_GET,
+    OP_SET,
+    OP_MIX,
+    OP_SETBIT,
+    OP_SETRANGE,
+    OP_APPEND,
+    OP_SCAN,
+    OP_CMD,
+    OP_SUBSCRIBE,
+    OPS
+};
 extern const char *const op_names[OPS];
 
 /* A request as bytes, and where what changes stands in it; 0 is nowhere. */
@@ -42,10 +57,27 @@ struct want {
     uint32_t len; /* 0: of variable length */
 };
 
+/* A command that was given as text; see load_cmd.c. */
+struct cmd_text {
+    char *bytes; /* owned: the request, with zeros where digits go */
+    uint32_t len, spot_count, step_count, cycle_at;
+    struct spot {
+        uint32_t at;
+        bool is_number; /* of the stream's span; otherwise the key's */
+    } spot[SPOTS_MAX];
+    struct step {
+        char line[24]; /* what the line has to be, its end included; or its first byte alone */
+        uint32_t len;  /* of line */
+        uint32_t bulk; /* bytes that follow the line, their end included */
+        enum { CHECK_NOTHING, CHECK_FILLER, CHECK_VALUE } check;
+    } step[STEPS_MAX];
+};
+
 struct asked {
     uint64_t due_ns;
     uint32_t key;
-    uint32_t op;
+    uint16_t op;
+    uint16_t cmd; /* of OP_CMD: which of the stream's */
 };
 
 struct conn {
@@ -71,12 +103,16 @@ struct stream {
     /* Made from it. */
     struct template template[OPS];
     struct want want[OPS];
+    struct cmd_text cmd[CMDS_MAX];
+    const char *command[CMDS_MAX], *reply[CMDS_MAX]; /* their texts */
+    uint32_t commands, replies;
     uint32_t number_digits;
     uint64_t number_low;
     struct conn *conn; /* owned */
     uint32_t *samples; /* owned */
     uint64_t interval_ns, due_ns, next_conn;
     uint64_t sent, drawn;
+    uint64_t delivered; /* of OP_SUBSCRIBE: messages since the start */
     /* Counts since the warm-up. */
     uint64_t ops, misses, errors, checked;
     struct hist latency; /* ns from due to answered */
@@ -110,5 +146,26 @@ uint32_t wire_request(struct conn *c, char *at, uint64_t due_ns);
 
 /* Judges the reply at p and counts a miss or an error; 0 when its end has not come. */
 size_t wire_reply(struct conn *c, const struct asked *a, const char *p, size_t avail);
+
+/* The length of the RESP reply at p; 0 when its end has not come, SIZE_MAX when it is none. */
+size_t wire_resp_len(const char *p, size_t avail);
+
+/* What load_cmd.c needs of load_wire.c: keys, random numbers, and the bytes that values are of. */
+uint32_t wire_next_key(struct stream *s);
+void wire_put_key(char *at, uint32_t key);
+void wire_put_number(const struct stream *s, char *at);
+void wire_put_filler(char *at, size_t bytes);
+bool wire_is_filler(const char *value, size_t from, size_t bytes);
+void wire_wrong(struct stream *s, const struct asked *a, const char *p, size_t len);
+
+/* More than any request of the stream takes. */
+size_t cmd_bytes_max(const struct stream *s);
+
+/* Makes the stream's requests and what it expects of their texts. */
+void cmd_stream_init(struct stream *s);
+
+/* As wire_request() and wire_reply(), for OP_CMD and OP_SUBSCRIBE. */
+uint32_t cmd_request(struct conn *c, struct asked *a, char *at);
+size_t cmd_reply(struct conn *c, const struct asked *a, const char *p, size_t avail);
 
 #endif

@@ -17,7 +17,8 @@ enum {
     SAMPLES = 1 << 20, /* of a skewed distribution, drawn before the run */
 };
 
-const char *const op_names[OPS] = {"get", "set", "mix", "setbit", "setrange", "append", "scan"};
+const char *const op_names[OPS] = {"get",    "set",  "mix", "setbit",   "setrange",
+                                   "append", "scan", "cmd", "subscribe"};
 
 static uint64_t rng_state;
 static char *filler; /* owned: what a value consists of after its digits */
@@ -47,7 +48,7 @@ static void put_digits(char *at, uint64_t n, uint32_t digits)
 }
 
 /* Three looked-up groups of four digits: twelve divisions an operation would show in the results. */
-static void put_key(char *at, uint32_t key)
+void wire_put_key(char *at, uint32_t key)
 {
     static char group[10000][4];
     static bool made;
@@ -89,7 +90,7 @@ static void draw_zipf(struct stream *s)
     }
 }
 
-static uint32_t next_key(struct stream *s)
+uint32_t wire_next_key(struct stream *s)
 {
     uint64_t n = s->drawn++;
 
@@ -105,6 +106,21 @@ static uint32_t next_key(struct stream *s)
 }
 
 /* ---- requests ---- */
+
+void wire_put_number(const struct stream *s, char *at)
+{
+    put_digits(at, s->number_low + rng_below(s->span - s->number_low), s->number_digits);
+}
+
+void wire_put_filler(char *at, size_t bytes)
+{
+    memcpy(at, filler, bytes);
+}
+
+bool wire_is_filler(const char *value, size_t from, size_t bytes)
+{
+    return memcmp(value + from, filler + from, bytes - from) == 0;
+}
 
 /* Appends to a template under construction; its buffer was made large enough. */
 static void put(struct template *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -217,25 +233,25 @@ uint32_t wire_request(struct conn *c, char *at, uint64_t due_ns)
     struct asked *a = &c->asked[c->last++ & c->asked_mask];
 
     a->due_ns = due_ns;
-    a->op = op;
+    a->op = (uint16_t)op;
+    if (op >= OP_CMD) {
+        return cmd_request(c, a, at);
+    }
     if (op == OP_SCAN) {
         return (uint32_t)sprintf(at,
                                  "*4\r\n$4\r\nSCAN\r\n$%zu\r\n%s\r\n$5\r\nCOUNT\r\n$3\r\n100\r\n",
                                  strlen(c->cursor), c->cursor);
     }
-    a->key = next_key(s);
+    a->key = wire_next_key(s);
     memcpy(at, t->bytes, t->len);
-    put_key(at + t->key_at, a->key);
+    wire_put_key(at + t->key_at, a->key);
     if (t->value_at > 0) {
         memcpy(at + t->value_at, at + t->key_at, KEY_DIGITS);
     }
     if (t->number_at > 0) {
-        uint64_t r = rng_next();
-
-        put_digits(at + t->number_at, s->number_low + r % (s->span - s->number_low),
-                   s->number_digits);
+        wire_put_number(s, at + t->number_at);
         if (op == OP_SETBIT) {
-            at[t->len - 3] = (char)('0' + (r >> 63)); /* the bit itself; "\r\n" follows */
+            at[t->len - 3] = (char)('0' + (rng_next() >> 63)); /* the bit itself; "\r\n" follows */
         }
     }
     return t->len;
@@ -259,8 +275,7 @@ static int64_t line_number(const char *p, const char *end)
     return minus ? -n : n;
 }
 
-/* Bytes of the reply at p; 0 when its end has not come, SIZE_MAX when it is none. */
-static size_t resp_len(const char *p, size_t avail)
+size_t wire_resp_len(const char *p, size_t avail)
 {
     size_t at = 0;
 
@@ -305,7 +320,7 @@ static size_t memcached_len(const char *p, size_t avail)
     return len <= avail ? len : 0;
 }
 
-static void reply_wrong(struct stream *s, const struct asked *a, const char *p, size_t len)
+void wire_wrong(struct stream *s, const struct asked *a, const char *p, size_t len)
 {
     if (s->errors++ == 0) {
         int shown = (int)(len < 120 ? len : 120);
@@ -325,7 +340,7 @@ static bool value_right(const struct stream *s, const struct asked *a, const cha
     if (s->value < KEY_DIGITS) {
         return memcmp(value, filler, s->value) == 0;
     }
-    put_key(digits, a->key);
+    wire_put_key(digits, a->key);
     return memcmp(value, digits, KEY_DIGITS) == 0 &&
            memcmp(value + KEY_DIGITS, filler + KEY_DIGITS, s->value - KEY_DIGITS) == 0;
 }
@@ -336,22 +351,22 @@ static void scan_reply(struct conn *c, const struct asked *a, const char *p, siz
     size_t n;
 
     if (memcmp(p, "*2\r\n$", 5) != 0 || cursor == NULL) {
-        reply_wrong(c->s, a, p, len);
+        wire_wrong(c->s, a, p, len);
         return;
     }
     n = strspn(cursor + 1, "0123456789"); /* ends at the "\r" */
     if (n == 0 || n >= sizeof(c->cursor)) {
-        reply_wrong(c->s, a, p, len);
+        wire_wrong(c->s, a, p, len);
         return;
     }
     memcpy(c->cursor, cursor + 1, n);
     c->cursor[n] = '\0';
 }
 
-/* Judges a reply that does not have the expected shape. As resp_len(). */
+/* Judges a reply that does not have the expected shape. As wire_resp_len(). */
 static size_t reply_take_slow(struct conn *c, const struct asked *a, const char *p, size_t avail)
 {
-    size_t len = opt.memcached ? memcached_len(p, avail) : resp_len(p, avail);
+    size_t len = opt.memcached ? memcached_len(p, avail) : wire_resp_len(p, avail);
 
     if (len == 0) {
         return 0;
@@ -365,7 +380,7 @@ static size_t reply_take_slow(struct conn *c, const struct asked *a, const char 
                memcmp(p, opt.memcached ? "EN\r\n" : "$-1\r", 4) == 0) {
         c->s->misses++;
     } else if (a->op < OP_SETBIT || p[0] != ':') {
-        reply_wrong(c->s, a, p, len);
+        wire_wrong(c->s, a, p, len);
     }
     return len;
 }
@@ -375,12 +390,15 @@ size_t wire_reply(struct conn *c, const struct asked *a, const char *p, size_t a
     struct stream *s = c->s;
     const struct want *w = &s->want[a->op];
 
+    if (a->op >= OP_CMD) {
+        return cmd_reply(c, a, p, avail);
+    }
     if (w->len == 0 || avail < w->len || memcmp(p, w->head, w->head_len) != 0 ||
         memcmp(p + w->len - w->tail_len, w->tail, w->tail_len) != 0) {
         return reply_take_slow(c, a, p, avail);
     }
     if (a->op == OP_GET && (s->checked++ & (VERIFY_EVERY - 1)) == 0 && !value_right(s, a, p)) {
-        reply_wrong(s, a, p, w->len);
+        wire_wrong(s, a, p, w->len);
     }
     return w->len;
 }
@@ -410,6 +428,7 @@ void wire_stream_init(struct stream *s)
 {
     stream_span(s);
     stream_templates(s);
+    cmd_stream_init(s);
     if (s->dist == DIST_ZIPF) {
         draw_zipf(s);
     }

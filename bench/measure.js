@@ -16,8 +16,10 @@ function parseLine(line) {
   return { kind, ...fields };
 }
 
-function streamArg(stream) {
-  return Object.entries(stream).map(([k, v]) => `${k}=${v}`).join(',');
+// commands: [[command, reply], …] as load_cmd.c reads them.
+function streamArgs({ commands = [], ...stream }) {
+  return ['--stream', Object.entries(stream).map(([k, v]) => `${k}=${v}`).join(','),
+    ...commands.flatMap(([command, reply]) => [...(command ? ['--command', command] : []), '--reply', reply])];
 }
 
 // Runs one load. Resolves to { streams: {label: fields}, total, cpuUs } with cpuUs the server's CPU
@@ -27,7 +29,7 @@ function load(server, streams, { ms = 2000, warmupMs = 200, unpinned = false } =
     '--port', String(server.port), '--proto', server.proto, '--server-pid', String(server.pid),
     '--ms', String(ms), '--warmup-ms', String(warmupMs),
     ...(server.passwordFile ? ['--password-file', server.passwordFile] : []),
-    ...streams.flatMap((s) => ['--stream', streamArg(s)])]);
+    ...streams.flatMap(streamArgs)]);
   return new Promise((resolve, reject) => {
     const child = spawn(command[0], command.slice(1), { stdio: ['ignore', 'pipe', 'pipe'] });
     let out = '';

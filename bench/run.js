@@ -14,7 +14,8 @@ const measure = require('./measure.js');
 const report = require('./report.js');
 const servers = require('./servers.js');
 
-const ORDER = ['get', 'set', 'latency', 'beside', 'ranges', 'memory', 'workers', 'table'];
+const ORDER = ['get', 'set', 'latency', 'beside', 'ranges', 'memory', 'types', 'members', 'publish',
+  'leaderboard', 'workers', 'table'];
 
 function parseArgs(argv) {
   const opts = { names: [], ms: 2000, rounds: 3, file: true, only: Object.keys(servers.KINDS).filter((k) => !servers.KINDS[k].byChoice) };
@@ -45,10 +46,11 @@ function context(opts, kinds) {
     kinds,
     ask: servers.ask,
     settledRssBytes: servers.settledRssBytes,
-    // Starts those of the wanted kinds that are there; one that does not start is reported and left out.
+    // Starts those of the wanted kinds that are there, and such a one by choice as it names itself; one that does not start is reported and left out.
     async start(wanted = kinds, startOpts = {}) {
       const list = [];
-      for (const kind of kinds.filter((k) => wanted.includes(k))) {
+      for (const kind of [...kinds, ...wanted.filter((k) => servers.isByChoice(k) && !kinds.includes(k))]) {
+        if (!wanted.includes(kind)) continue;
         try {
           const server = await servers.start(kind, startOpts);
           started.push(server);
@@ -84,7 +86,7 @@ async function main() {
     console.log(`\n## ${name}: ${scenario.about}\n`);
     try {
       for (const table of await scenario.run(ctx)) {
-        const text = report.render(table, [...kinds, ...(table.columns || [])], last);
+        const text = report.render(table, [...new Set([...kinds, ...(table.columns || [])])], last);
         if (table.rows.some((r) => Object.values(r.cells).some((c) => c.failed))) process.exitCode = 1;
         console.log(`${text}\n`);
         sections.push(`## ${name}: ${scenario.about}\n\n${text}\n`);

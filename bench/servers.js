@@ -80,6 +80,8 @@ function isInstalled(kind) {
   return (process.env.PATH || '').split(':').some((dir) => fs.existsSync(path.join(dir, program)));
 }
 
+const isByChoice = (kind) => Boolean(KINDS[kind].byChoice) && isInstalled(kind);
+
 function versionOf(kind) {
   const [command, ...args] = KINDS[kind].version;
   const r = spawnSync(command, args, { encoding: 'utf8' });
@@ -153,14 +155,15 @@ function ask(server, args) {
   });
 }
 
-// Starts a server of a kind. opts: workers (default 1; null leaves it to the server, unpinned).
+// Starts a server of a kind. opts: workers (default 1; null leaves it to the server, unpinned),
+// unpinned.
 async function start(kind, opts = {}) {
   const spec = KINDS[kind];
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), `bench-${kind}-`));
   const port = await freePort();
   const own = opts.workers === null;
   const command = spec.command(port, dir, { workers: own ? undefined : opts.workers || 1 });
-  const [program, ...args] = pinned(own ? null : SERVER_CORE, command);
+  const [program, ...args] = pinned(own || opts.unpinned ? null : SERVER_CORE, command);
   const log = fs.openSync(path.join(dir, 'log'), 'w');
   const child = spawn(program, args, { cwd: dir, stdio: ['ignore', log, log] });
   fs.closeSync(log);
@@ -228,6 +231,6 @@ async function settledRssBytes(server) {
 }
 
 module.exports = {
-  KINDS, LOAD_CORE, mayPin, pinned, isInstalled, versionOf, ask, start, stop, killAll,
+  KINDS, LOAD_CORE, mayPin, pinned, isInstalled, isByChoice, versionOf, ask, start, stop, killAll,
   settledRssBytes,
 };

@@ -9,8 +9,10 @@
 #include "cli/serve.h"
 
 #include "base/conf.h"
+#include "base/conf_file.h"
 #include "base/err.h"
 #include "base/hash.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metric.h"
@@ -18,6 +20,7 @@
 #include "cli/data_dir.h"
 #include "cli/main.h"
 #include "cli/options.h"
+#include "edge/acl.h"
 #include "edge/auth.h"
 #include "edge/client.h"
 #include "edge/commands.h"
@@ -27,12 +30,14 @@
 #include "edge/options.h"
 #include "node/cmd/families.h"
 #include "node/info.h"
+#include "node/log_check.h"
 #include "node/node.h"
 #include "node/options.h"
 #include "node/partition.h"
 #include "proto/version.h"
 #include "replication/options.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <sodium.h>
@@ -45,6 +50,9 @@ enum {
     DRAIN_MS = 5000,           /* at the end, for clients to take what they are owed */
     ERRAND_MS = 30000          /* a worker that does not answer for so long never will */
 };
+
+/* For check-log-at-exit. */
+#define CHECK_BYTES ((size_t)4 << 30)
 
 struct serve_worker {
     struct worker worker;
@@ -59,6 +67,7 @@ struct serve {
     struct listen_set resp;
     struct door_http *admin;
     struct node *node;
+    struct log_check *check;      /* owned; NULL unless it was asked for */
     struct serve_worker *workers; /* owned */
     uint32_t count;
     uint32_t started;
@@ -152,6 +161,50 @@ static void apply_password(const struct conf_opt *opt)
     buf_fini(&text);
 }
 
+/* Of aclfile, or of the file of settings. Behind the password: a line for the user default is the last word. */
+static int load_users(void)
+{
+    const char *path = conf_str(&opt_aclfile);
+    const char *lines = conf_str(&opt_user);
+    struct acl_changes changes = {0};
+    struct buf text = {0}, why = {0};
+    bool done = true;
+
+    if (path[0] != '\0' && lines[0] != '\0') {
+        log_error("serve: users stand in aclfile or as `user` lines among the settings, not both");
+        return ERR_INVALID;
+    }
+    if (path[0] != '\0') {
+        int err = conf_file_read(path, LIMIT_ACL_FILE_BYTES, &text);
+
+        if (err != OK) {
+            log_error("serve: cannot read aclfile\tpath=%s\twhy=%s", path,
+                      err == ERR_IO ? strerrordesc_np(errno) : "it is too large");
+            done = false;
+        } else {
+            done = acl_load(buf_slice(&text), path, &why, &changes);
+        }
+    } else if (lines[0] != '\0') {
+        done = acl_load_settings(lines, &why, &changes);
+    }
+    if (!done && why.len > 0) {
+        log_error("serve: the users cannot be read: %.*s", (int)why.len, why.ptr);
+    }
+    acl_changes_free(&changes);
+    if (text.cap > 0) {
+        sodium_memzero(text.ptr, text.cap);
+    }
+    buf_fini(&text);
+    buf_fini(&why);
+    return done ? OK : ERR_INVALID;
+}
+
+static int write_users(struct buf *out)
+{
+    /* In a file of their own they are not the settings'. */
+    return conf_str(&opt_aclfile)[0] != '\0' ? OK : acl_save(true, out);
+}
+
 /* The one that was given, else the folder's own. */
 static int set_password(struct serve *s)
 {
@@ -224,19 +277,38 @@ static void on_stop(struct worker *w)
     metric_thread_stop();
 }
 
-static void stop_workers(struct serve *s)
+/* False: the log does not give what is stored. */
+static bool check_log(struct serve *s)
 {
+    enum log_check_end end = LOG_CHECK_LOST;
+
+    if (s->check != NULL) {
+        rcu_register();
+        end = log_check_finish(s->check);
+        rcu_unregister();
+        s->check = NULL;
+    }
+    return end != LOG_CHECK_DIFFERS;
+}
+
+/* False as check_log(). */
+static bool stop_workers(struct serve *s)
+{
+    bool fine;
+
     for (uint32_t i = 0; i < s->started; i++) {
         worker_stop(&s->workers[i].worker);
     }
     for (uint32_t i = 0; i < s->started; i++) {
         worker_join(&s->workers[i].worker);
     }
+    fine = check_log(s);
     node_stop(s->node);
     for (uint32_t i = 0; i < s->count; i++) {
         worker_fini(&s->workers[i].worker);
     }
     mem_free(s->workers, s->count * sizeof(s->workers[0]));
+    return fine;
 }
 
 static int start_workers(struct serve *s)
@@ -409,13 +481,23 @@ static int make_node(struct serve *s)
         log_error("serve: cannot make the node");
         return ERR_NOMEM;
     }
+    if (conf_bool(&opt_check_log_at_exit)) {
+        s->check = log_check_start(s->node, CHECK_BYTES);
+        if (s->check == NULL) {
+            log_error("serve: cannot make the thread that copies the log");
+            return ERR_NOMEM;
+        }
+    }
     client_metrics_use();
     node_shutdown_hook = on_shutdown_command;
     if (auth_init(node_default_database(s->node)) != OK) {
         return ERR_IO;
     }
     conf_hook(&opt_password, NULL, apply_password);
-    return set_password(s);
+    conf_lines_hook(&opt_user, write_users);
+    int err = set_password(s);
+
+    return err == OK ? load_users() : err;
 }
 
 static int run(struct serve *s, const sigset_t *set)
@@ -447,8 +529,8 @@ static int run(struct serve *s, const sigset_t *set)
     code = MAIN_DONE;
 
 stop:
-    if (s->workers != NULL) {
-        stop_workers(s);
+    if (s->workers != NULL && !stop_workers(s)) {
+        code = MAIN_FAILED;
     }
     return code;
 }

@@ -1,9 +1,10 @@
-/* auth.c - one password, and how often an address may try. */
+/* auth.c - how often an address may try. */
 #include "edge/auth.h"
 
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "edge/acl.h"
 
 #include <netinet/in.h>
 #include <pthread.h>
@@ -27,46 +28,28 @@ struct tries {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static unsigned char key[crypto_generichash_KEYBYTES];   /* written before other threads */
-static unsigned char expected[crypto_generichash_BYTES]; /* guarded by lock */
-static struct tries table[ADDRESSES];                    /* guarded by lock */
+static struct tries table[ADDRESSES]; /* guarded by lock */
 static uint64_t table_seed;
 static struct database *database;
-static _Atomic bool needed;
 
 int auth_init(struct database *default_db)
 {
     if (sodium_init() < 0) {
         return ERR_IO;
     }
-    randombytes_buf(key, sizeof(key));
     randombytes_buf(&table_seed, sizeof(table_seed));
     database = default_db;
-    return OK;
-}
-
-static void digest(struct slice s, unsigned char out[crypto_generichash_BYTES])
-{
-    (void)crypto_generichash(out, crypto_generichash_BYTES, (const unsigned char *)s.ptr, s.len,
-                             key, sizeof(key));
+    return acl_init();
 }
 
 void auth_password_set(struct slice password)
 {
-    unsigned char hash[sizeof(expected)];
-
-    digest(password, hash);
-    pthread_mutex_lock(&lock);
-    memcpy(expected, hash, sizeof(expected));
-    pthread_mutex_unlock(&lock);
-    sodium_memzero(hash, sizeof(hash));
-    /* Release: with auth_is_needed(), which decides for new connections only. */
-    atomic_store_explicit(&needed, password.len > 0, memory_order_release);
+    acl_default_password(password);
 }
 
 bool auth_is_needed(void)
 {
-    return atomic_load_explicit(&needed, memory_order_relaxed);
+    return acl_default_needs_password();
 }
 
 struct database *auth_database(void)
@@ -115,29 +98,28 @@ static int64_t failed_locked(struct tries *t, int64_t now_ms)
 }
 
 enum auth_answer auth_check(struct slice user, struct slice password,
-                            const struct sockaddr_storage *peer, int64_t now_ms, int64_t *wait_ms)
+                            const struct sockaddr_storage *peer, int64_t now_ms, int64_t *wait_ms,
+                            struct acl_user **who)
 {
-    unsigned char hash[sizeof(expected)];
     enum auth_answer answer = AUTH_WRONG;
     struct tries *t;
-    bool equal;
 
     *wait_ms = 0;
-    digest(password, hash);
+    *who = acl_authenticate(user, password);
     pthread_mutex_lock(&lock);
     t = tries_of(peer);
-    equal = sodium_memcmp(hash, expected, sizeof(expected)) == 0;
-    /* Without a password the user default has every password, as Redis' nopass. */
-    equal = (equal || !auth_is_needed()) && slice_is(user, SLICE(AUTH_DEFAULT_USER));
     if (t->next_ms - now_ms > WAIT_MS_MAX) {
         answer = AUTH_TOO_MANY; /* even if right: else guessing would go on beside the waiting */
-    } else if (equal) {
+    } else if (*who != NULL) {
         answer = AUTH_GOOD;
         t->failures = 0;
     } else {
         *wait_ms = failed_locked(t, now_ms);
     }
     pthread_mutex_unlock(&lock);
-    sodium_memzero(hash, sizeof(hash));
+    if (answer != AUTH_GOOD) {
+        acl_release(*who);
+        *who = NULL;
+    }
     return answer;
 }

@@ -19,6 +19,9 @@
 #include "proto/cmd.h"
 #include "proto/reply.h"
 
+#include <stddef.h>
+#include <string.h>
+
 struct worker;
 struct block;
 struct block_ready;
@@ -40,9 +43,8 @@ struct request {
     struct slice *argv;
     uint32_t argc;
     const struct multi
-        *multi;       /* of EXEC and DISCARD: what was queued (edge/multi.h); NULL without MULTI */
-    struct key key;   /* private to the backend: the first key, hashed ahead */
-    const void *hint; /* private to the backend: what the prefetch pass found */
+        *multi;     /* of EXEC and DISCARD: what was queued (edge/multi.h); NULL without MULTI */
+    struct key key; /* private to the backend: the first key, hashed ahead */
 };
 
 struct batch {
@@ -56,7 +58,12 @@ struct batch {
 
 enum backend_progress { BACKEND_DONE, BACKEND_LATER };
 
-enum cmd_unblocked { CMD_NOT_UNBLOCKED, CMD_UNBLOCKED_TIMEOUT, CMD_UNBLOCKED_ERROR };
+enum cmd_unblocked {
+    CMD_NOT_UNBLOCKED,
+    CMD_UNBLOCKED_TIMEOUT,
+    CMD_UNBLOCKED_ERROR,
+    CMD_UNBLOCKED_DENIED /* its user may no more: acl_reply_denied_now() */
+};
 
 /* What an invocation's handler is given. Neither protocol nor connection is in sight. */
 struct cmd {
@@ -66,34 +73,41 @@ struct cmd {
     struct reply *reply;
     struct session *session; /* NULL for the server's own doing */
     struct database *db;
-    struct section *section;   /* of a write, or of a read that has to hold its locks; else NULL */
-    struct key key;            /* argv's first key, if the row names one */
     const struct multi *multi; /* of EXEC and DISCARD */
-    bool in_txn;               /* one of several in a section: it must not wait for other clients */
-    const void *hint;
-    int64_t now_ms; /* the node's clock when the command began */
+    struct key key;            /* argv's first key, if the row names one */
+    int64_t now_ms;            /* the node's clock when the command began */
+    void *blocked_on;          /* private to the backend: the partition that a `retry` met */
+    void (*progress_free)(void *progress); /* set with `progress` */
+
+    /* From here to the end all is zero when the command begins: cmd_clear(). A few stores, for each command. */
+    struct section *section; /* of a write, or of a read that has to hold its locks; else NULL */
     int64_t
-        alive_until_ms; /* private to the backend: when the first of the keys it found expires */
-    bool retry;         /* set by a read that met a publication: the handler will run again */
-    bool wants_locks;   /* set with it by cmd_needs_locks() */
-    bool drops_locks;   /* set with `again` by a read in a section: what follows needs no locks */
-    void *blocked_on;   /* private to the backend: the partition it met */
-    bool again;         /* set by a handler that has more to do: it is called again in a later turn,
-                          * its section (if any) as it left it */
-    int64_t again_at_ms; /* or at this moment of the worker's clock; INT64_MAX: when unblocked */
-    bool
-        wants_all; /* set by a script that met a key which is not locked: it runs again under all */
-    bool undo;     /* set by a script that failed: its section is dropped, its reply stays */
-    enum cmd_unblocked unblocked; /* set by CLIENT UNBLOCK before it is called again */
-    struct block *blocked;        /* it waits for data (node/block.h) */
+        alive_until_ms;    /* private to the backend: when the first of the keys it found expires */
+    int64_t again_at_ms;   /* with `again`: not before this moment of the worker's clock; INT64_MAX:
+                           * when unblocked */
+    struct block *blocked; /* it waits for data (node/block.h) */
     struct block_ready *ready; /* private to the backend, owned: whom it has to serve when done */
     void (*go_on)(struct cmd *c); /* set with `again`: called then, instead of the row's handler */
     void *progress;               /* owned by such a handler between calls; NULL at the first */
-    void (*progress_free)(void *progress);
-    /* A handler of many arguments: the next, 0 at the first call, and what it counts. */
-    uint32_t at;
-    int64_t sum;
+    int64_t sum;                  /* a handler of many arguments: what it counts */
+    uint32_t at;                  /* and the next; 0 at the first call */
+    bool in_txn;      /* one of several in a section: it must not wait for other clients */
+    bool retry;       /* set by a read that met a publication: the handler will run again */
+    bool wants_locks; /* set with it by cmd_needs_locks() */
+    bool drops_locks; /* set with `again` by a read in a section: what follows needs no locks */
+    bool again;       /* set by a handler that has more to do: it is called again in a later turn,
+                       * its section (if any) as it left it */
+    bool
+        wants_all; /* set by a script that met a key which is not locked: it runs again under all */
+    bool undo;     /* set by a script that failed: its section is dropped, its reply stays */
+    uint8_t unblocked; /* enum cmd_unblocked: set by CLIENT UNBLOCK before it is called again */
 };
+
+static inline void cmd_clear(struct cmd *c)
+{
+    memset((char *)c + offsetof(struct cmd, section), 0,
+           sizeof(*c) - offsetof(struct cmd, section));
+}
 
 /* Calls its handler, or goes on where it left off. */
 static inline void cmd_run(struct cmd *c)
@@ -151,9 +165,9 @@ struct backend {
     void (*session_close)(struct backend *b, struct session *s);
     /* RESET: the session goes on, and nothing is watched any more. NULL if nothing ever is. */
     void (*session_reset)(struct backend *b, struct session *s);
-    /* CLIENT UNBLOCK: ends a command that waits for other clients, by a timeout's reply or an error.
-     * False if none waits; NULL if none ever does. */
-    bool (*unblock)(struct backend *b, struct session *s, bool with_error);
+    /* CLIENT UNBLOCK and ACL SETUSER: ends a command that waits for other clients, by a timeout's reply or
+     * an error. False if none waits; NULL if none ever does. */
+    bool (*unblock)(struct backend *b, struct session *s, enum cmd_unblocked why);
 };
 
 #endif

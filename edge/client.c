@@ -2,6 +2,7 @@
 
 #include "base/err.h"
 #include "base/metric.h"
+#include "edge/acl.h"
 #include "edge/conn.h"
 #include "edge/metrics.h"
 #include "edge/multi.h"
@@ -97,6 +98,14 @@ void client_round_start(struct client_round *r, struct conn *asker)
     round_next(r);
 }
 
+void client_round_start_for(struct client_round *r, struct conn_set *home, uint64_t asker)
+{
+    r->home = home;
+    r->asker = asker;
+    r->at = 0;
+    round_next(r);
+}
+
 /* --- CLIENT LIST ------------------------------------------------------------------------------ */
 
 static void put_flags(const struct conn *c, char out[8])
@@ -173,10 +182,11 @@ int client_line(const struct conn *c, struct buf *out)
         put_command(c, out) != OK) {
         return ERR_NOMEM;
     }
-    return buf_printf(out, " user=%s redir=%lld resp=%u lib-name=%s lib-ver=%s\n",
-                      c->is_authed ? c->session.user : "(superuser)",
-                      (long long)tracking_redirect(c), c->protocol, text_of(c->lib_name),
-                      text_of(c->lib_ver));
+    struct slice user = acl_name(c->session.user);
+
+    return buf_printf(out, " user=%.*s redir=%lld resp=%u lib-name=%s lib-ver=%s\n",
+                      (int)user.len, user.ptr, (long long)tracking_redirect(c), c->protocol,
+                      text_of(c->lib_name), text_of(c->lib_ver));
 }
 
 /* --- figures ---------------------------------------------------------------------------------- */

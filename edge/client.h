@@ -44,6 +44,8 @@ struct client_round {
 
 /* Makes the asker wait; done() answers by conn_answer_begin() and conn_answer_end(). */
 void client_round_start(struct client_round *r, struct conn *asker) ON_WORKER;
+/* For an asker that waits in another way, or 0: for none. done() comes on the home's worker. */
+void client_round_start_for(struct client_round *r, struct conn_set *home, uint64_t asker) ON_WORKER;
 
 /* One line as CLIENT LIST has it, with its newline. */
 MUST_CHECK int client_line(const struct conn *c, struct buf *out) ON_WORKER;

@@ -3,7 +3,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/parse.h"
-#include "edge/auth.h"
+#include "edge/acl.h"
 #include "edge/client.h"
 #include "edge/conn.h"
 #include "edge/label.h"
@@ -131,6 +131,7 @@ struct filter {
     char addr[CONN_ADDR_MAX], local[CONN_ADDR_MAX]; /* "" is any */
     bool has_addr, has_local, skip_me;
     int64_t age_s_min; /* 0 is any */
+    struct acl_user *user; /* held; NULL is any */
 };
 
 struct question {
@@ -162,6 +163,7 @@ static struct question *question_create(void)
 static void question_destroy(struct question *q)
 {
     mem_free(q->filter.ids, IDS_MAX * sizeof(q->filter.ids[0]));
+    acl_release(q->filter.user);
     buf_fini(&q->text);
     mem_free(q, sizeof(*q));
 }
@@ -178,6 +180,9 @@ static bool is_meant(const struct filter *f, const struct conn *c, uint64_t aske
         return false;
     }
     if (!is_listed || (f->skip_me && c->session.id == asker)) {
+        return false;
+    }
+    if (f->user != NULL && f->user != c->session.user) {
         return false;
     }
     if (f->has_addr) {
@@ -362,7 +367,9 @@ static bool parse_kill_pair(struct cmd *c, struct filter *f, struct slice name, 
         f->has_local = true;
         copy_addr(f->local, value);
     } else if (slice_is_word(name, "user")) {
-        if (!slice_is(value, SLICE(AUTH_DEFAULT_USER))) {
+        acl_release(f->user);
+        f->user = acl_find(value);
+        if (f->user == NULL) {
             reply_errf(c->reply, "ERR No such user '%.*s'", (int)value.len, value.ptr);
             return false;
         }
@@ -506,7 +513,7 @@ static void visit_unblock(struct client_round *r, struct conn_set *set)
     struct conn *c = client_find(set, q->filter.ids[0]);
     struct backend *b = set->backend;
 
-    if (c != NULL && c->is_busy && b->unblock != NULL && b->unblock(b, &c->session, q->flag)) {
+    if (c != NULL && c->is_busy && b->unblock != NULL && b->unblock(b, &c->session, q->flag ? CMD_UNBLOCKED_ERROR : CMD_UNBLOCKED_TIMEOUT)) {
         q->count = 1;
     }
 }

@@ -1,5 +1,7 @@
 /* cmd_connection.c - AUTH, HELLO, PING and the rest of Redis' group "connection" but CLIENT; MONITOR. */
 #include "base/parse.h"
+#include "edge/acl.h"
+#include "edge/acl_log.h"
 #include "edge/auth.h"
 #include "edge/client.h"
 #include "edge/commands.h"
@@ -29,16 +31,18 @@ static bool authenticate(struct cmd *cmd, struct slice user, struct slice passwo
 {
     struct conn *c = conn_of(cmd->session);
     int64_t now_ms = c->set->worker->now_ms;
+    struct acl_user *who;
     int64_t wait_ms;
 
     if (cmd->in_txn) { /* its answer may have to wait, and its database is another */
         reply_errf(cmd->reply, "ERR authentication is not allowed inside a transaction");
         return false;
     }
-    switch (auth_check(user, password, &c->peer, now_ms, &wait_ms)) {
+    switch (auth_check(user, password, &c->peer, now_ms, &wait_ms, &who)) {
     case AUTH_GOOD:
         c->is_authed = true;
-        c->session.user = AUTH_DEFAULT_USER;
+        acl_become(&c->session, who);
+        acl_release(who);
         c->session.db = auth_database();
         return true;
     case AUTH_TOO_MANY:
@@ -51,6 +55,7 @@ static bool authenticate(struct cmd *cmd, struct slice user, struct slice passwo
         break;
     }
     conn_count(&c->set->count.auth_failed, 1);
+    acl_log_auth(c, user, cmd->argv[0]);
     c->timer.on_time = on_slow_refusal;
     if (wait_ms > 0 && worker_timer_set(c->set->worker, &c->timer, now_ms + wait_ms) == 0) {
         conn_wait(c);
@@ -66,7 +71,7 @@ static void cmd_auth(struct cmd *c)
         reply_err(c->reply, WIRE_SYNTAX);
         return;
     }
-    if (c->argc == 2 && !auth_is_needed()) {
+    if (c->argc == 2 && acl_is_default_open()) {
         reply_errf(c->reply, "ERR AUTH <password> called without any password configured for the "
                              "default user. Are you sure your configuration is correct?");
         return;
@@ -289,5 +294,6 @@ void edge_register_commands(void)
     cmd_register("connection", connection_cmds);
     cmd_register("transactions", txn_cmds);
     cmd_register("server", server_cmds);
+    cmd_register("server", edge_acl_cmds);
     cmd_register("pubsub", edge_pubsub_cmds);
 }

@@ -7,6 +7,7 @@
 /* Hands their rows to proto/cmd.h. Before cmd_freeze(). */
 void edge_register_commands(void);
 
+extern struct cmd_def edge_acl_cmds[];    /* private: of cmd_acl.c */
 extern struct cmd_def edge_pubsub_cmds[]; /* private: of cmd_pubsub.c */
 
 #endif

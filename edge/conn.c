@@ -19,6 +19,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "edge/acl.h"
 #include "edge/client.h"
 #include "edge/door_resp.h"
 #include "edge/monitor.h"
@@ -38,7 +39,7 @@ enum {
     IN_KEPT_BYTES = 64 * 1024,
     IN_AHEAD_BYTES = 1024 * 1024,
     IN_WHOLE_FROM =
-        4 * 1024 * 1024, /* an argument of which so much has come gets all the room it asks for */
+        1024 * 1024, /* an argument of which so much has come gets all the room it asks for */
     IN_TURN_BYTES = 256 * 1024,   /* read at once, of a long argument */
     OUT_TURN_BYTES = 1024 * 1024, /* written at once */
     SPARES = 8
@@ -650,6 +651,7 @@ void conn_free(struct conn *c)
     assert(c->is_closed);
     list_remove(&c->task.link);
     list_remove(&c->link);
+    acl_release(c->session.user);
     mem_free(c, sizeof(*c));
     atomic_fetch_sub_explicit(&conn_open_count, 1, memory_order_relaxed);
 }

@@ -225,10 +225,10 @@ static void channel_drop(struct stripe *st, struct channel *ch)
 }
 
 /* The seat of this worker with one listener more; channel and seat are made if need be. */
-static struct seat *seat_take(struct space *s, struct stripe *st, struct conn_set *set,
-                              enum pubsub_kind kind, struct slice name, uint64_t hash,
-                              uint64_t *arrival)
+static struct seat *seat_take(struct space *s, struct conn_set *set, enum pubsub_kind kind,
+                              struct slice name, uint64_t hash, uint64_t *arrival)
 {
+    struct stripe *st = stripe_of(s, hash);
     struct channel *ch = channel_find(st, kind, name, hash);
     bool is_new = ch == NULL;
 
@@ -286,7 +286,7 @@ UNCHECKED_LOCKS struct seat *pubsub_arrive(struct space *s, struct conn_set *set
     if (kind == PUBSUB_PATTERN) {
         lock_write(&s->patterns_lock);
     }
-    struct seat *seat = seat_take(s, st, set, kind, name, hash, arrival);
+    struct seat *seat = seat_take(s, set, kind, name, hash, arrival);
 
     if (kind == PUBSUB_PATTERN) {
         lock_write_end(&s->patterns_lock);
@@ -470,7 +470,7 @@ static struct round round_begin(struct space *s, struct stripe *st, enum pubsub_
 }
 
 uint64_t pubsub_publish(const struct database *db, enum pubsub_kind kind, struct slice channel,
-                        struct slice text, uint64_t position)
+                        struct slice message, uint64_t position)
 {
     struct space *s = space_find(db);
 
@@ -486,7 +486,7 @@ uint64_t pubsub_publish(const struct database *db, enum pubsub_kind kind, struct
     struct round r = round_begin(s, st, kind, channel, hash);
 
     if (r.hands != NULL) {
-        post_all(&r, message_create(kind, channel, text, position)); /* P1: under the lock */
+        post_all(&r, message_create(kind, channel, message, position)); /* P1: under the lock */
     }
     lock_write_end(&st->lock);
     return r.receivers;

@@ -61,6 +61,9 @@ bool pubsub_leave(struct conn *c, enum pubsub_kind kind, struct slice name) ON_W
  * call to call, which makes leaving all of them cheap. ERR_NOMEM: it is still there. */
 MUST_CHECK int pubsub_leave_one(struct conn *c, enum pubsub_kind kind, uint32_t *from,
                                 struct buf *name) ON_WORKER;
+/* Whether fn says yes to each of its subscriptions; it must change none. */
+bool pubsub_each(const struct conn *c,
+                 bool (*fn)(enum pubsub_kind kind, struct slice name, void *arg), void *arg) ON_WORKER;
 /* Of RESET and of the end. */
 void pubsub_leave_all(struct conn *c) ON_WORKER;
 uint32_t pubsub_subscriptions(const struct conn *c, enum pubsub_kind kind) ON_WORKER;

@@ -174,6 +174,21 @@ int pubsub_leave_one(struct conn *c, enum pubsub_kind kind, uint32_t *from, stru
     return OK;
 }
 
+bool pubsub_each(const struct conn *c,
+                 bool (*fn)(enum pubsub_kind kind, struct slice name, void *arg), void *arg)
+{
+    for (uint32_t i = 0; c->subs != NULL && i < c->subs->cap; i++) {
+        for (const struct sub *sub = c->subs->buckets[i]; sub != NULL; sub = sub->next) {
+            const struct channel *ch = sub->seat->channel;
+
+            if (!fn(ch->kind, pubsub_name(ch), arg)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 void pubsub_leave_all(struct conn *c)
 {
     uint32_t from = 0;

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct acl_user;
 struct backend;
 struct database;
 struct worker;
@@ -22,12 +23,13 @@ struct session {
     uint64_t id; /* the client id, unique in the cluster */
     struct backend *backend;
     struct database *db; /* chosen by the credentials */
-    const char *user;    /* their name: "default" for now */
+    struct acl_user *user; /* whose they are, counted (edge/acl.h); NULL: the server's own, may do all */
     struct worker *worker;
     enum ack_level level;
     bool is_tracking;   /* CLIENT TRACKING ON: edge/tracking.h */
     bool no_touch;      /* CLIENT NO-TOUCH: reads leave eviction clocks alone */
     bool is_replayed;   /* the server's own: not counted, not in MONITOR */
+    bool is_judged_again; /* ACL rules changed while its batch waited: each request asks before it begins */
     bool is_connection; /* embedded in a struct conn (edge/conn.h) */
     uint64_t position;  /* the highest change that its replies have shown it */
     /* The batch may go on, or its replies may leave. Called on the worker, from anywhere but run(). */

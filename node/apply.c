@@ -6,8 +6,10 @@
 #include "node/database.h"
 #include "node/exec.h"
 #include "node/keyspace.h"
+#include "node/library.h"
 #include "node/section.h"
 #include "node/type_hash.h"
+#include "node/type_json.h"
 #include "node/type_list.h"
 #include "node/type_set.h"
 #include "node/type_stream.h"
@@ -209,6 +211,38 @@ static void apply_put_scores(struct cmd *c, struct key key, const Godwit__PutSco
     }
 }
 
+/* What the code registers comes with it: no code runs here (F2 in node/library.h). */
+static void apply_put_library(struct cmd *c, const Godwit__Op *op)
+{
+    const Godwit__PutLibrary *p = op->put_library;
+    struct slice code = bytes_of(&p->code);
+    struct function_def *defs = mem_zalloc((p->n_functions + 1) * sizeof(defs[0]));
+    struct library *l = NULL;
+    struct library_head head;
+    char error[LIBRARY_ERROR_MAX];
+
+    if (!library_read_head(code, &head, error) || !slice_is(head.name, bytes_of(&op->key))) {
+        section_fail(c->section, SECTION_CLIENT);
+        mem_free(defs, (p->n_functions + 1) * sizeof(defs[0]));
+        return;
+    }
+    for (size_t i = 0; defs != NULL && i < p->n_functions; i++) {
+        const Godwit__Function *f = p->functions[i];
+
+        defs[i] = (struct function_def){.name = bytes_of(&f->name), .flags = f->flags};
+        if (f->has_description) {
+            defs[i].description = f->description.len == 0 ? SLICE("") : bytes_of(&f->description);
+        }
+    }
+    l = defs == NULL ? NULL : library_create(code, &head, defs, (uint32_t)p->n_functions);
+    if (l == NULL) {
+        section_fail(c->section, SECTION_NOMEM);
+    } else {
+        libraries_put(c, l);
+    }
+    mem_free(defs, (p->n_functions + 1) * sizeof(defs[0]));
+}
+
 static void apply_op(struct cmd *c, const Godwit__Op *op)
 {
     struct key key = key_of(bytes_of(&op->key));
@@ -275,6 +309,19 @@ static void apply_op(struct cmd *c, const Godwit__Op *op)
     case GODWIT__OP__KIND_INSERT_ELEMENT:
         apply_insert(c, key, op->insert_element);
         break;
+    case GODWIT__OP__KIND_PUT_LIBRARY:
+        apply_put_library(c, op);
+        break;
+    case GODWIT__OP__KIND_DELETE_LIBRARY:
+        libraries_delete(c, key.name);
+        break;
+    case GODWIT__OP__KIND_FLUSH_LIBRARIES:
+        libraries_flush(c);
+        break;
+    case GODWIT__OP__KIND_PUT_JSON:
+    case GODWIT__OP__KIND_PATCH_JSON:
+        json_apply(c, key, op);
+        break;
     case GODWIT__OP__KIND__NOT_SET:
     case _GODWIT__OP__KIND__CASE_IS_INT_SIZE:
         section_fail(c->section, SECTION_CLIENT); /* change_check() refused it before */
@@ -282,12 +329,20 @@ static void apply_op(struct cmd *c, const Godwit__Op *op)
     }
 }
 
+static bool is_of_whole(const Godwit__Op *op)
+{
+    return op->kind_case == GODWIT__OP__KIND_FLUSH ||
+           op->kind_case == GODWIT__OP__KIND_PUT_LIBRARY ||
+           op->kind_case == GODWIT__OP__KIND_DELETE_LIBRARY ||
+           op->kind_case == GODWIT__OP__KIND_FLUSH_LIBRARIES;
+}
+
 static uint64_t partitions_of(const Godwit__Change *change)
 {
     uint64_t mask = 0;
 
     for (size_t i = 0; i < change->n_ops; i++) {
-        if (change->ops[i]->kind_case == GODWIT__OP__KIND_FLUSH) {
+        if (is_of_whole(change->ops[i])) {
             return UINT64_MAX >> (64 - PARTITIONS);
         }
         mask |= (uint64_t)1 << key_of(bytes_of(&change->ops[i]->key)).partition;

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/worker.h"
 #include "edge/args.h"
+#include "edge/acl_log.h"
 #include "edge/session.h"
 #include "node/database.h"
 #include "node/exec.h"
@@ -334,6 +335,9 @@ bool block_is_over(struct cmd *c, void (*none)(struct reply *r))
         break;
     case CMD_UNBLOCKED_ERROR:
         reply_errf(c->reply, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
+        break;
+    case CMD_UNBLOCKED_DENIED:
+        acl_reply_denied_now(c);
         break;
     }
     return true;

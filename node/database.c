@@ -6,6 +6,7 @@
 #include "base/worker.h"
 #include "node/entry.h"
 #include "node/keyed.h"
+#include "node/library.h"
 #include "node/script.h"
 #include "node/type.h"
 
@@ -70,6 +71,13 @@ void database_destroy(struct database *db)
             keyed_table_destroy(p->blocked);
             mem_free(p, sizeof(*p));
         }
+    }
+    struct libraries *libraries = atomic_load_explicit(&db->libraries, memory_order_acquire);
+
+    if (libraries != NULL) {
+        size_t budget = SIZE_MAX;
+
+        (void)libraries_free(libraries, &budget);
     }
     scripts_destroy(db->scripts);
     atomic_fetch_sub_explicit(&used_by_all, database_used(db), memory_order_relaxed);

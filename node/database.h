@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "node/partition.h"
 
+struct libraries;
 struct node;
 struct scripts;
 
@@ -29,8 +30,9 @@ struct database {
     _Atomic int64_t used_bytes;
     _Atomic uint64_t maxmemory; /* 0: the node's setting alone */
     uint32_t usage_count;
-    struct database_usage *usage; /* by worker; the last is everybody else's */
-    struct scripts *scripts;      /* owned */
+    struct database_usage *usage;          /* by worker; the last is everybody else's */
+    struct scripts *scripts;               /* owned */
+    _Atomic(struct libraries *) libraries; /* owned; NULL: none. Written by sections only */
     _Atomic(struct partition *) partitions[PARTITIONS];
 };
 

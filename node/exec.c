@@ -6,6 +6,7 @@
 #include "base/inbox.h"
 #include "base/mem.h"
 #include "base/worker.h"
+#include "edge/acl_log.h"
 #include "edge/session.h"
 #include "edge/tracking.h"
 #include "node/block.h"
@@ -32,27 +33,18 @@ enum {
     AGAIN_TRIES = 100 /* of a section whose keys expire under it */
 };
 
-struct exec_counts {
-    _Atomic uint64_t cycles, rejected, failed;
-    _Atomic uint64_t uncounted;        /* calls that `times` misses, for want of memory */
-    _Atomic(struct histogram *) times; /* owned; NULL until it runs here */
-};
-
 /* What one command came to. GO_ON: nothing stands in its way so far. */
 enum outcome { RAN, PUT_OFF, GO_ON };
-
-static struct histogram *times_of(const struct exec_counts *c)
-{
-    return atomic_load_explicit(&c->times, memory_order_acquire);
-}
 
 int exec_init(struct exec *x, struct node *n, struct worker *w)
 {
     x->node = n;
     x->worker = w;
-    x->counts = mem_zalloc(cmd_count() * sizeof(x->counts[0]));
-    if (x->counts == NULL || section_create(&x->section, n->log) != OK) {
-        mem_free(x->counts, cmd_count() * sizeof(x->counts[0]));
+    if (exec_stats_init(x) != OK) {
+        return ERR_NOMEM;
+    }
+    if (section_create(&x->section, n->log) != OK) {
+        exec_stats_fini(x);
         return ERR_NOMEM;
     }
     wait_line_init(&x->line, w);
@@ -68,10 +60,7 @@ void exec_fini(struct exec *x)
             section_destroy(x->spare[--x->spare_count]);
         }
         wait_line_fini(&x->line);
-        for (uint16_t id = 0; id < cmd_count(); id++) {
-            mem_free(times_of(&x->counts[id]), sizeof(struct histogram));
-        }
-        mem_free(x->counts, cmd_count() * sizeof(x->counts[0]));
+        exec_stats_fini(x);
         x->in_use = false;
     }
 }
@@ -116,7 +105,7 @@ static void section_take_back(struct exec *x, struct section *s)
 /* What the handler keeps goes first: it may point to what the section has made. */
 static void progress_drop(struct cmd *c)
 {
-    if (c->progress != NULL && c->progress_free != NULL) {
+    if (c->progress != NULL) {
         c->progress_free(c->progress);
     }
     c->progress = NULL;
@@ -154,7 +143,7 @@ void exec_cancel(struct session *s)
     wait_cancel(s);
 }
 
-bool exec_unblock(struct session *s, bool with_error)
+bool exec_unblock(struct session *s, enum cmd_unblocked why)
 {
     struct waiting *w = s->backend_state;
 
@@ -162,78 +151,9 @@ bool exec_unblock(struct session *s, bool with_error)
         return false;
     }
     worker_timer_clear(w->worker, &w->timer);
-    w->cmd.unblocked = with_error ? CMD_UNBLOCKED_ERROR : CMD_UNBLOCKED_TIMEOUT;
+    w->cmd.unblocked = why;
     wait_resume(w);
     return true;
-}
-
-/* ---- Keys ---- */
-
-static bool has_one_key(const struct cmd_def *def)
-{
-    return def->keys.kind == CMD_KEYS_RANGE && def->keys.first == def->keys.last;
-}
-
-static uint64_t bit(const struct key *k)
-{
-    return (uint64_t)1 << k->partition;
-}
-
-uint64_t exec_mask(const struct request *r)
-{
-    uint32_t some[256];
-    uint64_t mask = 0;
-    uint32_t *at = some;
-    int n;
-
-    if (cmd_reads_any_key(r->def, r->argv, r->argc)) {
-        return UINT64_MAX >> (64 - PARTITIONS);
-    }
-    if (has_one_key(r->def)) {
-        return bit(&r->key);
-    }
-    n = cmd_key_indexes(r->def, r->argv, r->argc, some, 256);
-    if (n > 256) {
-        /* More keys than fit: no list of them is needed, so walk them by their rule. */
-        at = mem_alloc((size_t)n * sizeof(some[0]));
-        if (at == NULL) {
-            return UINT64_MAX >> (64 - PARTITIONS); /* all is always enough */
-        }
-        n = cmd_key_indexes(r->def, r->argv, r->argc, at, (uint32_t)n);
-    }
-    for (int i = 0; i < n; i++) {
-        mask |= (uint64_t)1 << hash_slot(r->argv[at[i]]) % PARTITIONS;
-    }
-    if (at != some) {
-        mem_free(at, (size_t)n * sizeof(some[0]));
-    }
-    return mask;
-}
-
-void exec_look_ahead(struct database *db, struct request *r, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        const struct cmd_def *def = r[i].def;
-
-        r[i].key.name.ptr = NULL;
-        if (def->keys.kind == CMD_KEYS_RANGE && (uint32_t)def->keys.first < r[i].argc) {
-            r[i].key = key_of(r[i].argv[def->keys.first]);
-            struct partition *p = database_partition(db, r[i].key.partition);
-
-            if (n > 1 && p != NULL) {
-                table_prefetch_bucket(&p->table, r[i].key.hash);
-            }
-        }
-    }
-    for (uint32_t i = 0; n > 1 && i < n; i++) {
-        if (r[i].key.name.ptr != NULL) {
-            struct partition *p = database_partition(db, r[i].key.partition);
-
-            if (p != NULL) {
-                table_prefetch_entry(&p->table, r[i].key.hash);
-            }
-        }
-    }
 }
 
 /* ---- One command ---- */
@@ -538,7 +458,7 @@ static enum outcome begin_read(struct call *k)
 /* The handler, or its next slice, under the locks of all its keys; it changes nothing. */
 static enum outcome run_read_locked(struct call *k)
 {
-    bool one = has_one_key(k->cmd.def);
+    bool one = cmd_has_one_key(k->cmd.def);
 
     if (k->cmd.section == NULL) {
         enum outcome o = begin_read(k);
@@ -637,7 +557,7 @@ static enum outcome run_any(struct call *k)
         /* One that goes on without locks took what it needs of its keys before. */
         cmd_run(&k->cmd);
         o = RAN;
-    } else if (has_one_key(def)) {
+    } else if (cmd_has_one_key(def)) {
         o = run_read_one(k);
     } else {
         o = run_read_many(k);
@@ -697,23 +617,38 @@ static enum outcome run_blocked(struct call *k)
     return RAN;
 }
 
+/* Its user's rules changed while the batch waited (A3 of edge/acl.h). True: it is refused. */
+COLD static bool is_denied_now(struct call *k)
+{
+    const struct acl_rules *limits = acl_limits(k->session);
+    uint32_t at;
+
+    if (limits == NULL ||
+        acl_check(limits, k->cmd.def, k->cmd.argv, k->cmd.argc, &at) == ACL_ALLOWED) {
+        return false;
+    }
+    acl_reply_denied_now(&k->cmd);
+    return true;
+}
+
 static void begin_call(struct call *k)
 {
     struct request *r = k->request;
 
+    struct cmd *c = &k->cmd;
+
     k->tries = 0;
-    k->was_kept = false;
-    k->cmd = (struct cmd){
-        .def = r->def,
-        .argv = r->argv,
-        .argc = r->argc,
-        .reply = k->batch->reply,
-        .session = k->session,
-        .db = k->session->db,
-        .key = r->key,
-        .multi = r->multi,
-        .now_ms = clock_now_ms(),
-    };
+    k->was_kept = k->was_blocked = false;
+    c->def = r->def;
+    c->argv = r->argv;
+    c->argc = r->argc;
+    c->reply = k->batch->reply;
+    c->session = k->session;
+    c->db = k->session->db;
+    c->multi = r->multi;
+    c->key = r->key;
+    c->now_ms = clock_now_ms();
+    cmd_clear(c);
 }
 
 /* A read's reply depends on the last change of each partition that it looked at, which was stored
@@ -736,49 +671,28 @@ static void note_position(struct call *k)
     }
 }
 
-/* The first call here of the command. */
-COLD static void tally_first(struct exec_counts *n, uint64_t cycles)
+static enum backend_progress put_off(struct call *k, uint64_t begun)
 {
-    struct histogram *h = mem_zalloc(sizeof(*h));
+    struct waiting *w = k->session->backend_state;
 
-    if (h == NULL) {
-        database_count(&n->uncounted, 1);
-        return;
-    }
-    histogram_count(h, cycles);
-    /* Release: pairs with the acquire in times_of(). */
-    atomic_store_explicit(&n->times, h, memory_order_release);
-}
-
-void exec_tally(struct exec *x, const struct cmd *c, uint64_t cycles)
-{
-    struct exec_counts *n = &x->counts[c->def->id];
-    struct histogram *times = atomic_load_explicit(&n->times, memory_order_relaxed);
-
-    database_count(&n->cycles, cycles);
-    if (LIKELY(times != NULL)) {
-        histogram_count(times, cycles);
-    } else {
-        tally_first(n, cycles);
-    }
-    if (UNLIKELY((c->reply->flags & REPLY_ERROR) != 0)) {
-        database_count(&n->failed, 1);
-    }
-    if (UNLIKELY(cycles >= node_slow_cycles())) {
-        node_note_slow(c->session, c, cycles);
-    }
+    w->cycles = __rdtsc() - begun;
+    k->batch->whole = k->from;
+    return BACKEND_LATER;
 }
 
 enum backend_progress exec_run(struct exec *x, struct session *s, struct batch *b)
 {
     struct waiting *w = s->backend_state;
     uint32_t ahead = b->next;
-    struct call k = {.x = x, .session = s, .batch = b};
+    struct call k; /* large, and begin_call() fills it */
     uint64_t begun = __rdtsc();
 
     if (w != NULL && w->wait != WAIT_NOT) {
         return BACKEND_LATER;
     }
+    k.x = x;
+    k.session = s;
+    k.batch = b;
     while (b->next < b->count) {
         if (b->next == ahead) {
             uint32_t n = b->count - ahead < GROUP ? b->count - ahead : GROUP;
@@ -793,29 +707,31 @@ enum backend_progress exec_run(struct exec *x, struct session *s, struct batch *
             k.tries = w->tries;
             w->has_cmd = false;
             begun -= w->cycles;
+            k.was_blocked = false;
             k.was_kept = true;
         } else {
             begin_call(&k);
             k.from = reply_begin(b->reply);
+            if (UNLIKELY(s->is_judged_again) && is_denied_now(&k)) {
+                reply_end(b->reply, k.from);
+                exec_count_rejected(x, k.cmd.def);
+                b->next++;
+                continue;
+            }
             if (UNLIKELY(s->is_tracking)) {
                 tracking_read(s, k.request); /* before it reads: edge/tracking.h */
             }
         }
         /* One that is done may have others to serve, which it may have to wait for. */
         if (k.cmd.ready == NULL && run_any(&k) == PUT_OFF) {
-            w = s->backend_state;
-            w->cycles = __rdtsc() - begun;
-            b->whole = k.from;
-            return BACKEND_LATER;
+            return put_off(&k, begun);
         }
         if (UNLIKELY(k.cmd.ready != NULL) && block_serve(x, s, &k.cmd.ready) == BLOCK_PUT_OFF) {
             w = s->backend_state;
             w->cmd = k.cmd;
             w->from = k.from;
             w->has_cmd = true;
-            w->cycles = __rdtsc() - begun;
-            b->whole = k.from;
-            return BACKEND_LATER;
+            return put_off(&k, begun);
         }
         reply_end(b->reply, k.from);
         if (UNLIKELY(s->is_tracking)) {
@@ -839,71 +755,6 @@ enum backend_progress exec_run(struct exec *x, struct session *s, struct batch *
     return BACKEND_DONE;
 }
 
-/* ---- Counts ---- */
-
-static uint64_t sum_of(const _Atomic uint64_t *n)
-{
-    return atomic_load_explicit(n, memory_order_relaxed);
-}
-
-struct cmd_stats exec_stats(struct node *n, uint16_t id)
-{
-    struct cmd_stats sum = {0};
-    uint64_t cycles = 0;
-
-    for (uint32_t i = 0; i < n->exec_count; i++) {
-        if (n->execs[i].in_use) {
-            const struct exec_counts *c = &n->execs[i].counts[id];
-
-            sum.calls += histogram_total(times_of(c)) + sum_of(&c->uncounted);
-            cycles += sum_of(&c->cycles);
-            sum.rejected += sum_of(&c->rejected);
-            sum.failed += sum_of(&c->failed);
-        }
-    }
-    sum.usec = (uint64_t)((double)cycles / node_cycles_per_us());
-    return sum;
-}
-
-void exec_times(struct node *n, uint16_t id, struct histogram_sum *sum)
-{
-    for (uint32_t i = 0; i < n->exec_count; i++) {
-        if (n->execs[i].in_use) {
-            histogram_add(sum, times_of(&n->execs[i].counts[id]));
-        }
-    }
-}
-
-uint64_t exec_stats_total(struct node *n)
-{
-    uint64_t sum = 0;
-
-    for (uint16_t id = 0; id < cmd_count(); id++) {
-        sum += exec_stats(n, id).calls;
-    }
-    return sum;
-}
-
-void exec_stats_reset(struct node *n)
-{
-    for (uint32_t i = 0; i < n->exec_count; i++) {
-        for (uint16_t id = 0; n->execs[i].in_use && id < cmd_count(); id++) {
-            struct exec_counts *c = &n->execs[i].counts[id];
-
-            histogram_reset(times_of(c));
-            atomic_store_explicit(&c->uncounted, 0, memory_order_relaxed);
-            atomic_store_explicit(&c->cycles, 0, memory_order_relaxed);
-            atomic_store_explicit(&c->rejected, 0, memory_order_relaxed);
-            atomic_store_explicit(&c->failed, 0, memory_order_relaxed);
-        }
-    }
-}
-
-void exec_count_rejected(struct exec *x, const struct cmd_def *def)
-{
-    database_count(&x->counts[def->id].rejected, 1);
-}
-
 /* ---- The server's own commands ---- */
 
 static void on_ready_never(struct session *s)
@@ -919,6 +770,9 @@ void exec_internal(struct exec *x, struct database *db, struct slice *argv, uint
     struct request r = {.def = cmd_find(argv[0]), .argv = argv, .argc = argc};
     struct batch b = {.requests = &r, .count = 1, .reply = reply};
 
+    if (r.def != NULL && r.def->subs != NULL && argc > 1) {
+        r.def = cmd_find_sub(r.def, argv[1]);
+    }
     assert(r.def != NULL);
     while (exec_run(x, &s, &b) == BACKEND_LATER) {
         struct waiting *w = s.backend_state;

@@ -65,8 +65,12 @@ struct exec *exec_self(struct node *n);
 enum backend_progress exec_run(struct exec *x, struct session *s, struct batch *batch);
 void exec_cancel(struct session *s);
 /* Ends a command that waits for other clients or replicas. False if none does. */
-bool exec_unblock(struct session *s, bool with_error) ON_WORKER;
+bool exec_unblock(struct session *s, enum cmd_unblocked why) ON_WORKER;
 
+/* ---- What ran (exec_stats.c) ---- */
+
+MUST_CHECK int exec_stats_init(struct exec *x);
+void exec_stats_fini(struct exec *x);
 /* Over all workers since the start, or since exec_stats_reset(). */
 struct cmd_stats exec_stats(struct node *n, uint16_t cmd_id);
 /* Adds how many cycles the calls took, each. */
@@ -74,14 +78,17 @@ void exec_times(struct node *n, uint16_t cmd_id, struct histogram_sum *sum);
 void exec_stats_reset(struct node *n);
 /* Calls of all commands. */
 uint64_t exec_stats_total(struct node *n);
-/* The partitions of all its keys. */
-uint64_t exec_mask(const struct request *r);
-/* Hashes the first key of each and brings bucket, then entry, near. */
-void exec_look_ahead(struct database *db, struct request *r, uint32_t n);
 /* A command is done: counted, and noted if it was slow. */
 void exec_tally(struct exec *x, const struct cmd *c, uint64_t cycles);
 /* Commands answered with an error that a door made (unknown, arity, auth) or exec refused. */
 void exec_count_rejected(struct exec *x, const struct cmd_def *def);
+
+/* ---- Keys (exec_keys.c) ---- */
+
+/* The partitions of all its keys. */
+uint64_t exec_mask(const struct request *r);
+/* Hashes the first key of each and brings bucket, then entry, near. */
+void exec_look_ahead(struct database *db, struct request *r, uint32_t n);
 
 /* One command on behalf of the server itself (tests, the janitor): runs to its end on this thread,
  * waiting for locks by yielding. Not on a worker that serves. */

@@ -11,6 +11,7 @@
 #include "node/node.h"
 #include "node/notify.h"
 #include "node/options.h"
+#include "node/script.h"
 #include "node/section.h"
 #include "node/type_hash.h"
 
@@ -115,6 +116,7 @@ static bool advance(struct janitor *j, const struct database *began)
         return true;
     }
     j->partition = j->worker->index;
+    scripts_rest(j->db->scripts, j->worker->index, clock_now_ms());
     j->db = next_database(j);
     return j->db != began;
 }

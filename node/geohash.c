@@ -167,7 +167,8 @@ static unsigned estimate_step(double metres, double lat)
     if (metres == 0) {
         return GEO_STEP_MAX;
     }
-    for (; metres < HALF_EQUATOR; metres *= 2) {
+    while (metres < HALF_EQUATOR) {
+        metres *= 2;
         step++;
     }
     step -= 2;

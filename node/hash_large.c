@@ -529,7 +529,7 @@ int hash_large_copy_slice(struct entry *to, const struct entry *from, struct typ
     int err = OK;
 
     walk->is_done = l == NULL;
-    for (size_t n = 0, full = type_large_bytes(to) + 2 * COPY_BYTES;
+    for (size_t n = 0, full = type_large_bytes(to) + (size_t)2 * COPY_BYTES;
          err == OK && n < COPY_FIELDS && !walk->is_done && type_large_bytes(to) < full;
          n += COPY_STEP) {
         err = hash_large_copy(l, hash_large_of(from), walk->now_ms, &walk->at, COPY_STEP);

@@ -112,7 +112,7 @@ unsigned hll_hash(struct slice element, uint32_t *index)
 
 struct slice hll_group(struct slice v, uint32_t index)
 {
-    return (struct slice){v.ptr + HLL_HEAD + index / HLL_GROUP * HLL_GROUP_BYTES, HLL_GROUP_BYTES};
+    return (struct slice){v.ptr + HLL_HEAD + (size_t)(index / HLL_GROUP) * HLL_GROUP_BYTES, HLL_GROUP_BYTES};
 }
 
 static uint32_t group_bits(const char *group)
@@ -143,7 +143,7 @@ void hll_set_in_group(char group[HLL_GROUP_BYTES], uint32_t index, unsigned valu
 
 void hll_set_register(char *v, uint32_t index, unsigned value)
 {
-    hll_set_in_group(v + HLL_HEAD + index / HLL_GROUP * HLL_GROUP_BYTES, index, value);
+    hll_set_in_group(v + HLL_HEAD + (size_t)(index / HLL_GROUP) * HLL_GROUP_BYTES, index, value);
 }
 
 /* ---- Sparse: runs ---- */

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "edge/acl_log.h"
 #include "edge/backend.h"
 #include "edge/client.h"
 #include "edge/options.h"
@@ -12,8 +13,10 @@
 #include "node/database.h"
 #include "node/histogram.h"
 #include "node/keyspace.h"
+#include "node/library.h"
 #include "node/node.h"
 #include "node/options.h"
+#include "node/script.h"
 #include "proto/cmd_doc.h"
 #include "proto/error_count.h"
 #include "proto/version.h"
@@ -58,9 +61,8 @@ __attribute__((format(printf, 2, 3))) static void put(struct info *i, const char
 }
 
 /* name and name_human */
-static void put_bytes(struct info *i, const char *name, uint64_t bytes)
+static void put_human(struct info *i, const char *name, uint64_t bytes)
 {
-    put(i, "%s:%lu", name, bytes);
     if (i->err == 0) {
         i->err = buf_printf(i->out, "%s_human:", name);
     }
@@ -68,6 +70,12 @@ static void put_bytes(struct info *i, const char *name, uint64_t bytes)
         i->err = info_human(i->out, bytes);
     }
     put(i, "%s", "");
+}
+
+static void put_bytes(struct info *i, const char *name, uint64_t bytes)
+{
+    put(i, "%s:%lu", name, bytes);
+    put_human(i, name, bytes);
 }
 
 int info_human(struct buf *out, uint64_t bytes)
@@ -228,6 +236,26 @@ static uint64_t system_bytes(void)
     return sysinfo(&s) == 0 ? (uint64_t)s.totalram * s.mem_unit : 0;
 }
 
+/* One state a worker runs scripts and functions: it is shown as the scripts'. */
+static void put_scripts(struct info *i)
+{
+    struct scripts_stats s = scripts_stats(i->c->db->scripts);
+    const struct libraries *l = libraries_of(i->c);
+    uint64_t functions = l == NULL ? 0 : l->bytes;
+
+    put(i, "used_memory_lua:%lu", s.vm_bytes);
+    put(i, "used_memory_vm_eval:%lu", s.vm_bytes);
+    put_human(i, "used_memory_lua", s.vm_bytes);
+    put(i, "used_memory_scripts_eval:%lu", s.text_bytes);
+    put(i, "number_of_cached_scripts:%u", s.count);
+    put(i, "number_of_functions:%u", l == NULL ? 0 : l->function_count);
+    put(i, "number_of_libraries:%u", l == NULL ? 0 : l->count);
+    put(i, "used_memory_vm_functions:0");
+    put_bytes(i, "used_memory_vm_total", s.vm_bytes);
+    put(i, "used_memory_functions:%lu", functions);
+    put_bytes(i, "used_memory_scripts", s.text_bytes + functions);
+}
+
 static void put_memory(struct info *i)
 {
     struct info_memory m;
@@ -249,8 +277,7 @@ static void put_memory(struct info *i)
     put(i, "allocator_active:%lu", m.active);
     put(i, "allocator_resident:%lu", m.resident);
     put_bytes(i, "total_system_memory", system_bytes());
-    put_bytes(i, "used_memory_lua", 0);
-    put_bytes(i, "used_memory_scripts", 0);
+    put_scripts(i);
     put_bytes(i, "maxmemory", conf_u64(&opt_maxmemory));
     put(i, "maxmemory_policy:%.*s", (int)policy.len, policy.ptr);
     put(i, "allocator_frag_ratio:%.2f", ratio(m.active, m.allocated));
@@ -364,7 +391,10 @@ static void put_stats(struct info *i)
     put(i, "total_error_replies:%lu", error_count_sum());
     put(i, "client_query_buffer_limit_disconnections:%lu", s.input_limit);
     put(i, "client_output_buffer_limit_disconnections:%lu", s.output_limit);
-    put(i, "acl_access_denied_auth:0");
+    put(i, "acl_access_denied_auth:%lu", acl_counts().auth);
+    put(i, "acl_access_denied_cmd:%lu", acl_counts().cmd);
+    put(i, "acl_access_denied_key:%lu", acl_counts().key);
+    put(i, "acl_access_denied_channel:%lu", acl_counts().channel);
 }
 
 static void put_replication(struct info *i)

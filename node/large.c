@@ -15,6 +15,10 @@ struct large_hold {
     struct section *section;
     struct key key;
     bool created; /* by this section: nobody else sees it, and giving up frees it whole */
+    bool goes_on;
+    bool is_older;      /* … before a savepoint, since which it has been changed */
+    uint64_t savepoint; /* the last that has a note in the section's pile */
+    uint64_t noted;     /* at it, see large_ops */
     struct large_undo *journal;
     size_t count, cap;
     size_t charged; /* what the account knows of `large` */
@@ -136,15 +140,39 @@ static void charge(struct large_hold *hold)
     hold->charged = bytes;
 }
 
-static void undo_all(void *object, void *arg)
+static void undo_down_to(struct large_hold *hold, size_t count)
 {
-    struct large_hold *hold = object;
-
-    (void)arg;
-    while (hold->count > 0) {
+    hold->goes_on = count > 0;
+    while (hold->count > count) {
         hold->large->ops->undo(hold->large, &hold->journal[--hold->count]);
     }
     charge(hold);
+}
+
+static void undo_all(void *object, void *arg)
+{
+    (void)arg;
+    undo_down_to(object, 0);
+}
+
+/* To where it stood at a savepoint. If the whole section is given up, more follows. */
+static void undo_some(void *object, void *arg)
+{
+    struct large_hold *hold = object;
+    struct large *l = hold->large;
+
+    undo_down_to(hold, (size_t)(uintptr_t)arg);
+    hold->goes_on = false;
+    if (l->ops->put_back != NULL) {
+        l->ops->put_back(l, hold->noted);
+    }
+    hold->savepoint = 0;
+    hold->is_older = hold->created && hold->count > 0;
+}
+
+static bool has_journal(const struct large_hold *hold)
+{
+    return !hold->created || hold->is_older;
 }
 
 /* After publication, or after undoing (then the journal is empty). */
@@ -189,6 +217,7 @@ UNCHECKED_LOCKS static int hold_begin(struct section *s, struct key key, struct 
         return ERR_NOMEM; /* ended already, or will be with nothing to do */
     }
     hold->charged = large_bytes(l);
+    hold->savepoint = section_marked(s);
     hold->large = l;
     l->hold = hold;
     if (!created) {
@@ -201,10 +230,32 @@ UNCHECKED_LOCKS static int hold_begin(struct section *s, struct key key, struct 
     return section_has_failed(s) ? ERR_NOMEM : OK;
 }
 
+/* It was held, and is about to be changed: the section's savepoint is told where it stands. */
+static void note_savepoint(struct section *s, struct large_hold *hold)
+{
+    struct large *l = hold->large;
+    uint64_t savepoint = section_marked(s);
+
+    if (LIKELY(savepoint == 0 || savepoint == hold->savepoint)) {
+        return;
+    }
+    if (hold->created && !hold->is_older) {
+        assert(hold->count == 0);
+        hold->is_older = true;
+        if (l->ops->begin != NULL) {
+            l->ops->begin(l);
+        }
+    }
+    hold->savepoint = savepoint;
+    hold->noted = l->ops->note == NULL ? 0 : l->ops->note(l);
+    section_on_abort(s, undo_some, hold, (void *)(uintptr_t)hold->count);
+}
+
 int large_hold(struct section *s, struct key key, struct large *l)
 {
     if (l->hold != NULL) {
         assert(l->hold->section == s);
+        note_savepoint(s, l->hold);
         return section_has_failed(s) ? ERR_NOMEM : OK;
     }
     section_in_place(s, key);
@@ -229,7 +280,12 @@ int large_created(struct section *s, struct large *l)
 bool large_is_new(const struct large *l)
 {
     assert(l->hold != NULL);
-    return l->hold->created;
+    return !has_journal(l->hold);
+}
+
+bool large_goes_on(const struct large *l)
+{
+    return l->hold->goes_on;
 }
 
 int large_reserve(struct large *l, size_t n)
@@ -237,7 +293,7 @@ int large_reserve(struct large *l, size_t n)
     struct large_hold *hold = l->hold;
 
     assert(hold != NULL);
-    if (hold->created || hold->count + n <= hold->cap) {
+    if (!has_journal(hold) || hold->count + n <= hold->cap) {
         return OK;
     }
     size_t cap = hold->cap == 0 ? JOURNAL_FIRST : hold->cap * 2;
@@ -261,7 +317,7 @@ void large_changed(struct large *l, struct large_undo u)
 
     (void)slices_tick(4); /* a slice may end behind any change: nobody else sees the collection */
     assert(hold != NULL);
-    if (!hold->created) {
+    if (has_journal(hold)) {
         assert(hold->count < hold->cap);
         hold->journal[hold->count++] = u;
     }

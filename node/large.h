@@ -10,7 +10,8 @@
  *        readers try only, and then wait in the partition's line. What reads for long asks for the
  *        partition's lock (cmd_needs_locks()) and needs this one no more.
  * Undo   a section keeps a journal of its changes and, if it is given up, undoes them, last first.
- *        Undoing cannot fail: whatever it needs is kept until the section has ended.
+ *        Undoing cannot fail: whatever it needs is kept until the section has ended. What the section has made
+ *        itself has no journal, unless it is changed after a savepoint that came later: then that begins one.
  * Gone   the collection may have left the key while changed in place: who took the lock outside a section
  *        looks the key up again, and finds what the section published before it dropped the lock.
  */
@@ -38,6 +39,10 @@ struct large_ops {
     size_t (*bytes)(struct large *l);
     /* Takes one change back. */
     void (*undo)(struct large *l, const struct large_undo *u);
+    /* What changes are counted by and `undo` does not know: read at a savepoint, and put back when the section
+     * goes back to it. NULL: nothing. */
+    uint64_t (*note)(const struct large *l);
+    void (*put_back)(struct large *l, uint64_t noted);
     /* Under the lock, which a section has just taken for its changes. NULL: nothing to do. */
     void (*begin)(struct large *l);
     /* Under the lock, after publication or after undoing (then n is 0): gives back what was kept for
@@ -105,8 +110,12 @@ MUST_CHECK int large_hold(struct section *s, struct key key, struct large *l);
 /* One that the section makes (large_init() was called) and nobody else sees: freed whole if the section
  * is given up, and nothing is noted of its changes. ERR_NOMEM: the section has failed and freed it. */
 MUST_CHECK int large_created(struct section *s, struct large *l);
-/* Whether this section made it: its changes need no undo, and what they remove is freed at once. */
+/* Whether this section made it, since its savepoint if it has one: its changes need no undo, and what they
+ * remove is freed at once. */
 bool large_is_new(const struct large *l);
+/* While changes are undone: whether some are left that may yet be undone, since a section goes back to its
+ * savepoint only. */
+bool large_goes_on(const struct large *l);
 /* Room in the journal for n changes more, before the first of them is made. ERR_NOMEM. */
 MUST_CHECK int large_reserve(struct large *l, size_t n);
 /* A change was made, and accounts follow. The journal had room. */

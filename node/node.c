@@ -64,10 +64,10 @@ static bool may_send(struct backend *b, struct session *s, uint64_t position)
     return gate_may_pass(&node_of(b)->gate, s, position);
 }
 
-static bool unblock(struct backend *b, struct session *s, bool with_error)
+static bool unblock(struct backend *b, struct session *s, enum cmd_unblocked why)
 {
     (void)b;
-    return exec_unblock(s, with_error);
+    return exec_unblock(s, why);
 }
 
 int node_create(struct node **out, const struct node_options *o)

@@ -6,6 +6,7 @@
 #include "node/lzf.h"
 #include "node/slices.h"
 
+#include <assert.h>
 #include <endian.h>
 
 enum {
@@ -108,6 +109,8 @@ static uint64_t big(struct slice s)
 static int64_t with_sign(uint64_t n, unsigned bytes)
 {
     unsigned unused = 64 - 8 * bytes;
+
+    assert(unused < 64);
 
     return (int64_t)(n << unused) >> unused;
 }

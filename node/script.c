@@ -1,9 +1,12 @@
 #include "node/script.h"
 
+#include "base/conf.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "node/database.h"
 #include "node/exec.h"
+#include "node/library.h"
+#include "node/options.h"
 #include "node/script_host.h"
 
 #include <stdio.h>
@@ -21,6 +24,7 @@ int scripts_create(struct scripts **out, uint32_t workers)
         mem_free(s, sizeof(*s));
         return ERR_NOMEM;
     }
+    list_init(&s->slow);
     (void)pthread_mutex_init(&s->lock, NULL);
     *out = s;
     return OK;
@@ -96,6 +100,7 @@ static void drop(struct scripts *s, struct script *script)
     *(script->younger == NULL ? &s->youngest : &script->younger->older) = script->older;
     *(script->older == NULL ? &s->oldest : &script->older->younger) = script->younger;
     s->bytes -= bytes_of(script);
+    s->count--;
     script_put(script);
 }
 
@@ -113,6 +118,7 @@ void script_keep(struct scripts *s, struct script *script)
         *(s->youngest == NULL ? &s->oldest : &s->youngest->younger) = script;
         s->youngest = script;
         s->bytes += bytes_of(script);
+        s->count++;
         while (s->bytes > SCRIPT_TEXTS_MAX && s->oldest != script) {
             drop(s, s->oldest);
         }
@@ -128,6 +134,29 @@ void scripts_flush(struct scripts *s)
     }
     (void)pthread_mutex_unlock(&s->lock);
     atomic_fetch_add_explicit(&s->flushes, 1, memory_order_relaxed);
+}
+
+struct scripts_stats scripts_stats(struct scripts *s)
+{
+    int64_t vm = atomic_load_explicit(&s->vm_bytes, memory_order_relaxed);
+
+    (void)pthread_mutex_lock(&s->lock);
+    struct scripts_stats stats = {
+        .vm_bytes = vm < 0 ? 0 : (uint64_t)vm, .text_bytes = s->bytes, .count = s->count};
+
+    (void)pthread_mutex_unlock(&s->lock);
+    return stats;
+}
+
+void scripts_rest(struct scripts *s, uint32_t worker, int64_t now_ms)
+{
+    struct script_host *h = s->hosts[worker];
+    int64_t most_ms = (int64_t)conf_u64(&opt_script_idle_timeout);
+
+    if (UNLIKELY(h != NULL) && h->runs == 0 && most_ms != 0 && now_ms - h->used_at_ms >= most_ms) {
+        script_host_destroy(h);
+        s->hosts[worker] = NULL;
+    }
 }
 
 /* ---- The shebang line ---- */
@@ -226,6 +255,9 @@ uint64_t script_mask(struct database *db, const struct request *r)
     char sha[SHA1_HEX];
     bool is_whole = false;
 
+    if (slice_is_word(r->argv[0], "fcall") || slice_is_word(r->argv[0], "fcall_ro")) {
+        return library_mask(db, r);
+    }
     if (slice_is_word(r->argv[0], "evalsha") || slice_is_word(r->argv[0], "evalsha_ro")) {
         if (!script_sha_of(r->argv[1], sha)) {
             return 0;

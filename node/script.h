@@ -11,6 +11,7 @@
 #define NODE_SCRIPT_H
 
 #include "base/annot.h"
+#include "base/list.h"
 #include "edge/backend.h"
 #include "proto/sha1.h"
 
@@ -19,9 +20,14 @@
 enum {
     SCRIPT_TEXTS_MAX = 64 << 20,
     SCRIPT_BUCKETS = 1024,
+    /* Flags of scripts and functions; these are also a change's (change.proto). */
     SCRIPT_NO_WRITES = 1,
     SCRIPT_ALLOW_OOM = 2,
-    SCRIPT_SHEBANG = 4 /* it says its flags */
+    SCRIPT_ALLOW_STALE = 4,
+    SCRIPT_NO_CLUSTER = 8,
+    SCRIPT_CROSS_SLOT = 16,
+    SCRIPT_KEY_LOCKING = 32, /* Upstash's: asks nothing of us */
+    SCRIPT_SHEBANG = 1 << 16 /* it says its flags */
 };
 
 struct script_host;
@@ -44,9 +50,14 @@ struct scripts {
     struct script *buckets[SCRIPT_BUCKETS];
     struct script *youngest, *oldest;
     size_t bytes;
+    uint32_t count;
+    _Atomic int64_t vm_bytes; /* of all workers' states, as they were after their last runs */
     _Atomic uint64_t flushes; /* states of an older count are made anew */
     _Atomic uint64_t kills;   /* a run that began at an older count ends */
     _Atomic uint32_t running;
+    _Atomic uint64_t function_kills; /* the same of functions */
+    _Atomic uint32_t functions_running;
+    struct list slow; /* functions that took more than a slice; guarded by the lock */
     uint32_t host_count;
     struct script_host **hosts; /* by worker; each touched by its own */
 };
@@ -62,6 +73,13 @@ struct script *script_parse(struct slice text, const char sha[SHA1_HEX], char *e
 /* Keeps it, unless another did before. */
 void script_keep(struct scripts *s, struct script *script);
 void scripts_flush(struct scripts *s);
+struct scripts_stats {
+    uint64_t vm_bytes, text_bytes;
+    uint32_t count;
+};
+struct scripts_stats scripts_stats(struct scripts *s);
+/* On each worker, every so often: drops its state if nothing ran in it for script-idle-timeout. */
+void scripts_rest(struct scripts *s, uint32_t worker, int64_t now_ms);
 
 /* The lower-case form of an argument of EVALSHA; false: it is no SHA-1. */
 bool script_sha_of(struct slice arg, char sha[SHA1_HEX]);

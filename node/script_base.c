@@ -22,6 +22,11 @@ void script_read_only(lua_State *L)
     lua_remove(L, -2);
 }
 
+void script_push_guard(lua_State *L)
+{
+    lua_getfield(L, LUA_REGISTRYINDEX, OF_A_PROXY);
+}
+
 static int on_write(lua_State *L)
 {
     return luaL_error(L, "Attempt to modify a readonly table");
@@ -284,11 +289,23 @@ static int os_clock(lua_State *L)
     return 1;
 }
 
+/* The 48-bit generator of drand48(), which many threads may use. */
+static uint32_t draw(unsigned short x[3])
+{
+    uint64_t state = (uint64_t)x[2] << 32 | (uint64_t)x[1] << 16 | x[0];
+
+    state = state * 0x5deece66d + 0xb;
+    x[0] = (unsigned short)state;
+    x[1] = (unsigned short)(state >> 16);
+    x[2] = (unsigned short)(state >> 32);
+    return (uint32_t)((state & 0xffffffffffff) >> 17);
+}
+
 /* Chance begins anew with each run, so that a script is the same wherever it runs. */
 static int math_random(lua_State *L)
 {
     struct script_run *r = script_run_of(L);
-    lua_Number x = (lua_Number)(nrand48(r->chance) % INT32_MAX) / INT32_MAX;
+    lua_Number x = (lua_Number)(draw(r->chance) % INT32_MAX) / INT32_MAX;
     int low = 1;
     int high;
 
@@ -404,8 +421,12 @@ void script_open_base(lua_State *L)
     lua_createtable(L, 0, 2);
     lua_pushcfunction(L, on_unknown_global);
     lua_setfield(L, -2, "__index");
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
     (void)lua_setmetatable(L, -2);
     lua_pop(L, 1);
+    lua_pushnil(L);
+    lua_setglobal(L, "_G"); /* whoever runs has one of its own */
     open_tables(L);
     open_strings(L);
     open_coroutine(L);

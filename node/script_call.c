@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "edge/acl_log.h"
 #include "node/evict.h"
 #include "node/exec.h"
 #include "node/keyspace.h"
@@ -136,21 +137,55 @@ static bool keep_args(struct script_run *r, const struct cmd_def *def, struct sl
     return true;
 }
 
-static const char *refusal(const struct script_run *r, const struct cmd_def *def, uint32_t argc)
+/* Why its user may not run it, on Lua's stack; NULL: it may. */
+static const char *denial(lua_State *L, const struct session *s, const struct request *q)
 {
+    const struct acl_rules *limits = s == NULL ? NULL : acl_limits(s);
+    struct acl_denied d = {
+        .context = ACL_IN_LUA, .def = q->def, .argv = q->argv, .argc = q->argc};
+    struct buf why = {0};
+
+    if (LIKELY(limits == NULL)) {
+        return NULL;
+    }
+    d.verdict = acl_check(limits, q->def, q->argv, q->argc, &d.at);
+    if (d.verdict == ACL_ALLOWED) {
+        return NULL;
+    }
+    acl_log_denied(s, &d);
+    acl_put_denied(&why, d.verdict, acl_name(s->user), q->def, d.argv[d.at], false);
+    lua_pushliteral(L, "NOPERM ACL failure in script: ");
+    /* Out of Lua's memory it does not come back: the text goes first then, in the run's own. */
+    buf_clear(&script_run_of(L)->error);
+    (void)!buf_append_slice(&script_run_of(L)->error, buf_slice(&why));
+    buf_fini(&why);
+    lua_pushlstring(L, script_run_of(L)->error.ptr, script_run_of(L)->error.len);
+    lua_concat(L, 2);
+    return lua_tostring(L, -1);
+}
+
+static const char *refusal(lua_State *L, const struct script_run *r, const struct request *q)
+{
+    const struct cmd_def *def = q->def;
+    const char *why;
+
     if (def == NULL) {
         return "ERR Unknown Redis command called from script";
     }
-    if (!cmd_arity_fits(def, argc)) {
+    if (!cmd_arity_fits(def, q->argc)) {
         return "ERR Wrong number of args calling Redis command from script";
     }
     if ((def->flags & (CMD_NOSCRIPT | CMD_TXN | CMD_OPERATOR)) != 0 || def->run == NULL) {
         return "ERR This Redis command is not allowed from script";
     }
+    why = denial(L, r->cmd->session, q);
+    if (why != NULL) {
+        return why;
+    }
     if (r->is_read_only && (def->flags & CMD_WRITE) != 0) {
         return "ERR Write commands are not allowed from read-only scripts.";
     }
-    if ((def->flags & CMD_GROWS) != 0 && (r->script->flags & SCRIPT_ALLOW_OOM) == 0 &&
+    if ((def->flags & CMD_GROWS) != 0 && (r->flags & SCRIPT_ALLOW_OOM) == 0 &&
         UNLIKELY(evict_is_over(r->cmd->db))) {
         return wire_err_text(WIRE_OOM);
     }
@@ -186,7 +221,7 @@ static void run_command(lua_State *L, struct script_run *r, struct request *q)
         c.again = false;
         cmd_run(&c);
     } while (c.again && !r->reply.failed && !section_has_failed(c.section));
-    if (c.progress != NULL && c.progress_free != NULL) {
+    if (c.progress != NULL) {
         c.progress_free(c.progress);
     }
     if (exec_self(node_self()) != NULL) {
@@ -226,7 +261,7 @@ static const char *call(lua_State *L)
     }
     q = (struct request){
         .def = find_def(argv, (uint32_t)argc), .argv = argv, .argc = (uint32_t)argc};
-    why = refusal(r, q.def, q.argc);
+    why = refusal(L, r, &q);
     if (why != NULL) {
         return why;
     }
@@ -389,8 +424,12 @@ static int redis_replicate_commands(lua_State *L)
 
 static int redis_acl_check_cmd(lua_State *L)
 {
-    struct slice argv[2] = {{0}};
+    const struct session *s = script_run_of(L)->cmd->session;
+    const struct acl_rules *limits = s == NULL ? NULL : acl_limits(s);
+    const struct cmd_def *def;
+    struct slice *argv;
     int argc = lua_gettop(L);
+    uint32_t at;
 
     if (argc == 0) {
         script_raise(
@@ -399,13 +438,16 @@ static int redis_acl_check_cmd(lua_State *L)
     if (!read_args(L, argc)) {
         script_raise(L, "ERR redis.acl_check_cmd() command arguments must be strings or integers");
     }
-    for (int i = 0; i < 2 && i < argc; i++) {
+    argv = lua_newuserdata(L, (size_t)argc * sizeof(argv[0]));
+    for (int i = 0; i < argc; i++) {
         argv[i].ptr = lua_tolstring(L, i + 1, &argv[i].len);
     }
-    if (find_def(argv, (uint32_t)argc) == NULL) {
+    def = find_def(argv, (uint32_t)argc);
+    if (def == NULL) {
         script_raise(L, "ERR Invalid command passed to redis.acl_check_cmd()");
     }
-    lua_pushboolean(L, 1);
+    lua_pushboolean(L, limits == NULL ||
+                           acl_check(limits, def, argv, (uint32_t)argc, &at) == ACL_ALLOWED);
     return 1;
 }
 
@@ -415,13 +457,38 @@ static int redis_nothing(lua_State *L)
     return 1;
 }
 
+static int redis_debug(lua_State *L)
+{
+    (void)L;
+    return 0;
+}
+
 static void set_number(lua_State *L, const char *name, int value)
 {
     lua_pushinteger(L, value);
     lua_setfield(L, -2, name);
 }
 
-void script_open_redis(lua_State *L)
+static void open_constants(lua_State *L)
+{
+    set_number(L, "LOG_DEBUG", 0);
+    set_number(L, "LOG_VERBOSE", 1);
+    set_number(L, "LOG_NOTICE", 2);
+    set_number(L, "LOG_WARNING", 3);
+    set_number(L, "REDIS_VERSION_NUM", 0x070200);
+    lua_pushliteral(L, "7.2.0");
+    lua_setfield(L, -2, "REDIS_VERSION");
+}
+
+void script_open_redis_loading(lua_State *L)
+{
+    lua_newtable(L);
+    lua_pushcfunction(L, redis_log);
+    lua_setfield(L, -2, "log");
+    open_constants(L);
+}
+
+void script_open_redis_calling(lua_State *L)
 {
     static const luaL_Reg fns[] = {{"call", script_call},
                                    {"pcall", script_pcall},
@@ -431,23 +498,26 @@ void script_open_redis(lua_State *L)
                                    {"log", redis_log},
                                    {"setresp", redis_setresp},
                                    {"set_repl", redis_set_repl},
-                                   {"replicate_commands", redis_replicate_commands},
                                    {"acl_check_cmd", redis_acl_check_cmd},
-                                   {"breakpoint", redis_nothing},
                                    {NULL, NULL}};
 
     lua_newtable(L);
     luaL_register(L, NULL, fns);
-    set_number(L, "LOG_DEBUG", 0);
-    set_number(L, "LOG_VERBOSE", 1);
-    set_number(L, "LOG_NOTICE", 2);
-    set_number(L, "LOG_WARNING", 3);
+    open_constants(L);
     set_number(L, "REPL_NONE", 0);
     set_number(L, "REPL_AOF", 1);
     set_number(L, "REPL_SLAVE", 2);
     set_number(L, "REPL_REPLICA", 2);
     set_number(L, "REPL_ALL", 3);
-    set_number(L, "REDIS_VERSION_NUM", 0x070200);
-    lua_pushliteral(L, "7.2.0");
-    lua_setfield(L, -2, "REDIS_VERSION");
+}
+
+void script_open_redis(lua_State *L)
+{
+    static const luaL_Reg fns[] = {{"replicate_commands", redis_replicate_commands},
+                                   {"breakpoint", redis_nothing},
+                                   {"debug", redis_debug},
+                                   {NULL, NULL}};
+
+    script_open_redis_calling(L);
+    luaL_register(L, NULL, fns);
 }

@@ -1,5 +1,6 @@
 #include "node/script_host.h"
 
+#include "base/clock.h"
 #include "base/conf.h"
 #include "base/mem.h"
 #include "node/database.h"
@@ -11,8 +12,7 @@
 #include <stdlib.h>
 #include <x86intrin.h>
 
-int luascript_open_json(lua_State *L); /* lua-cjson and lua-bitop bring no header */
-int luaopen_bit(lua_State *L);
+int luaopen_bit(lua_State *L); /* lua-bitop brings no header */
 
 struct script_host *script_host_of(lua_State *L)
 {
@@ -59,8 +59,7 @@ void script_check(lua_State *L)
     if (r->doom != SCRIPT_LIVES) {
         script_doom(L, r->doom);
     }
-    if (UNLIKELY(atomic_load_explicit(&r->cmd->db->scripts->kills, memory_order_relaxed) !=
-                 r->kills)) {
+    if (UNLIKELY(atomic_load_explicit(r->kill_switch, memory_order_relaxed) != r->kills)) {
         script_doom(L, SCRIPT_KILLED);
     }
     if (UNLIKELY(__rdtsc() - r->slice_begun > r->left_cycles)) {
@@ -166,8 +165,17 @@ static void open_bit(lua_State *L)
     lua_call(L, 1, 1);
 }
 
+/* Compiled scripts are kept by their SHA-1 in a table of the registry. */
+static int forget_scripts(lua_State *L)
+{
+    lua_newtable(L);
+    lua_setfield(L, LUA_REGISTRYINDEX, SCRIPT_TEXTS);
+    return 0;
+}
+
 static int open_all(lua_State *L)
 {
+    (void)forget_scripts(L);
     open_one(L, luaopen_base, "");
     open_one(L, luaopen_table, LUA_TABLIBNAME);
     open_one(L, luaopen_string, LUA_STRLIBNAME);
@@ -180,6 +188,7 @@ static int open_all(lua_State *L)
     add(L, "bit", open_bit);
     add(L, "cmsgpack", script_open_pack);
     add(L, "struct", script_open_struct);
+    script_open_library(L);
     return 0;
 }
 
@@ -197,6 +206,7 @@ static struct script_host *create(struct scripts *s)
     if (h == NULL) {
         return NULL;
     }
+    h->scripts = s;
     h->limit = conf_u64(&opt_lua_memory_limit);
     h->flushes = atomic_load_explicit(&s->flushes, memory_order_relaxed);
     h->L = lua_newstate(allocate, h);
@@ -211,7 +221,15 @@ static struct script_host *create(struct scripts *s)
     }
     /* Lua 5.1 collects nothing when memory is short, so garbage may not pile up to the limit. */
     (void)lua_gc(h->L, LUA_GCSETPAUSE, 130);
+    script_host_tell(h);
     return h;
+}
+
+void script_host_tell(struct script_host *h)
+{
+    atomic_fetch_add_explicit(&h->scripts->vm_bytes, (int64_t)h->used - (int64_t)h->told,
+                              memory_order_relaxed);
+    h->told = h->used;
 }
 
 void script_host_destroy(struct script_host *h)
@@ -221,13 +239,29 @@ void script_host_destroy(struct script_host *h)
         h->current = NULL;
         lua_close(h->L);
         assert(h->used == 0);
+        script_host_tell(h);
         mem_free(h, sizeof(*h));
     }
 }
 
 void script_host_spoil(struct script_host *h)
 {
-    h->flushes = UINT64_MAX;
+    h->is_spoiled = true;
+}
+
+/* After SCRIPT FLUSH: libraries stay. */
+static bool is_outdated(struct script_host *h, const struct scripts *s)
+{
+    uint64_t flushes = atomic_load_explicit(&s->flushes, memory_order_relaxed);
+
+    if (LIKELY(h->flushes == flushes && !h->is_spoiled)) {
+        return false;
+    }
+    if (h->is_spoiled || h->instances == 0 || lua_cpcall(h->L, forget_scripts, NULL) != 0) {
+        return true;
+    }
+    h->flushes = flushes;
+    return false;
 }
 
 struct script_host *script_host_get(struct scripts *s, uint32_t worker)
@@ -235,13 +269,15 @@ struct script_host *script_host_get(struct scripts *s, uint32_t worker)
     struct script_host **at = &s->hosts[worker];
 
     assert(worker < s->host_count);
-    if (*at != NULL && (*at)->runs == 0 &&
-        UNLIKELY((*at)->flushes != atomic_load_explicit(&s->flushes, memory_order_relaxed))) {
+    if (*at != NULL && (*at)->runs == 0 && UNLIKELY(is_outdated(*at, s))) {
         script_host_destroy(*at);
         *at = NULL;
     }
     if (*at == NULL) {
         *at = create(s);
+    }
+    if (*at != NULL) {
+        (*at)->used_at_ms = clock_now_ms();
     }
     return *at;
 }

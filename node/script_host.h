@@ -15,6 +15,8 @@
 #define NODE_SCRIPT_HOST_H
 
 #include "base/annot.h"
+#include "base/list.h"
+#include "node/library.h"
 #include "node/script.h"
 
 #include <lauxlib.h>
@@ -28,6 +30,9 @@ enum {
     SCRIPT_FRESH_MAX = 4 << 20 /* bytes taken before the hook looks */
 };
 
+/* The registry's table of compiled scripts, by SHA-1. */
+#define SCRIPT_TEXTS "texts"
+
 enum script_doom {
     SCRIPT_LIVES,
     SCRIPT_KILLED,
@@ -38,10 +43,29 @@ enum script_doom {
 
 struct script_keys; /* names that live until the section ends */
 
+enum script_json_invalid { SCRIPT_JSON_OFF, SCRIPT_JSON_ON, SCRIPT_JSON_NULL };
+
+/* cjson's settings (node/script_json.c). */
+struct script_json {
+    bool sparse_converts, decode_invalid;
+    int sparse_ratio, sparse_safe;
+    int precision;
+    enum script_json_invalid encode_invalid;
+};
+
 struct script_run {
     struct script_host *host;
-    struct script *script; /* counted */
-    struct cmd *cmd;       /* of this slice */
+    struct script *script;     /* counted; NULL: a function runs, or a library is loaded */
+    struct library *library;   /* counted; NULL of scripts, and until a load has made it */
+    struct function *function; /* the library's; NULL: it is only loaded */
+    struct slice name;         /* in errors: a SHA-1, a function's or a library's name */
+    struct slice code;         /* of a library */
+    size_t body_at;            /* in it */
+    uint32_t flags, numkeys;
+    int args;     /* on the coroutine's stack, for its beginning */
+    int load_ref; /* while the library's text runs: what it has registered (script_library.c) */
+    _Atomic bool *is_whole; /* of the script or function */
+    struct cmd *cmd;        /* of this slice */
     struct scripts *scripts;
     lua_State *thread; /* NULL: not begun */
     int thread_ref;
@@ -49,6 +73,7 @@ struct script_run {
     bool is_read_only, is_over_memory, is_counted;
     int resp;
     uint32_t c_depth, co_depth;
+    const _Atomic uint64_t *kill_switch;
     uint64_t kills;
     uint64_t left_cycles; /* of its budget; what a slice takes is taken off */
     uint64_t slice_begun, slice_end;
@@ -57,21 +82,34 @@ struct script_run {
     struct buf convert;
     struct buf error;
     struct script_keys *names;
+    struct script_json json;
+    struct list slow; /* among the database's slow functions, if it is listed there */
+    bool is_listed;
+    int64_t begun_ms;
+    const struct slice *argv; /* the request's, for those who list it */
+    uint32_t argc;
 };
 
 struct script_host {
     lua_State *L;
+    struct scripts *scripts; /* whose it is */
     size_t used, limit, fresh;
+    size_t told;            /* of `used`, in scripts->vm_bytes */
+    int64_t used_at_ms;     /* when it was last asked for */
     struct script_run *run; /* whose slice is on the stack; NULL between */
     lua_State *current;     /* the coroutine that runs */
     uint32_t runs;          /* begun and not ended */
+    uint32_t instances;     /* libraries that are loaded */
+    const void *swept_for;  /* the set of libraries as it was when those that went were dropped */
     uint64_t flushes;
-    int64_t used_ms;
+    bool is_spoiled;
 };
 
 /* The caller's worker's; made anew after a flush. NULL: no memory. */
 struct script_host *script_host_get(struct scripts *s, uint32_t worker);
 void script_host_destroy(struct script_host *h);
+/* Brings vm_bytes up to date. */
+void script_host_tell(struct script_host *h);
 /* Drops it at its next use, if nothing runs: its memory is full. */
 void script_host_spoil(struct script_host *h);
 
@@ -100,14 +138,20 @@ static inline void script_leave(lua_State *L)
 
 void script_open_base(
     lua_State *L); /* takes from L's globals what is not safe, and wraps the rest */
-void script_open_redis(lua_State *L); /* node/script_call.c */
+void script_open_redis(lua_State *L);         /* node/script_call.c */
+void script_open_redis_calling(lua_State *L); /* … as functions have it */
+void script_open_redis_loading(lua_State *L); /* … as the text of a library has it; not sealed */
+void script_open_library(lua_State *L);       /* leaves nothing; after the rest */
 void script_open_json(lua_State *L);
+void script_json_begin(struct script_json *set);
 void script_open_pack(lua_State *L); /* cmsgpack */
 void script_open_struct(lua_State *L);
 /* Into the string library's table at the top. */
 void script_open_string(lua_State *L);
 /* Replaces the table at the top by what reads it and cannot be written. */
 void script_read_only(lua_State *L);
+/* Pushes the __newindex of what cannot be written. */
+void script_push_guard(lua_State *L);
 
 /* ---- A run (node/script_run.c) ---- */
 
@@ -121,6 +165,40 @@ bool script_write_reply(lua_State *L, struct reply *to, int resp);
 
 /* The handler of EVAL and kin: `script` is counted, and taken. */
 void script_run(struct cmd *c, struct script *script, uint32_t numkeys, bool is_read_only);
+/* The same of FCALL: `function` of a library that is in the set which the command sees. */
+void script_run_function(struct cmd *c, struct function *function, uint32_t numkeys,
+                         bool is_read_only);
+/* The name and bit of a function's flag; NULL: there are no more. */
+const char *script_flag_name(unsigned index, uint32_t *flag);
+
+/* Loading a library, in slices: its text is borrowed until the end. NULL: *error says why not. */
+struct library_head;
+struct script_run *script_load_begin(struct cmd *c, struct slice code,
+                                     const struct library_head *head, char *error);
+enum script_loaded { SCRIPT_LOADS, SCRIPT_LOADED, SCRIPT_NOT_LOADED };
+/* LOADED: *out is counted. NOT_LOADED: error says why. */
+enum script_loaded script_load_step(struct cmd *c, struct script_run *r, struct library **out,
+                                    char *error);
+/* Also in the middle. */
+void script_load_end(struct script_run *r);
+
+/* Calls fn for each function that runs for more than a slice; its arguments are there meanwhile. */
+void script_each_slow(struct scripts *s, void (*fn)(const struct script_run *r, void *arg),
+                      void *arg);
+
+/* ---- Libraries in a state (node/script_library.c) ---- */
+
+/* Protected, its run as light userdata: the coroutine that is the library's text. */
+int script_library_begin(lua_State *L);
+/* The text has run to its end. *made, if given, is the library that it makes (counted); else it is the run's
+ * own. NULL, or why there is none. */
+const char *script_library_settle(struct script_run *r, struct library **made);
+/* Drops what is not in the set. */
+void script_library_sweep(struct script_host *h, const struct libraries *set);
+bool script_library_has(struct script_host *h, uint64_t id);
+/* Pushes the function, and makes its library's globals those of the coroutine. */
+void script_push_library_function(lua_State *L, lua_State *T, const struct function *f);
+
 /* NULL: it compiles; else why not, until the next call on this thread. */
 const char *script_try_compile(struct cmd *c, struct script *script);
 

@@ -4,6 +4,7 @@
  * memory, and tables that are met again and again by the budget. */
 #include "node/script_host.h"
 
+#include <assert.h>
 #include <math.h>
 
 enum { DEPTH_MAX = 16, VALUES_MAX = 1000 };
@@ -257,7 +258,7 @@ struct open {
     bool is_map;
 };
 
-static void open(struct in *in, struct open *o, uint64_t n, bool is_map)
+static void open_table(struct in *in, struct open *o, uint64_t n, bool is_map)
 {
     /* Each value has a byte at least. */
     if (n > in->left || (is_map && 2 * n > in->left)) {
@@ -276,7 +277,7 @@ static bool take_one(struct in *in, struct open *o)
     if (head <= 0x7f || head >= 0xe0) {
         lua_pushnumber(L, (signed char)head);
     } else if (head <= 0x9f) {
-        open(in, o, head & 15, head <= 0x8f);
+        open_table(in, o, head & 15, head <= 0x8f);
         return true;
     } else if (head <= 0xbf) {
         take_string(in, head & 31);
@@ -290,13 +291,16 @@ static bool take_one(struct in *in, struct open *o)
         lua_pushnumber(L, (lua_Number)take(in, (size_t)1 << (head - 0xcc)));
     } else if (head >= 0xd0 && head <= 0xd3) {
         unsigned bytes = 1u << (head - 0xd0);
-        uint64_t raw = take(in, bytes) << (64 - 8 * bytes);
+        unsigned above = 64 - 8 * bytes;
 
-        lua_pushnumber(L, (lua_Number)((int64_t)raw >> (64 - 8 * bytes)));
+        assert(above < 64);
+        uint64_t raw = take(in, bytes) << above;
+
+        lua_pushnumber(L, (lua_Number)((int64_t)raw >> above));
     } else if (head >= 0xd9 && head <= 0xdb) {
         take_string(in, take(in, (size_t)1 << (head - 0xd9)));
     } else if (head >= 0xdc) {
-        open(in, o, take(in, (head & 1) != 0 ? 4 : 2), head >= 0xde);
+        open_table(in, o, take(in, (head & 1) != 0 ? 4 : 2), head >= 0xde);
         return true;
     } else if (head == 0xc0) {
         lua_pushnil(L);
@@ -341,9 +345,7 @@ static void unpack_one(struct in *in)
         if (depth == LEVELS) {
             (void)luaL_error(in->L, "too many levels in input");
         }
-        if (!take_one(in, &levels[depth])) {
-            depth = store(in->L, levels, depth);
-        } else if (levels[depth].left == 0) {
+        if (!take_one(in, &levels[depth]) || levels[depth].left == 0) {
             depth = store(in->L, levels, depth);
         } else {
             depth++;

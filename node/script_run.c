@@ -17,7 +17,7 @@
 #include <assert.h>
 #include <x86intrin.h>
 
-enum { SLICE_US = 1000, REPLY_KEEP = 64 << 10 };
+enum { SLICE_US = 1000, LOAD_MS = 500 };
 
 static const char CHUNK_NAME[] = "@user_script";
 
@@ -31,29 +31,30 @@ static int load_body(lua_State *L, const struct script *s)
 
 struct compile {
     struct script_run *run;
-    uint32_t numkeys;
+    lua_CFunction begin; /* protected: makes the run's coroutine */
     bool is_bytecode;
-    char error[512];
+    char error[LIBRARY_ERROR_MAX - 64]; /* room for what is put before it */
 };
 
-static void check_text(const struct script *s, struct compile *c)
+static bool is_bytecode(struct slice text, size_t body_at)
 {
-    c->is_bytecode = s->text.len > s->body_at && s->text.ptr[s->body_at] == LUA_SIGNATURE[0];
+    return text.len > body_at && text.ptr[body_at] == LUA_SIGNATURE[0];
 }
 
 /* From the registry, else compiled and kept there. A function has one environment: while another run is
  * between its slices, this one compiles its own. */
-static void push_function(lua_State *L, struct compile *c)
+static void push_function(lua_State *L, const struct script_run *r)
 {
-    struct script_run *r = c->run;
     bool is_shared = r->host->runs == 0;
 
+    lua_getfield(L, LUA_REGISTRYINDEX, SCRIPT_TEXTS);
     lua_pushlstring(L, r->script->sha, SHA1_HEX);
     if (is_shared) {
         lua_pushvalue(L, -1);
-        lua_rawget(L, LUA_REGISTRYINDEX);
+        lua_rawget(L, -3);
         if (lua_isfunction(L, -1)) {
-            lua_remove(L, -2);
+            lua_replace(L, -3);
+            lua_pop(L, 1);
             return;
         }
         lua_pop(L, 1);
@@ -64,9 +65,10 @@ static void push_function(lua_State *L, struct compile *c)
     if (is_shared) {
         lua_pushvalue(L, -2);
         lua_pushvalue(L, -2);
-        lua_rawset(L, LUA_REGISTRYINDEX);
+        lua_rawset(L, -5);
     }
-    lua_remove(L, -2);
+    lua_replace(L, -3);
+    lua_pop(L, 1);
 }
 
 static void push_args(lua_State *L, const struct slice *argv, uint32_t n)
@@ -78,20 +80,30 @@ static void push_args(lua_State *L, const struct slice *argv, uint32_t n)
     }
 }
 
+static void push_keys(lua_State *L, const struct script_run *r)
+{
+    push_args(L, r->cmd->argv + 3, r->numkeys);
+}
+
+static void push_argv(lua_State *L, const struct script_run *r)
+{
+    push_args(L, r->cmd->argv + 3 + r->numkeys, r->cmd->argc - 3 - r->numkeys);
+}
+
 /* What the run's globals are: its own KEYS and ARGV, and below them what all share. */
-static void push_globals(lua_State *L, const struct cmd *cmd, uint32_t numkeys)
+static void push_globals(lua_State *L, const struct script_run *r)
 {
     lua_createtable(L, 0, 3);
-    push_args(L, cmd->argv + 3, numkeys);
+    push_keys(L, r);
     lua_setfield(L, -2, "KEYS");
-    push_args(L, cmd->argv + 3 + numkeys, cmd->argc - 3 - numkeys);
+    push_argv(L, r);
     lua_setfield(L, -2, "ARGV");
     lua_pushvalue(L, -1);
     lua_setfield(L, -2, "_G");
     lua_createtable(L, 0, 3);
     lua_pushvalue(L, LUA_GLOBALSINDEX);
     lua_setfield(L, -2, "__index");
-    lua_getfield(L, LUA_REGISTRYINDEX, "read-only");
+    script_push_guard(L);
     lua_setfield(L, -2, "__newindex");
     lua_pushboolean(L, 0);
     lua_setfield(L, -2, "__metatable");
@@ -99,15 +111,13 @@ static void push_globals(lua_State *L, const struct cmd *cmd, uint32_t numkeys)
 }
 
 /* Protected: makes the run's coroutine. */
-static int begin(lua_State *L)
+static int begin_script(lua_State *L)
 {
-    struct compile *c = lua_touserdata(L, 1);
-    struct script_run *r = c->run;
-    lua_State *T;
+    struct script_run *r = lua_touserdata(L, 1);
+    lua_State *T = lua_newthread(L);
 
-    T = lua_newthread(L);
-    push_function(L, c);
-    push_globals(L, r->cmd, c->numkeys);
+    push_function(L, r);
+    push_globals(L, r);
     lua_pushvalue(L, -1);
     (void)lua_setfenv(L, -3);
     lua_xmove(L, T, 1);
@@ -118,11 +128,27 @@ static int begin(lua_State *L)
     return 0;
 }
 
+/* The same of a function, whose library is loaded: its arguments are its keys and the rest. */
+static int begin_function(lua_State *L)
+{
+    struct script_run *r = lua_touserdata(L, 1);
+    lua_State *T = lua_newthread(L);
+
+    script_push_library_function(L, T, r->function);
+    push_keys(L, r);
+    push_argv(L, r);
+    lua_xmove(L, T, 3);
+    r->args = 2;
+    r->thread_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    r->thread = T;
+    return 0;
+}
+
 static int compile_only(lua_State *L)
 {
-    struct compile *c = lua_touserdata(L, 1);
+    const struct script *script = lua_touserdata(L, 1);
 
-    if (load_body(L, c->run->script) != 0) {
+    if (load_body(L, script) != 0) {
         return lua_error(L);
     }
     return 0;
@@ -138,43 +164,63 @@ static void copy_error(lua_State *L, char *to, size_t max)
 
 const char *script_try_compile(struct cmd *cmd, struct script *script)
 {
-    static _Thread_local struct compile c;
+    static _Thread_local char error[512];
     struct script_host *h = script_host_get(cmd->db->scripts, cmd->session->worker->index);
-    struct script_run r = {.host = h, .script = script};
 
-    c = (struct compile){.run = &r};
-    check_text(script, &c);
     if (h == NULL) {
         return "not enough memory";
     }
-    if (c.is_bytecode) {
+    if (is_bytecode(script->text, script->body_at)) {
         return "bytecode is not loaded";
     }
-    if (lua_cpcall(h->L, compile_only, &c) != 0) {
-        copy_error(h->L, c.error, sizeof(c.error));
-        return c.error;
+    if (lua_cpcall(h->L, compile_only, script) != 0) {
+        copy_error(h->L, error, sizeof(error));
+        return error;
     }
     return NULL;
 }
 
 /* ---- The end ---- */
 
+static void unlist(struct script_run *r)
+{
+    if (r->is_listed) {
+        (void)pthread_mutex_lock(&r->scripts->lock);
+        list_remove(&r->slow);
+        (void)pthread_mutex_unlock(&r->scripts->lock);
+    }
+}
+
+static _Atomic uint32_t *count_of(const struct script_run *r)
+{
+    return r->script != NULL ? &r->scripts->running : &r->scripts->functions_running;
+}
+
 static void run_free(void *run)
 {
     struct script_run *r = run;
 
+    unlist(r);
     if (r->thread != NULL) {
         luaL_unref(r->host->L, LUA_REGISTRYINDEX, r->thread_ref);
     }
+    if (r->load_ref != 0) {
+        luaL_unref(r->host->L, LUA_REGISTRYINDEX, r->load_ref);
+    }
     if (r->is_counted) {
         r->host->runs--;
-        atomic_fetch_sub_explicit(&r->scripts->running, 1, memory_order_relaxed);
+        atomic_fetch_sub_explicit(count_of(r), 1, memory_order_relaxed);
     }
     reply_fini(&r->reply);
     buf_fini(&r->convert);
+    buf_fini(&r->error);
     script_put(r->script);
+    library_put(r->library);
     mem_free(r, sizeof(*r));
 }
+
+/* For "%.*s". */
+#define NAME(r) (int)((r)->name.len < 200 ? (r)->name.len : 200), (r)->name.ptr
 
 /* Where the error arose: the function that raised it, or who called it if it is C's. */
 static bool place_of(lua_State *T, lua_Debug *ar)
@@ -188,29 +234,39 @@ static bool place_of(lua_State *T, lua_Debug *ar)
     return true;
 }
 
-static void write_failure(struct script_run *r, lua_State *T)
+/* For "%.*s". */
+#define NAME(r) (int)((r)->name.len < 200 ? (r)->name.len : 200), (r)->name.ptr
+
+/* Protected: the text of the error at the top of the coroutine, which may have no memory to say it with: it
+ * goes to L first. What is given lives by L's stack. */
+static const char *error_text(lua_State *L, lua_State *T, const char **code)
+{
+    *code = "ERR ";
+    lua_xmove(T, L, 1);
+    if (lua_istable(L, -1)) {
+        lua_pushliteral(L, "err");
+        lua_rawget(L, -2);
+        const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+
+        *code = "";
+        return text == NULL ? "ERR unknown error" : text + (*text == '-');
+    }
+    return lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "(error object is not a string)";
+}
+
+static void write_failure(lua_State *L, struct script_run *r, lua_State *T)
 {
     struct reply *to = r->cmd->reply;
-    const char *text = NULL;
-    const char *code = "";
+    const char *code;
     lua_Debug ar;
     bool has_place = place_of(T, &ar);
+    const char *text = error_text(L, T, &code);
 
-    if (lua_istable(T, -1)) {
-        lua_pushliteral(T, "err");
-        lua_rawget(T, -2);
-        text = lua_type(T, -1) == LUA_TSTRING ? lua_tostring(T, -1) : "ERR unknown error";
-        text += *text == '-';
-    } else {
-        text =
-            lua_type(T, -1) == LUA_TSTRING ? lua_tostring(T, -1) : "(error object is not a string)";
-        code = "ERR ";
-    }
     if (has_place) {
-        reply_errf(to, "%s%s script: %.40s, on %s:%d.", code, text, r->script->sha, ar.source,
+        reply_errf(to, "%s%s script: %.*s, on %s:%d.", code, text, NAME(r), ar.source,
                    ar.currentline);
     } else {
-        reply_errf(to, "%s%s script: %.40s.", code, text, r->script->sha);
+        reply_errf(to, "%s%s script: %.*s.", code, text, NAME(r));
     }
 }
 
@@ -226,7 +282,7 @@ static int finish(lua_State *L)
     struct finish *f = lua_touserdata(L, 1);
 
     if (f->has_failed) {
-        write_failure(f->run, f->T);
+        write_failure(L, f->run, f->T);
         return 0;
     }
     if (lua_gettop(f->T) == 0) {
@@ -249,8 +305,7 @@ static void end_well(struct script_run *r, size_t from, int rc)
     if (lua_cpcall(L, finish, &f) != 0) {
         lua_settop(L, 0);
         reply_restart(c->reply, from);
-        reply_errf(c->reply, "ERR not enough memory for the script's reply script: %.40s.",
-                   r->script->sha);
+        reply_errf(c->reply, "ERR not enough memory for the script's reply script: %.*s.", NAME(r));
         c->undo = true;
     } else if (f.is_too_deep) {
         reply_restart(c->reply, from);
@@ -266,20 +321,21 @@ static void end_badly(struct script_run *r)
     c->undo = true;
     switch (r->doom) {
     case SCRIPT_GIVEN_UP:
-        atomic_store_explicit(&r->script->is_whole, true, memory_order_relaxed);
+        atomic_store_explicit(r->is_whole, true, memory_order_relaxed);
         c->wants_all = true;
         break;
     case SCRIPT_KILLED:
         reply_errf(c->reply,
-                   "ERR Error running script (call to f_%.40s): Script killed by user with "
-                   "SCRIPT KILL... script: %.40s.",
-                   r->script->sha, r->script->sha);
+                   "ERR Error running script (call to %s%.*s): Script killed by user with "
+                   "%s KILL... script: %.*s.",
+                   r->script != NULL ? "f_" : "", NAME(r),
+                   r->script != NULL ? "SCRIPT" : "FUNCTION", NAME(r));
         break;
     case SCRIPT_TOO_LONG:
         reply_errf(c->reply,
                    "ERR the script ran for longer than busy-reply-threshold; nothing was "
-                   "changed script: %.40s.",
-                   r->script->sha);
+                   "changed script: %.*s.",
+                   NAME(r));
         break;
     case SCRIPT_FAILED:
     case SCRIPT_LIVES:
@@ -289,8 +345,6 @@ static void end_badly(struct script_run *r)
 
 /* ---- Slices ---- */
 
-static void slice(struct cmd *c);
-
 static void leave(struct script_run *r)
 {
     struct script_host *h = r->host;
@@ -298,17 +352,31 @@ static void leave(struct script_run *r)
 
     h->run = NULL;
     h->current = NULL;
+    if (h->used != h->told) {
+        script_host_tell(h);
+    }
     r->left_cycles -= took < r->left_cycles ? took : r->left_cycles;
     if (r->is_over_memory && h->runs == 1) {
         script_host_spoil(h);
     }
 }
 
-static void slice(struct cmd *c)
+/* Those of functions are told of by FUNCTION STATS. */
+static void note_slow(struct script_run *r)
 {
-    struct script_run *r = c->progress;
+    if (r->script == NULL && !r->is_listed) {
+        r->is_listed = true;
+        (void)pthread_mutex_lock(&r->scripts->lock);
+        list_push(&r->scripts->slow, &r->slow);
+        (void)pthread_mutex_unlock(&r->scripts->lock);
+    }
+}
+
+/* One slice: LUA_YIELD if there is more to do; else it has ended or failed, or is doomed. Its memory's
+ * account is closed by leave(). */
+static int step(struct script_run *r, struct cmd *c)
+{
     struct script_host *h = r->host;
-    size_t from = c->reply->out.len;
 
     assert(h->run == NULL);
     r->cmd = c;
@@ -317,12 +385,71 @@ static void slice(struct cmd *c)
     h->run = r;
     h->current = r->thread;
     h->fresh = 0;
-    int rc = lua_resume(r->thread, 0);
+    int rc = lua_resume(r->thread, r->args);
 
+    r->args = 0;
     if (rc == LUA_YIELD && r->doom == SCRIPT_LIVES) {
         leave(r);
-        c->again = true;
-        c->go_on = slice;
+        note_slow(r);
+        return LUA_YIELD;
+    }
+    return rc;
+}
+
+static bool begin_coroutine(struct script_run *r, struct compile *compile);
+static uint64_t budget(void);
+
+static void go_on(struct cmd *c);
+
+static void run_again(struct cmd *c)
+{
+    c->again = true;
+    c->go_on = go_on;
+}
+
+static void end(struct script_run *r)
+{
+    struct cmd *c = r->cmd;
+
+    c->progress = NULL;
+    c->go_on = NULL;
+    run_free(r);
+}
+
+/* The library of a function has been loaded: now the function. */
+static void begin_call(struct script_run *r)
+{
+    struct cmd *c = r->cmd;
+    struct compile compile = {.run = r, .begin = begin_function};
+    const char *why = script_library_settle(r, NULL);
+
+    if (why != NULL) {
+        reply_errf(c->reply, "%s", why);
+        end(r);
+        return;
+    }
+    r->left_cycles = budget();
+    if (!begin_coroutine(r, &compile)) {
+        reply_errf(c->reply, "ERR %s", compile.error);
+        end(r);
+        return;
+    }
+    run_again(c);
+}
+
+static void go_on(struct cmd *c)
+{
+    struct script_run *r = c->progress;
+    size_t from = c->reply->out.len;
+    int rc = step(r, c);
+
+    if (rc == LUA_YIELD && r->doom == SCRIPT_LIVES) {
+        run_again(c);
+        return;
+    }
+    if (rc == 0 && r->doom == SCRIPT_LIVES && r->load_ref != 0) {
+        leave(r);
+        begin_call(r);
         return;
     }
     if (r->doom != SCRIPT_LIVES) {
@@ -331,50 +458,99 @@ static void slice(struct cmd *c)
         end_well(r, from, rc);
     }
     leave(r);
-    c->progress = NULL;
-    c->go_on = NULL;
-    run_free(r);
+    end(r);
+}
+
+/* ---- Beginnings ---- */
+
+static uint64_t cycles_of(uint64_t ms)
+{
+    return ms == 0 ? UINT64_MAX : (uint64_t)((double)ms * 1000 * node_cycles_per_us());
 }
 
 static uint64_t budget(void)
 {
-    uint64_t ms = conf_u64(&opt_busy_reply_threshold);
-
-    return ms == 0 ? UINT64_MAX : (uint64_t)((double)ms * 1000 * node_cycles_per_us());
+    return cycles_of(conf_u64(&opt_busy_reply_threshold));
 }
 
-static bool begin_run(struct script_run *r, uint32_t numkeys)
+static bool begin_coroutine(struct script_run *r, struct compile *compile)
+{
+    r->c_depth = r->co_depth = 0;
+    if (lua_cpcall(r->host->L, compile->begin, r) == 0) {
+        script_watch(r->thread);
+        return true;
+    }
+    copy_error(r->host->L, compile->error, sizeof(compile->error));
+    return false;
+}
+
+/* In the worker's state; once more in a new one, if that one is full of others' functions. */
+static bool begin_run(struct script_run *r, struct compile *compile)
 {
     struct cmd *c = r->cmd;
-    struct compile compile = {.run = r, .numkeys = numkeys};
 
-    check_text(r->script, &compile);
     for (int i = 0; i < 2; i++) {
         r->host = script_host_get(c->db->scripts, c->session->worker->index);
         if (r->host == NULL) {
-            reply_err(c->reply, WIRE_NOMEM);
+            (void)snprintf(compile->error, sizeof(compile->error), "not enough memory");
             return false;
         }
-        if (compile.is_bytecode) {
-            (void)snprintf(compile.error, sizeof(compile.error), "bytecode is not loaded");
-            break;
+        if (compile->is_bytecode) {
+            (void)snprintf(compile->error, sizeof(compile->error), "bytecode is not loaded");
+            return false;
         }
-        if (lua_cpcall(r->host->L, begin, &compile) == 0) {
+        if (r->function != NULL) {
+            bool has = script_library_has(r->host, r->library->id);
+
+            compile->begin = has ? begin_function : script_library_begin;
+            r->left_cycles = has ? budget() : cycles_of(LOAD_MS);
+        }
+        if (begin_coroutine(r, compile)) {
+            r->is_counted = true;
+            r->host->runs++;
+            atomic_fetch_add_explicit(count_of(r), 1, memory_order_relaxed);
             return true;
         }
-        copy_error(r->host->L, compile.error, sizeof(compile.error));
-        if (r->host->runs > 0 || strcmp(compile.error, "not enough memory") != 0) {
-            break;
+        if (r->host->runs > 0 || strcmp(compile->error, "not enough memory") != 0) {
+            return false;
         }
-        script_host_spoil(r->host); /* full of others' functions: once more, in a new one */
+        script_host_spoil(r->host);
     }
-    reply_errf(c->reply, "ERR Error compiling script (new function): %s", compile.error);
     return false;
+}
+
+static struct script_run *create(struct cmd *c, const _Atomic uint64_t *kill_switch)
+{
+    struct script_run *r = mem_zalloc(sizeof(*r));
+
+    if (r != NULL) {
+        r->cmd = c;
+        r->resp = 2;
+        script_json_begin(&r->json);
+        r->scripts = c->db->scripts;
+        r->chance[0] = 0x330e;
+        r->kill_switch = kill_switch;
+        r->kills = atomic_load_explicit(kill_switch, memory_order_relaxed);
+        r->begun_ms = c->now_ms;
+        r->argv = c->argv;
+        r->argc = c->argc;
+        reply_init(&r->reply);
+    }
+    return r;
+}
+
+static void start(struct cmd *c, struct script_run *r)
+{
+    c->progress = r;
+    c->progress_free = run_free;
+    go_on(c);
 }
 
 void script_run(struct cmd *c, struct script *script, uint32_t numkeys, bool is_read_only)
 {
-    struct script_run *r = mem_zalloc(sizeof(*r));
+    struct compile compile = {.begin = begin_script,
+                              .is_bytecode = is_bytecode(script->text, script->body_at)};
+    struct script_run *r = create(c, &c->db->scripts->kills);
 
     if (r == NULL) {
         script_put(script);
@@ -382,23 +558,141 @@ void script_run(struct cmd *c, struct script *script, uint32_t numkeys, bool is_
         return;
     }
     r->script = script;
-    r->cmd = c;
-    r->resp = 2;
-    r->scripts = c->db->scripts;
+    r->name = (struct slice){script->sha, SHA1_HEX};
+    r->flags = script->flags;
+    r->is_whole = &script->is_whole;
+    r->numkeys = numkeys;
     r->is_read_only = is_read_only || (script->flags & SCRIPT_NO_WRITES) != 0;
-    r->chance[0] = 0x330e;
     r->left_cycles = budget();
-    r->kills = atomic_load_explicit(&c->db->scripts->kills, memory_order_relaxed);
-    reply_init(&r->reply);
-    if (!begin_run(r, numkeys)) {
+    if (!begin_run(r, &compile)) {
+        reply_errf(c->reply, "ERR Error compiling script (new function): %s", compile.error);
         run_free(r);
         return;
     }
-    r->is_counted = true;
-    r->host->runs++;
-    atomic_fetch_add_explicit(&c->db->scripts->running, 1, memory_order_relaxed);
-    script_watch(r->thread);
-    c->progress = r;
-    c->progress_free = run_free;
-    slice(c);
+    start(c, r);
+}
+
+void script_run_function(struct cmd *c, struct function *f, uint32_t numkeys, bool is_read_only)
+{
+    struct compile compile = {0};
+    struct script_run *r = create(c, &c->db->scripts->function_kills);
+    struct script_host *h = script_host_get(c->db->scripts, c->session->worker->index);
+
+    if (r == NULL || h == NULL) {
+        if (r != NULL) {
+            run_free(r);
+        }
+        reply_err(c->reply, WIRE_NOMEM);
+        return;
+    }
+    script_library_sweep(h, libraries_of(c));
+    r->library = library_get(f->library);
+    r->function = f;
+    r->code = f->library->code;
+    r->body_at = f->library->body_at;
+    r->name = f->name;
+    r->flags = f->flags;
+    r->is_whole = &f->is_whole;
+    r->numkeys = numkeys;
+    r->is_read_only = is_read_only || (f->flags & SCRIPT_NO_WRITES) != 0;
+    uint64_t chance = __rdtsc(); /* only scripts begin with the same */
+
+    memcpy(&r->chance[1], &chance, 2 * sizeof(r->chance[1]));
+    if (!begin_run(r, &compile)) {
+        reply_errf(c->reply, "ERR %s", compile.error);
+        run_free(r);
+        return;
+    }
+    start(c, r);
+}
+
+/* ---- Loading a library ---- */
+
+struct script_run *script_load_begin(struct cmd *c, struct slice code,
+                                     const struct library_head *head, char *error)
+{
+    struct compile compile = {.begin = script_library_begin,
+                              .is_bytecode = is_bytecode(code, head->body_at)};
+    struct script_run *r = create(c, &c->db->scripts->function_kills);
+
+    if (r == NULL) {
+        (void)snprintf(error, LIBRARY_ERROR_MAX, "%s", wire_err_text(WIRE_NOMEM));
+        return NULL;
+    }
+    r->name = head->name;
+    r->code = code;
+    r->body_at = head->body_at;
+    r->left_cycles = cycles_of(LOAD_MS);
+    if (!begin_run(r, &compile)) {
+        (void)snprintf(error, LIBRARY_ERROR_MAX, "ERR Error compiling function: %s", compile.error);
+        run_free(r);
+        return NULL;
+    }
+    return r;
+}
+
+struct load_error {
+    struct script_run *run;
+    char *error;
+};
+
+/* Protected: what the text raised, or why it was ended. */
+static int load_error(lua_State *L)
+{
+    const struct load_error *e = lua_touserdata(L, 1);
+    const struct script_run *r = e->run;
+    const char *code;
+    const char *text;
+
+    if (r->doom == SCRIPT_TOO_LONG) {
+        text = "ERR FUNCTION LOAD timeout";
+    } else if (r->doom != SCRIPT_LIVES) {
+        text = "ERR Script killed by user with FUNCTION KILL...";
+    } else {
+        text = error_text(L, r->thread, &code);
+    }
+    (void)snprintf(e->error, LIBRARY_ERROR_MAX, "ERR Error registering functions: %.400s", text);
+    return 0;
+}
+
+enum script_loaded script_load_step(struct cmd *c, struct script_run *r, struct library **out,
+                                    char *error)
+{
+    int rc = step(r, c);
+    const char *why;
+
+    if (rc == LUA_YIELD && r->doom == SCRIPT_LIVES) {
+        return SCRIPT_LOADS;
+    }
+    if (rc != 0 || r->doom != SCRIPT_LIVES) {
+        struct load_error e = {r, error};
+
+        if (lua_cpcall(r->host->L, load_error, &e) != 0) {
+            lua_settop(r->host->L, 0);
+            (void)snprintf(error, LIBRARY_ERROR_MAX, "%s", wire_err_text(WIRE_NOMEM));
+        }
+        leave(r);
+        return SCRIPT_NOT_LOADED;
+    }
+    leave(r);
+    why = script_library_settle(r, out);
+    if (why != NULL) {
+        (void)snprintf(error, LIBRARY_ERROR_MAX, "%s", why);
+        return SCRIPT_NOT_LOADED;
+    }
+    return SCRIPT_LOADED;
+}
+
+void script_load_end(struct script_run *r)
+{
+    run_free(r);
+}
+
+void script_each_slow(struct scripts *s, void (*fn)(const struct script_run *, void *), void *arg)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    for (const struct list *l = s->slow.next; l != &s->slow; l = l->next) {
+        fn(LIST_ITEM(l, struct script_run, slow), arg);
+    }
+    (void)pthread_mutex_unlock(&s->lock);
 }

@@ -5,6 +5,7 @@
  * deep as MATCH_DEPTH_MAX. */
 #include "node/script_host.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <string.h>
 
@@ -243,6 +244,7 @@ static const char *again(struct match *m, const char *s, char digit)
     }
     ptrdiff_t len = m->captures[i].len;
 
+    assert(m->captures[i].from != NULL);
     if (len < 0 || m->end - s < len || memcmp(m->captures[i].from, s, (size_t)len) != 0) {
         return NULL;
     }
@@ -491,11 +493,12 @@ static void add_text(struct match *m, luaL_Buffer *b, const char *s, const char 
     const char *with = lua_tolstring(m->L, 3, &len);
 
     for (size_t i = 0; i < len; i++) {
-        if (with[i] != '%') {
-            luaL_addchar(b, with[i]);
-        } else if (++i == len) {
-            luaL_addchar(b, '\0'); /* as Lua: the end's zero byte */
-        } else if (!isdigit((unsigned char)with[i])) {
+        bool is_escape = with[i] == '%';
+
+        if (is_escape) {
+            i++; /* at the end, as Lua, to its zero byte */
+        }
+        if (!is_escape || !isdigit((unsigned char)with[i])) {
             luaL_addchar(b, with[i]);
         } else if (with[i] == '0') {
             luaL_addlstring(b, s, (size_t)(e - s));
@@ -565,7 +568,8 @@ static int str_gsub(lua_State *L)
         if (e != NULL && e > s) {
             s = e;
         } else if (s < m.end) {
-            luaL_addchar(&b, *s++);
+            luaL_addchar(&b, *s);
+            s++;
         } else {
             break;
         }

@@ -8,6 +8,7 @@
 #include "node/entry.h"
 #include "node/evict.h"
 #include "node/keyed.h"
+#include "node/library.h"
 #include "node/notify.h"
 #include "node/type.h"
 
@@ -15,7 +16,7 @@
 
 enum { ITEMS_INLINE = 8, INDEX_FROM = 16 };
 
-static void *pile_add(struct section *s, struct pile *p, size_t size)
+void *section_pile_add(struct section *s, struct pile *p, size_t size)
 {
     if (p->count == p->cap) {
         uint32_t cap = p->cap == 0 ? ITEMS_INLINE : p->cap * 2;
@@ -28,6 +29,7 @@ static void *pile_add(struct section *s, struct pile *p, size_t size)
         p->v = v;
         p->cap = cap;
     }
+    assert(p->v != NULL);
     void *at = p->v + (size_t)p->count++ * size;
 
     memset(at, 0, size);
@@ -59,6 +61,7 @@ void section_destroy(struct section *s)
     mem_free(s->aborts.v, s->aborts.cap * sizeof(struct deferred));
     mem_free(s->ends.v, s->ends.cap * sizeof(struct deferred));
     mem_free(s->touched.v, s->touched.cap * sizeof(struct key));
+    mem_free(s->saved.v, s->saved.cap * sizeof(struct saved_item));
     mem_free(s->index, s->index_cap * sizeof(s->index[0]));
     change_writer_fini(&s->change);
     notices_fini(&s->notices);
@@ -196,6 +199,17 @@ static void index_grow(struct section *s)
     }
 }
 
+/* After items have left its end. */
+void section_index_again(struct section *s)
+{
+    if (s->index != NULL) {
+        memset(s->index, 0, s->index_cap * sizeof(s->index[0]));
+        for (uint32_t i = 0; i < s->items.count; i++) {
+            index_put(s, i);
+        }
+    }
+}
+
 static struct item *item_find(struct section *s, const struct key *key)
 {
     if (s->index == NULL) {
@@ -238,7 +252,7 @@ static struct item *item_for(struct section *s, const struct key *key)
     if (it != NULL) {
         return it;
     }
-    it = pile_add(s, &s->items, sizeof(*it));
+    it = section_pile_add(s, &s->items, sizeof(*it));
     if (it == NULL) {
         return NULL;
     }
@@ -329,12 +343,12 @@ const struct entry *section_look(struct section *s, struct key key)
 }
 
 /* What the section itself made is not published: freed at its end. */
-static void discard(struct section *s, struct item *it)
+static void discard(struct section *s, struct item *it, bool is_saved)
 {
     if (it->now == NULL || it->now == it->old) {
         return;
     }
-    struct discard *d = pile_add(s, &s->discards, sizeof(*d));
+    struct discard *d = section_pile_add(s, &s->discards, sizeof(*d));
 
     if (d == NULL) {
         /* The section has failed and will abort; its value is freed by its type's on_abort. */
@@ -343,7 +357,7 @@ static void discard(struct section *s, struct item *it)
         it->key.name = it->old != NULL ? entry_key(it->old) : (struct slice){NULL, 0};
         return;
     }
-    *d = (struct discard){it->now, it->keep_now};
+    *d = (struct discard){it->now, it->keep_now, is_saved};
 }
 
 void section_put(struct section *s, struct key key, struct entry *e)
@@ -360,10 +374,11 @@ void section_put(struct section *s, struct key key, struct entry *e)
     if (it->now == NULL && !s->applies) {
         notify_in(s, NOTIFY_NEW, "new", key.name);
     }
-    discard(s, it);
+    discard(s, it, section_save(s, it));
     /* The name must live as long as the item: the argument may not, the entry does. */
     it->key.name = entry_key(e);
     it->now = e;
+    it->is_changed = true;
     it->keep_now = false;
 }
 
@@ -374,8 +389,9 @@ void section_remove(struct section *s, struct key key)
     if (it == NULL) {
         return;
     }
-    discard(s, it);
+    discard(s, it, section_save(s, it));
     it->now = NULL;
+    it->is_changed = true;
     it->keep_now = false;
 }
 
@@ -386,6 +402,7 @@ void section_keep_value(struct section *s, struct key key)
     if (it == NULL) {
         return;
     }
+    (void)section_save(s, it);
     if (it->now == it->old) {
         it->keep_old = true;
     } else {
@@ -407,7 +424,7 @@ void section_in_place(struct section *s, struct key key)
 
     /* Whoever wants to know of it may come while the section is suspended, so it is always kept. */
     if (last == NULL || last->hash != key.hash || !slice_is(last->name, key.name)) {
-        struct key *touched = pile_add(s, &s->touched, sizeof(*touched));
+        struct key *touched = section_pile_add(s, &s->touched, sizeof(*touched));
 
         if (touched != NULL) {
             *touched = key;
@@ -419,7 +436,7 @@ void section_in_place(struct section *s, struct key key)
 static void keep(struct section *s, const struct item *it)
 {
     if (it->keep_old) {
-        struct kept *k = pile_add(s, &s->kept, sizeof(*k));
+        struct kept *k = section_pile_add(s, &s->kept, sizeof(*k));
 
         if (k != NULL) {
             *k = (struct kept){it->old, it->key.hash, it->key.partition};
@@ -439,9 +456,10 @@ void section_flush(struct section *s)
     for (uint32_t i = 0; i < s->items.count; i++) {
         struct item *it = PILE(s->items, struct item, i);
 
-        discard(s, it);
+        discard(s, it, section_save(s, it));
         keep(s, it);
         it->old = it->now = NULL;
+        it->is_changed = true;
         it->place = NULL;
         it->keep_old = it->keep_now = false;
     }
@@ -480,6 +498,23 @@ int64_t section_added(const struct section *s)
         n += (it->now != NULL) - (it->old != NULL);
     }
     return n;
+}
+
+const struct libraries *section_libraries(const struct section *s)
+{
+    /* Acquire: pairs with the release in section_commit(). */
+    return s->libraries != NULL ? s->libraries
+                                : atomic_load_explicit(&s->db->libraries, memory_order_acquire);
+}
+
+void section_put_libraries(struct section *s, struct libraries *l)
+{
+    size_t budget = SIZE_MAX;
+
+    if (s->libraries != NULL) {
+        (void)libraries_free(s->libraries, &budget);
+    }
+    s->libraries = l;
 }
 
 void section_expect(struct section *s, size_t bytes)
@@ -536,7 +571,7 @@ void section_publish(struct section *s, enum pubsub_kind kind, struct slice chan
 
 void section_retire(struct section *s, void *object, size_t bytes, rcu_free_fn fn)
 {
-    struct deferred *d = pile_add(s, &s->retires, sizeof(*d));
+    struct deferred *d = section_pile_add(s, &s->retires, sizeof(*d));
 
     if (d != NULL) {
         *d = (struct deferred){.object = object, .bytes = bytes, .free = fn};
@@ -545,7 +580,7 @@ void section_retire(struct section *s, void *object, size_t bytes, rcu_free_fn f
 
 void section_on_abort(struct section *s, void (*fn)(void *, void *), void *object, void *arg)
 {
-    struct deferred *d = pile_add(s, &s->aborts, sizeof(*d));
+    struct deferred *d = section_pile_add(s, &s->aborts, sizeof(*d));
 
     if (d != NULL) {
         *d = (struct deferred){.object = object, .arg = arg, .fn = fn};
@@ -556,7 +591,7 @@ void section_on_abort(struct section *s, void (*fn)(void *, void *), void *objec
 
 void section_on_end(struct section *s, void (*fn)(void *, void *), void *object, void *arg)
 {
-    struct deferred *d = pile_add(s, &s->ends, sizeof(*d));
+    struct deferred *d = section_pile_add(s, &s->ends, sizeof(*d));
 
     if (d != NULL) {
         *d = (struct deferred){.object = object, .arg = arg, .fn = fn};

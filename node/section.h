@@ -21,6 +21,7 @@
 #include "proto/change.h"
 
 struct entry;
+struct libraries;
 struct partition;
 struct section;
 
@@ -68,6 +69,17 @@ enum section_failure section_failure(const struct section *s);
 uint64_t section_mask(const struct section *s);
 struct database *section_database(const struct section *s);
 
+/* ---- Savepoints: a part of a section that may be given up while the rest stays (node/section_mark.c) ---- */
+
+/* From here on, until section_release() or section_rollback(); one at a time. */
+void section_mark(struct section *s);
+/* What was done since then stays. */
+void section_release(struct section *s);
+/* What was done since then is undone, as by an abort: cannot fail. Nothing, if the section has failed. */
+void section_rollback(struct section *s);
+/* The present savepoint's number, never twice in a section's life; 0: there is none. */
+uint64_t section_marked(const struct section *s);
+
 /* ---- For the type interfaces ---- */
 
 /* All keys of the database, whose partitions are all locked. Drops what the section wrote so far. */
@@ -99,6 +111,11 @@ void section_keep_value(struct section *s, struct key key);
 void section_publish(struct section *s, enum pubsub_kind kind, struct slice channel,
                      struct slice text);
 struct notices *section_notices(struct section *s);
+
+/* The database's libraries of functions as this section sees them; NULL: none. */
+const struct libraries *section_libraries(const struct section *s);
+/* They become these, which the section takes; it holds all partitions. For node/library.c. */
+void section_put_libraries(struct section *s, struct libraries *l);
 
 /* The key's collection is changed in place by this section, which holds its lock for writing. */
 void section_in_place(struct section *s, struct key key);

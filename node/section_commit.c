@@ -13,6 +13,7 @@
 #include "node/database.h"
 #include "node/entry.h"
 #include "node/keyed.h"
+#include "node/library.h"
 #include "node/slices.h"
 #include "node/type.h"
 #include "node/watched.h"
@@ -44,6 +45,7 @@ static void run_ends(struct section *s)
 static void finish(struct section *s)
 {
     run_ends(s);
+    section_put_libraries(s, NULL);
     section_unlock_all(s);
     notices_clear(&s->notices);
     pile_reset(&s->items, sizeof(struct item));
@@ -53,6 +55,8 @@ static void finish(struct section *s)
     pile_reset(&s->aborts, sizeof(struct deferred));
     pile_reset(&s->ends, sizeof(struct deferred));
     pile_reset(&s->touched, sizeof(struct key));
+    pile_reset(&s->saved, sizeof(struct saved_item));
+    s->savepoint.number = 0;
     if (s->index != NULL) {
         mem_free(s->index, s->index_cap * sizeof(s->index[0]));
         s->index = NULL;
@@ -95,6 +99,7 @@ void section_abort(struct section *s)
             entry_free(it->now);
         }
     }
+    /* What a savepoint has, too: there is no way back to it any more. */
     for (uint32_t i = 0; i < s->discards.count; i++) {
         entry_free(PILE(s->discards, struct discard, i)->entry);
     }
@@ -155,8 +160,8 @@ static int prepare(struct section *s)
     struct table *t;
     struct table_stats *st;
     uint32_t i;
-    size_t retires =
-        s->retires.count + s->discards.count + s->kept.count + (s->flushed ? PARTITIONS : 0);
+    size_t retires = s->retires.count + s->discards.count + s->kept.count +
+                     (s->flushed ? PARTITIONS : 0) + (s->libraries != NULL);
 
     for (i = 0; i < s->items.count; i++) {
         struct item *it = PILE(s->items, struct item, i);
@@ -411,6 +416,20 @@ static void publish_flush(struct section *s)
     }
 }
 
+static void publish_libraries(struct section *s)
+{
+    struct libraries *now = s->libraries;
+    struct libraries *old;
+
+    /* Release: pairs with the acquires in section_libraries() and library.c. */
+    old = atomic_exchange_explicit(&s->db->libraries, now, memory_order_acq_rel);
+    s->libraries = NULL;
+    database_charge(s->db, (int64_t)now->bytes - (old == NULL ? 0 : (int64_t)old->bytes));
+    if (old != NULL) {
+        rcu_retire_object(old, old->bytes, libraries_free);
+    }
+}
+
 static void publish(struct section *s, uint64_t seq)
 {
     for (uint64_t m = s->changed; m != 0; m &= m - 1) {
@@ -425,6 +444,9 @@ static void publish(struct section *s, uint64_t seq)
     }
     for (uint32_t i = 0; i < s->touched.count; i++) {
         touch(s, *PILE(s->touched, struct key, i), true, true);
+    }
+    if (UNLIKELY(s->libraries != NULL)) {
+        publish_libraries(s);
     }
     for (uint64_t m = s->changed; m != 0; m &= m - 1) {
         partition_version_end(partition_at(s, m));
@@ -515,7 +537,7 @@ void section_abort_telling(struct section *s)
 static enum section_end commit(struct section *s, uint64_t *seq)
 {
     struct change_blob *blob = NULL;
-    bool many = s->items.count > 1 || s->flushed;
+    bool many = s->items.count > 1 || s->flushed || s->libraries != NULL;
     bool marked = many || s->deadline_ms != INT64_MAX;
 
     *seq = 0;
@@ -526,7 +548,7 @@ static enum section_end commit(struct section *s, uint64_t *seq)
         section_abort_telling(s);
         return SECTION_COMMITTED;
     }
-    s->changed = s->in_place | (s->flushed ? s->locked : 0);
+    s->changed = s->in_place | (s->flushed || s->libraries != NULL ? s->locked : 0);
     if (s->change_bytes.len > CHANGE_MAX) {
         section_fail(s, SECTION_TOO_LARGE);
         return fail(s, NULL, SECTION_FAILED);

@@ -32,11 +32,30 @@ struct item {
     bool keep_old; /* old's value has another owner now */
     bool keep_now;
     bool is_prepared;
+    bool is_changed; /* since then `now` is another */
+    uint64_t saved;  /* the last savepoint that has it as it was */
+};
+
+/* An item as it was at the savepoint. */
+struct saved_item {
+    uint32_t index;
+    struct item was;
+};
+
+/* Where the section stood at its savepoint. */
+struct savepoint {
+    uint64_t number; /* 0: there is none */
+    struct change_mark change;
+    uint32_t items, discards, kept, retires, aborts, ends, touched;
+    uint64_t in_place;
+    size_t notices_len;
+    bool flushed;
 };
 
 struct discard {
     struct entry *entry;
     bool keep;
+    bool is_saved; /* a savepoint has it, too */
 };
 
 /* What the table had when the section flushed, and whose value was given to an entry of the section: the
@@ -87,9 +106,13 @@ struct section {
     struct buf change_bytes;
     struct change_writer change;
     struct pile items, discards, kept, retires, aborts, ends, touched;
-    struct notices notices;    /* what it publishes at its end */
-    uint64_t client;           /* that asked for it; 0: none */
-    struct block_ready *ready; /* owned: changed keys that commands wait at */
+    struct savepoint savepoint;
+    uint64_t savepoints;         /* so far */
+    struct pile saved;           /* items, since the savepoint */
+    struct libraries *libraries; /* owned: what the database's become; NULL: they stay */
+    struct notices notices;      /* what it publishes at its end */
+    uint64_t client;             /* that asked for it; 0: none */
+    struct block_ready *ready;   /* owned: changed keys that commands wait at */
     uint32_t *index; /* owned: open addressing, item number + 1; NULL while items are few */
     uint32_t index_cap;
 };
@@ -97,5 +120,11 @@ struct section {
 #define PILE(p, type, i) (&((type *)(void *)(p).v)[i])
 
 void section_unlock_all(struct section *s);
+/* For section_mark.c. */
+void section_index_again(struct section *s);
+/* A growing array's next element, zeroed; NULL: no memory, and the section has failed. */
+void *section_pile_add(struct section *s, struct pile *p, size_t size);
+/* Before the item changes: keeps it for the savepoint. True if its entry is still the savepoint's. */
+bool section_save(struct section *s, struct item *it);
 
 #endif

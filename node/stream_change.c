@@ -255,7 +255,7 @@ struct stream_block *stream_find_entry(const struct stream *st, struct stream_id
 int stream_large_remove(struct section *s, struct stream *st, struct stream_id id, bool keep_block,
                         bool *found)
 {
-    struct stream_entry e;
+    struct stream_entry e = {.removed = true};
     uint32_t at;
     struct stream_block *b = stream_find_entry(st, id, &at);
 

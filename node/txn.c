@@ -1,6 +1,7 @@
 #include "node/txn.h"
 
 #include "base/mem.h"
+#include "edge/acl_log.h"
 #include "edge/multi.h"
 #include "edge/session.h"
 #include "edge/tracking.h"
@@ -54,7 +55,7 @@ uint32_t txn_flags(const struct multi *m)
 /* What a queued command keeps, also when it has ended by itself. */
 static void kept_free(struct cmd *c)
 {
-    if (c->progress != NULL && c->progress_free != NULL) {
+    if (c->progress != NULL) {
         c->progress_free(c->progress);
     }
     c->progress = NULL;
@@ -70,12 +71,41 @@ static void progress_free(void *progress)
     mem_free(p, sizeof(*p));
 }
 
+/* Judged again, since the rules may have changed after it was queued. True: it is refused. */
+static bool is_denied(struct cmd *c, const struct request *q)
+{
+    static const char *const reasons[] = {
+        [ACL_DENIED_CMD] = "no permission to execute the command or subcommand",
+        [ACL_DENIED_KEY] = "no permission to touch the specified keys",
+        [ACL_DENIED_CHANNEL] =
+            "no permission to access one of the channels used as arguments to the command",
+    };
+    const struct acl_rules *limits = acl_limits(c->session);
+    struct acl_denied d = {
+        .context = ACL_IN_MULTI, .def = q->def, .argv = q->argv, .argc = q->argc};
+
+    if (LIKELY(limits == NULL)) {
+        return false;
+    }
+    d.verdict = acl_check(limits, q->def, q->argv, q->argc, &d.at);
+    if (d.verdict == ACL_ALLOWED) {
+        return false;
+    }
+    acl_log_denied(c->session, &d);
+    reply_errf(c->reply,
+               "NOPERM ACLs rules changed between the moment the transaction was accumulated and "
+               "the EXEC call. This command is no longer allowed for the following reason: %s",
+               reasons[d.verdict]);
+    return true;
+}
+
 /* The next command, or its next slice. */
 static void run_one(struct cmd *c, struct progress *p)
 {
     const struct request *q = &c->multi->requests[p->next];
     size_t from = c->reply->out.len;
     uint64_t begun = __rdtsc();
+    bool is_going_on = p->is_begun;
 
     if (!p->is_begun) {
         p->is_begun = true;
@@ -92,14 +122,22 @@ static void run_one(struct cmd *c, struct progress *p)
         if (UNLIKELY(c->session->is_tracking)) {
             tracking_read(c->session, q);
         }
+        if ((q->def->flags & CMD_SCRIPT) != 0) {
+            section_mark(c->section); /* T4 */
+        }
     }
     p->cmd.again = false;
     c->reply->flags &= ~(uint32_t)REPLY_ERROR;
-    cmd_run(&p->cmd);
+    if (is_going_on || !is_denied(c, q)) {
+        cmd_run(&p->cmd);
+    }
     if (p->cmd.again) {
         return;
     }
     kept_free(&p->cmd);
+    if (UNLIKELY(section_marked(c->section) != 0)) {
+        (p->cmd.undo ? section_rollback : section_release)(c->section);
+    }
     p->is_begun = false;
     p->next++;
     if (exec_self(node_self()) != NULL) {

@@ -9,6 +9,7 @@
  *      the others (as Redis), a failure of the section (memory, size) undoes all.
  *  T2  it runs only if no watched key has changed (W1 in node/watched.h), judged under their locks.
  *  T3  commands that look at the whole database are exact in it.
+ *  T4  a script that fails has changed nothing, and the commands beside it are carried out.
  */
 #ifndef NODE_TXN_H
 #define NODE_TXN_H

@@ -12,6 +12,7 @@ const struct type_ops *const type_ops[VALUE_TYPES] = {
     [TYPE_STRING] = &type_string_ops, [TYPE_LIST] = &type_list_ops,
     [TYPE_SET] = &type_set_ops,       [TYPE_HASH] = &type_hash_ops,
     [TYPE_ZSET] = &type_zset_ops,     [TYPE_STREAM] = &type_stream_ops,
+    [TYPE_JSON] = &type_json_ops,
 };
 
 static bool points_to_value(const struct entry *e)

@@ -88,5 +88,6 @@ extern const struct type_ops type_list_ops;
 extern const struct type_ops type_set_ops;
 extern const struct type_ops type_zset_ops;
 extern const struct type_ops type_stream_ops;
+extern const struct type_ops type_json_ops;
 
 #endif

@@ -85,9 +85,9 @@ size_t stream_remove(struct cmd *c, struct key key, const struct stream_id *ids,
 void stream_set_meta(struct cmd *c, struct key key, const struct stream_meta *meta);
 
 /* Makes or sets a group. */
-void stream_set_group(struct cmd *c, struct key key, struct slice group, struct stream_id last_id,
+void stream_set_group(struct cmd *c, struct key key, struct slice name, struct stream_id last_id,
                       int64_t entries_read);
-void stream_delete_group(struct cmd *c, struct key key, struct slice group);
+void stream_delete_group(struct cmd *c, struct key key, struct slice name);
 /* Makes or sets a consumer. */
 void stream_set_consumer(struct cmd *c, struct key key, struct slice group, struct slice consumer,
                          int64_t seen_ms, int64_t active_ms);

@@ -22,7 +22,7 @@ struct vlist_chunk {
     uint32_t priority;         /* a parent's is no lower */
     uint16_t count;
     /* What a section may still have to bring back: [keep_begin, keep_end) is not written to. Of shared
-     * chunks; outside a section equal to begin and end. */
+     * chunks; outside a section equal to begin and end, or wider after a section that went back to a savepoint. */
     uint16_t keep_begin, keep_end;
     char bytes[];
 };
@@ -60,7 +60,7 @@ struct vlist_chunk *vlist_tree_last(struct vlist_chunk *root);
 struct vlist_chunk *vlist_chunk_next(struct vlist_chunk *c);
 struct vlist_chunk *vlist_chunk_prev(struct vlist_chunk *c);
 /* The chunk with element `index`, which is there; *index becomes its number within. */
-struct vlist_chunk *vlist_tree_find(struct vlist_chunk *root, size_t *index);
+struct vlist_chunk *vlist_tree_find(struct vlist_chunk *c, size_t *index);
 
 /* All of a before all of b. */
 struct vlist_chunk *vlist_tree_join(struct vlist_chunk *a, struct vlist_chunk *b);

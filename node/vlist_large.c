@@ -131,8 +131,21 @@ static void undo(struct large *large, const struct large_undo *u)
     c->begin = (uint32_t)(u->arg >> 1) & 0xffff;
     c->end = (uint32_t)(u->arg >> 17) & 0xffff;
     c->count = (uint16_t)(u->arg >> 33);
-    settle_borders(c);
+    /* Back to a savepoint only, the chunk keeps what the changes before it may yet have to bring back. */
+    if (!large_goes_on(large)) {
+        settle_borders(c);
+    }
     vlist_chunk_changed(c);
+}
+
+static uint64_t note(const struct large *large)
+{
+    return ((const struct vlist_large *)(const void *)large)->number;
+}
+
+static void put_back(struct large *large, uint64_t number)
+{
+    of(large)->number = (uint32_t)number;
 }
 
 /* Chunks that were taken out and retired may be among them; their grace period has not even begun. */
@@ -156,6 +169,8 @@ static void end(struct large *large, const struct large_undo *v, size_t n, bool 
 static const struct large_ops ops = {
     .bytes = all_bytes,
     .undo = undo,
+    .note = note,
+    .put_back = put_back,
     .end = end,
     .free = vlist_large_free,
 };

@@ -62,6 +62,6 @@ struct vlist_splice {
     const struct slice *v;
     size_t n;
 };
-int vlist_large_splice(struct section *s, struct vlist_large *l, const struct vlist_splice *splice);
+int vlist_large_splice(struct section *s, struct vlist_large *l, const struct vlist_splice *p);
 
 #endif

@@ -51,6 +51,17 @@ static bool free_member(struct entry *e, size_t *budget)
     return true;
 }
 
+static void free_undone(struct zset_large *l)
+{
+    while (l->undone != NULL) {
+        struct entry *e = l->undone;
+
+        (void)slices_tick(2);
+        memcpy(&l->undone, entry_payload(e).ptr, sizeof(l->undone));
+        entry_free(e);
+    }
+}
+
 bool zset_large_free(void *object, size_t *budget)
 {
     struct zset_large *l = object;
@@ -65,7 +76,8 @@ bool zset_large_free(void *object, size_t *budget)
     if (l->dying != NULL && !table_dir_free(l->dying, budget, free_member)) {
         return false;
     }
-    assert(l->undone == NULL);
+    free_undone(
+        l); /* there are some only if a section drops what it made and went back to a savepoint */
     large_fini(&l->large);
     mem_free(l, sizeof(*l));
     return true;
@@ -137,13 +149,7 @@ static void end(struct large *large, const struct large_undo *v, size_t n, bool 
     struct zset_large *l = of(large);
 
     rank_tree_settle(&l->tree);
-    while (l->undone != NULL) {
-        struct entry *e = l->undone;
-
-        (void)slices_tick(2);
-        memcpy(&l->undone, entry_payload(e).ptr, sizeof(l->undone));
-        entry_free(e);
-    }
+    free_undone(l);
     for (size_t i = 0; i < n; i++) {
         (void)slices_tick(2);
         if (v[i].now == NULL) {

@@ -465,6 +465,13 @@ static bool op_fine(const Godwit__Op *op)
         return change_set_fine(op);
     case GODWIT__OP__KIND_PUT_SCORES:
         return change_zset_fine(op);
+    case GODWIT__OP__KIND_PUT_LIBRARY:
+    case GODWIT__OP__KIND_DELETE_LIBRARY:
+    case GODWIT__OP__KIND_FLUSH_LIBRARIES:
+        return change_library_fine(op);
+    case GODWIT__OP__KIND_PUT_JSON:
+    case GODWIT__OP__KIND_PATCH_JSON:
+        return change_json_fine(op);
     case GODWIT__OP__KIND__NOT_SET:
     case _GODWIT__OP__KIND__CASE_IS_INT_SIZE:
         break;

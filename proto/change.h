@@ -162,6 +162,31 @@ MUST_CHECK int change_put_scores_begin(struct change_writer *w, struct slice key
                                        int64_t expire_at_ms);
 MUST_CHECK int change_score(struct change_writer *w, struct slice member, double score);
 void change_put_scores_end(struct change_writer *w);
+/* JSON documents (change_json.c); patching: begin, each patch, end. */
+MUST_CHECK int change_put_json(struct change_writer *w, struct slice key, bool replace,
+                               int64_t expire_at_ms, uint32_t number, struct slice json);
+enum change_json_kind {
+    CHANGE_JSON_SET,
+    CHANGE_JSON_REMOVE,
+    CHANGE_JSON_INSERT,
+    CHANGE_JSON_APPEND,
+    CHANGE_JSON_MERGE
+};
+MUST_CHECK int change_patch_json_begin(struct change_writer *w, struct slice key, uint32_t number);
+/* count for REMOVE alone, json for all others. */
+MUST_CHECK int change_json_patch(struct change_writer *w, enum change_json_kind kind,
+                                 struct slice pointer, uint32_t count, struct slice json);
+void change_patch_json_end(struct change_writer *w);
+
+/* Libraries of functions (change_library.c): a description whose ptr is NULL is none. A beginning that fails
+ * leaves nothing open. */
+MUST_CHECK int change_put_library_begin(struct change_writer *w, struct slice name,
+                                        struct slice code);
+MUST_CHECK int change_put_library_function(struct change_writer *w, struct slice name,
+                                           struct slice description, uint32_t flags);
+void change_put_library_end(struct change_writer *w);
+MUST_CHECK int change_delete_library(struct change_writer *w, struct slice name);
+MUST_CHECK int change_flush_libraries(struct change_writer *w);
 
 void change_drop_open(struct change_writer *w);
 

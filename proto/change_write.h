@@ -89,5 +89,7 @@ bool change_list_fine(const struct Godwit__Op *op);
 bool change_stream_fine(const struct Godwit__Op *op);
 bool change_set_fine(const struct Godwit__Op *op);
 bool change_zset_fine(const struct Godwit__Op *op);
+bool change_library_fine(const struct Godwit__Op *op);
+bool change_json_fine(const struct Godwit__Op *op);
 
 #endif

@@ -142,6 +142,11 @@ const struct cmd_def *cmd_find_sub(const struct cmd_def *container, struct slice
 uint16_t cmd_count(void);
 const struct cmd_def *cmd_by_id(uint16_t id);
 
+static inline bool cmd_has_one_key(const struct cmd_def *def)
+{
+    return def->keys.kind == CMD_KEYS_RANGE && def->keys.first == def->keys.last;
+}
+
 /* Indexes into argv of the keys of a call, to out[0..max); returns how many there are, or -1 if the
  * arguments do not say (a count that is no number, or too large). */
 int cmd_key_indexes(const struct cmd_def *def, const struct slice *argv, uint32_t argc,

@@ -68,13 +68,38 @@ static const char *group_category(const struct cmd_def *def)
     return (def->flags & CMD_WHOLE) != 0 ? "@keyspace" : NULL; /* DBSIZE, FLUSHDB */
 }
 
+/* Rows whose categories their group does not tell; ended by NULL. */
+static const char *const *other_categories(const struct cmd_def *def)
+{
+    static const char *const sort[] = {"@list", "@set", "@sortedset", "@dangerous", NULL};
+    static const char *const about[] = {"@connection", NULL};
+    static const char *const swap[] = {"@keyspace", "@write", NULL};
+    static const char *const none[] = {NULL};
+    const char *head = def->parent != NULL ? def->parent->name : def->name;
+
+    if (strcmp(head, "SORT") == 0 || strcmp(head, "SORT_RO") == 0) {
+        return sort;
+    }
+    if (strcmp(head, "COMMAND") == 0) {
+        return about;
+    }
+    if (strcmp(head, "SWAPDB") == 0) {
+        return swap;
+    }
+    return strcmp(head, "PUBSUB") == 0 && strcmp(def->name, "HELP") == 0 ? none : NULL;
+}
+
 size_t cmd_categories(const struct cmd_def *def, const char *out[CMD_CATEGORIES_MAX])
 {
-    const char *group = group_category(def);
+    const char *const *other = other_categories(def);
+    const char *group = other != NULL ? NULL : group_category(def);
     size_t n = 0;
 
     if (group != NULL) {
         out[n++] = group;
+    }
+    for (; other != NULL && *other != NULL; other++) {
+        out[n++] = *other;
     }
     if ((def->flags & CMD_READ) != 0 && strcmp(def->group, "scripting") != 0) {
         out[n++] = "@read";
@@ -94,6 +119,28 @@ size_t cmd_categories(const struct cmd_def *def, const char *out[CMD_CATEGORIES_
     }
     assert(n <= CMD_CATEGORIES_MAX);
     return n;
+}
+
+const char *cmd_category_at(size_t i)
+{
+    static const char *const all[] = {
+        "keyspace",    "read",   "write",       "set",   "sortedset", "list",   "hash",
+        "string",      "bitmap", "hyperloglog", "geo",   "stream",    "pubsub", "admin",
+        "fast",        "slow",   "blocking",    "dangerous", "connection", "transaction",
+        "scripting",
+    };
+
+    return i < sizeof(all) / sizeof(all[0]) ? all[i] : NULL;
+}
+
+bool cmd_is_category(struct slice name)
+{
+    for (size_t i = 0; cmd_category_at(i) != NULL; i++) {
+        if (slice_is_word(name, cmd_category_at(i))) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void put_flags(struct reply *r, const struct cmd_def *def)
@@ -116,6 +163,11 @@ static void put_flags(struct reply *r, const struct cmd_def *def)
             reply_simple(r, slice_of(names[i].name));
             n++;
         }
+    }
+    if ((def->flags & CMD_SCRIPT) != 0) {
+        reply_simple(r, SLICE("skip_monitor"));
+        reply_simple(r, SLICE("no_mandatory_keys"));
+        n += 2;
     }
     if (def->keys.kind == CMD_KEYS_COUNT || def->keys.kind == CMD_KEYS_TO_COUNT ||
         def->keys.kind == CMD_KEYS_STREAMS || def->keys.kind == CMD_KEYS_MOVABLE) {
@@ -256,7 +308,7 @@ static void put_key_specs(struct reply *r, const struct cmd_def *def)
     } else if (def->keys.kind == CMD_KEYS_STREAMS) {
         reply_set(r, 1);
         put_word_spec(r, &def->keys, f->first);
-    } else if (f->rest == NULL) {
+    } else if (f->rest == NULL || def->keys.kind == CMD_KEYS_MOVABLE) {
         reply_set(r, 1);
         put_key_spec(r, &def->keys, f->first);
     } else {
@@ -433,7 +485,9 @@ static void put_docs(struct reply *r, const struct cmd_def *def)
         struct arg_writer w = {r, &args, 0, 0};
 
         if (def->keys.kind != CMD_KEYS_NONE) {
-            w.specs = cmd_keyflags_of(def)->rest == NULL ? 1 : 2;
+            bool one = cmd_keyflags_of(def)->rest == NULL || def->keys.kind == CMD_KEYS_MOVABLE;
+
+            w.specs = one ? 1 : 2;
         }
         put_str(r, "arguments");
         put_args(&w, args.first);

@@ -15,6 +15,10 @@ size_t cmd_full_name(const struct cmd_def *def, char out[CMD_NAME_MAX]);
 /* ACL categories ("@read", "@string" …), from group and flags. Returns how many. */
 enum { CMD_CATEGORIES_MAX = 12 };
 size_t cmd_categories(const struct cmd_def *def, const char *out[CMD_CATEGORIES_MAX]);
+/* All of them without their "@", in Redis' order; NULL behind the last. */
+const char *cmd_category_at(size_t i);
+/* In any case, without its "@". */
+bool cmd_is_category(struct slice name);
 
 /* One row's entry: of COMMAND INFO, null for a NULL row; of COMMAND DOCS, its name and its map. */
 void cmd_doc_info(struct reply *r, const struct cmd_def *def);

@@ -562,6 +562,8 @@ static void bitop_end(struct cmd *c, struct bitop *b)
 static void bitop_go_on(struct cmd *c)
 {
     struct bitop *b = c->progress;
+
+    assert(b->count > 0);
     size_t most = (BITOP_SLICE / b->count + 1) * sizeof(((struct mix *)NULL)->all);
     size_t n = b->len - b->at < most ? b->len - b->at : most;
 

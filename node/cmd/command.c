@@ -1,4 +1,4 @@
-/* command.c - COMMAND and ACL CAT: the command table as clients see it. */
+/* command.c - COMMAND: the command table as clients see it. */
 #include "edge/backend.h"
 #include "node/cmd/families.h"
 #include "proto/cmd_doc.h"
@@ -36,67 +36,6 @@ static void cmd_command_info(struct cmd *c)
 static void cmd_command_list(struct cmd *c)
 {
     cmd_doc_command_list(c->reply, c->argv + 2, c->argc - 2);
-}
-
-/* In Redis' order. */
-static const char *const categories[] = {
-    "keyspace", "read",   "write",       "set",       "sortedset",  "list",        "hash",
-    "string",   "bitmap", "hyperloglog", "geo",       "stream",     "pubsub",      "admin",
-    "fast",     "slow",   "blocking",    "dangerous", "connection", "transaction", "scripting"};
-
-static bool is_in(const struct cmd_def *d, const char *category)
-{
-    const char *in[CMD_CATEGORIES_MAX];
-    size_t n = cmd_categories(d, in);
-
-    for (size_t i = 0; i < n; i++) {
-        if (strcmp(in[i] + 1, category) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void reply_commands(struct cmd *c, const char *category)
-{
-    size_t at = reply_array_later(c->reply);
-    size_t n = 0;
-
-    for (uint16_t id = 0; id < cmd_count(); id++) {
-        const struct cmd_def *d = cmd_by_id(id);
-        char name[CMD_NAME_MAX];
-
-        if ((d->flags & CMD_INTERNAL) == 0 && d->run != NULL && is_in(d, category)) {
-            reply_bulk(c->reply, (struct slice){name, cmd_full_name(d, name)});
-            n++;
-        }
-    }
-    reply_array_count(c->reply, at, n);
-}
-
-void command_acl_cat(struct cmd *c)
-{
-    size_t n = sizeof(categories) / sizeof(categories[0]);
-
-    if (c->argc > 3) {
-        reply_errf(c->reply, "ERR unknown subcommand or wrong number of arguments for 'CAT'. Try"
-                             " ACL HELP.");
-        return;
-    }
-    if (c->argc == 2) {
-        reply_array(c->reply, n);
-        for (size_t i = 0; i < n; i++) {
-            reply_bulk(c->reply, slice_of(categories[i]));
-        }
-        return;
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (slice_is_word(c->argv[2], categories[i])) {
-            reply_commands(c, categories[i]);
-            return;
-        }
-    }
-    reply_errf(c->reply, "ERR Unknown category '%.*s'", (int)c->argv[2].len, c->argv[2].ptr);
 }
 
 /* clang-format off */

@@ -41,7 +41,8 @@ static void cmd_config_get(struct cmd *c)
 
     for (size_t i = 0; i < conf_count(); i++) {
         const struct conf_opt *opt = conf_at(i);
-        uint32_t by = conf_is_setting(opt) ? asked_by(c, opt) : 0;
+        uint32_t by =
+            conf_is_setting(opt) && opt->kind != CONF_LINES ? asked_by(c, opt) : 0;
 
         if (by != 0) {
             /* A name that was spelled out comes back as it was spelled. */

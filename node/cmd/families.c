@@ -18,6 +18,7 @@ void families_register(void)
     cmd_register("string", string_cmds);
     cmd_register("transactions", txn_cmds);
     cmd_register("scripting", script_cmds);
+    cmd_register("scripting", function_cmds);
     cmd_register("server", server_cmds);
     cmd_register("server", config_cmds);
     cmd_register("server", memory_cmds);
@@ -30,4 +31,7 @@ void families_register(void)
     cmd_register("sorted-set", zset_ops_cmds);
     cmd_register("geo", geo_cmds);
     cmd_register("pubsub", pubsub_cmds);
+    cmd_register("json", json_cmds);
+    cmd_register("json", json_value_cmds);
+    cmd_register("json", json_array_cmds);
 }

@@ -20,6 +20,7 @@ extern struct cmd_def hll_cmds[];
 extern struct cmd_def string_cmds[];
 extern struct cmd_def txn_cmds[];
 extern struct cmd_def script_cmds[];
+extern struct cmd_def function_cmds[];
 extern struct cmd_def server_cmds[];
 extern struct cmd_def config_cmds[];
 extern struct cmd_def memory_cmds[];
@@ -32,12 +33,12 @@ extern struct cmd_def zset_range_cmds[];
 extern struct cmd_def zset_ops_cmds[];
 extern struct cmd_def geo_cmds[];
 extern struct cmd_def pubsub_cmds[];
+extern struct cmd_def json_cmds[];
+extern struct cmd_def json_value_cmds[];
+extern struct cmd_def json_array_cmds[];
 
 /* Hands the rows to the command table. Once, before cmd_freeze(). */
 void families_register(void);
-
-/* ACL CAT, which needs what COMMAND knows. */
-void command_acl_cat(struct cmd *c);
 
 /* The handler of a container's HELP row: lists its parent's rows. */
 void help_run(struct cmd *c);

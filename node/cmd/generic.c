@@ -1,6 +1,7 @@
 /* generic.c - commands on keys of any type: delete, rename, copy, what is known of a key. */
 #include "base/parse.h"
 #include "base/worker.h"
+#include "edge/acl_log.h"
 #include "edge/backend.h"
 #include "edge/session.h"
 #include "node/cmd/families.h"
@@ -254,6 +255,10 @@ static bool waits_on(struct cmd *c, int64_t replicas, int64_t timeout_ms)
 {
     if (c->unblocked == CMD_UNBLOCKED_ERROR) {
         reply_errf(c->reply, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
+        return true;
+    }
+    if (c->unblocked == CMD_UNBLOCKED_DENIED) {
+        acl_reply_denied_now(c);
         return true;
     }
     if (c->again_at_ms != 0 || replicas <= 0 || c->in_txn) {

@@ -220,7 +220,7 @@ static bool random_options(struct cmd *c, int64_t *count, bool *with_values)
 
 static void random_one(struct cmd *c)
 {
-    struct rand local;
+    struct rand local = {0};
     struct hash_field f = {0};
     struct hash h;
     bool found;

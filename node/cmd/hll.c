@@ -413,7 +413,7 @@ static const char *self_test(struct buf *sparse, struct buf *dense)
     static uint8_t const none[HLL_REGISTERS];
     uint8_t of_sparse[HLL_REGISTERS];
     uint8_t of_dense[HLL_REGISTERS];
-    char digits[BUF_I64_MAX];
+    char digits[BUF_I64_MAX] = {0};
     uint32_t index;
     bool changed;
 

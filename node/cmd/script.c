@@ -103,9 +103,7 @@ static void evalsha(struct cmd *c, bool is_read_only)
         script_sha_of(c->argv[1], sha) ? script_find(c->db->scripts, sha) : NULL;
 
     /* Redis looks at the length first, then at the count, then for the script. */
-    if (c->argv[1].len != SHA1_HEX) {
-        reply_errf(c->reply, "NOSCRIPT No matching script. Please use EVAL.");
-    } else if (!read_numkeys(c, &numkeys)) {
+    if (c->argv[1].len == SHA1_HEX && !read_numkeys(c, &numkeys)) {
         script_put(script);
     } else if (script == NULL) {
         reply_errf(c->reply, "NOSCRIPT No matching script. Please use EVAL.");

@@ -137,53 +137,6 @@ static void cmd_module_load(struct cmd *c)
     reply_errf(c->reply, "ERR MODULE command not allowed: this server has no modules");
 }
 
-static void cmd_acl_whoami(struct cmd *c)
-{
-    reply_bulk(c->reply, SLICE("default"));
-}
-
-static void cmd_acl_users(struct cmd *c)
-{
-    reply_array(c->reply, 1);
-    reply_bulk(c->reply, SLICE("default"));
-}
-
-/* The password is nobody's business, not even hashed. */
-static void cmd_acl_list(struct cmd *c)
-{
-    reply_array(c->reply, 1);
-    reply_bulk(c->reply, SLICE("user default on #<redacted> ~* &* +@all"));
-}
-
-static void reply_words(struct cmd *c, const char *name, const char *word)
-{
-    reply_bulk(c->reply, slice_of(name));
-    reply_array(c->reply, word != NULL);
-    if (word != NULL) {
-        reply_bulk(c->reply, slice_of(word));
-    }
-}
-
-static void cmd_acl_getuser(struct cmd *c)
-{
-    if (!slice_is(c->argv[2], SLICE("default"))) {
-        reply_null(c->reply);
-        return;
-    }
-    reply_map(c->reply, 6);
-    reply_bulk(c->reply, SLICE("flags"));
-    reply_set(c->reply, 1);
-    reply_bulk(c->reply, SLICE("on"));
-    reply_words(c, "passwords", NULL);
-    reply_bulk(c->reply, SLICE("commands"));
-    reply_bulk(c->reply, SLICE("+@all"));
-    reply_bulk(c->reply, SLICE("keys"));
-    reply_bulk(c->reply, SLICE("~*"));
-    reply_bulk(c->reply, SLICE("channels"));
-    reply_bulk(c->reply, SLICE("&*"));
-    reply_words(c, "selectors", NULL);
-}
-
 /* DEBUG OBJECT alone: the rest of DEBUG can stop or crash a server that others use. */
 static void cmd_debug(struct cmd *c)
 {
@@ -259,23 +212,6 @@ static void cmd_shutdown(struct cmd *c)
 
 /* clang-format off */
 #define ADMIN (CMD_ADMIN | CMD_OPERATOR | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FREE)
-#define ABOUT (CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FREE)
-
-static struct cmd_def acl_cmds[] = {
-    { "CAT",     -2, ABOUT, KEYS_NONE, "6.0.0", command_acl_cat, "[category]",
-      "The categories of commands, or the commands of one." },
-    { "GETUSER",  3, ADMIN, KEYS_NONE, "6.0.0", cmd_acl_getuser, "username",
-      "What a user may do." },
-    { "HELP",     2, CMD_LOADING | CMD_STALE | CMD_FREE, KEYS_NONE, "6.0.0", help_run, "",
-      "Print this help." },
-    { "LIST",     2, ADMIN, KEYS_NONE, "6.0.0", cmd_acl_list, "",
-      "The users and their rules." },
-    { "USERS",    2, ADMIN, KEYS_NONE, "6.0.0", cmd_acl_users, "",
-      "The users' names." },
-    { "WHOAMI",   2, ABOUT, KEYS_NONE, "6.0.0", cmd_acl_whoami, "",
-      "The user of this connection." },
-    CMD_END
-};
 
 static struct cmd_def module_cmds[] = {
     { "HELP",  2, CMD_LOADING | CMD_STALE | CMD_FREE, KEYS_NONE, "5.0.0", help_run, "",
@@ -288,8 +224,6 @@ static struct cmd_def module_cmds[] = {
 };
 
 struct cmd_def server_cmds[] = {
-    { "ACL",          -2, 0, KEYS_NONE, "6.0.0", NULL, "",
-      "Users and what they may do.", .subs = acl_cmds },
     { "BGREWRITEAOF",  1, ADMIN, KEYS_NONE, "1.0.0", cmd_save, "",
       "Refused: data is kept in memory only." },
     { "BGSAVE",       -1, ADMIN, KEYS_NONE, "1.0.0", cmd_save, "[SCHEDULE]",

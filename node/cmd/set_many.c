@@ -352,7 +352,9 @@ static void intersect(struct many *m, struct result *r, struct seen *seen)
     see_all(seen, &m->sets[smallest]);
     for (uint32_t i = 0; i < m->count && !seen->g.failed; i++) {
         if (i != smallest) {
-            struct seeing k = {.seen = seen, .round = ++round};
+            struct seeing k = {.seen = seen, .round = round + 1};
+
+            round++;
 
             set_each(&m->sets[i], see_again, &k);
         }

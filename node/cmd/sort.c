@@ -6,6 +6,7 @@
  */
 #include "base/mem.h"
 #include "base/parse.h"
+#include "edge/acl.h"
 #include "node/cmd/families.h"
 #include "node/keyspace.h"
 #include "node/notify.h"
@@ -97,6 +98,25 @@ static bool option_with_value(struct sort *s, uint32_t i, bool may_store)
     return true;
 }
 
+/* BY and GET look at keys that are not named, so the user must be allowed to read every key. True: it is
+ * not, and the error was answered. */
+static bool is_denied(struct sort *s, uint32_t i)
+{
+    const struct cmd *c = s->c;
+    bool is_get = slice_is_word(c->argv[i], "get");
+
+    if (i + 1 >= c->argc || (!is_get && (!slice_is_word(c->argv[i], "by") ||
+                                         memchr(c->argv[i + 1].ptr, '*', c->argv[i + 1].len) == NULL))) {
+        return false;
+    }
+    if (LIKELY(acl_reads_all(c->session, c->def, c->argv, c->argc))) {
+        return false;
+    }
+    reply_errf(c->reply, "ERR %s option of SORT denied due to insufficient ACL permissions.",
+               is_get ? "GET" : "BY");
+    return true;
+}
+
 /* False when an error was answered. */
 static bool options(struct sort *s, bool may_store)
 {
@@ -121,6 +141,8 @@ static bool options(struct sort *s, bool may_store)
                 return false;
             }
             i += 2;
+        } else if (is_denied(s, i)) {
+            return false;
         } else if (option_with_value(s, i, may_store)) {
             i++;
         } else {

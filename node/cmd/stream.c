@@ -412,7 +412,7 @@ static bool read_each(struct cmd *c, const struct stream_read *r, struct reply *
 static bool wait_for_entries(struct cmd *c, const struct stream_read *r)
 {
     uint32_t ids = r->keys + r->count;
-    size_t bytes = c->argc * sizeof(c->argv[0]) + r->count * STREAM_ID_TEXT_MAX;
+    size_t bytes = c->argc * sizeof(c->argv[0]) + (size_t)r->count * STREAM_ID_TEXT_MAX;
     struct slice *argv;
     bool waits;
 

@@ -198,3 +198,18 @@ test('no descriptor stays open after its client', async (t) => {
   }
   await eventually(() => server.openFiles() <= before + (KIND === 'redis' ? 1 : 0));
 });
+
+test('check-log-at-exit says that the log gives what was stored', godwitOnly, async (t) => {
+  const server = await startServer(t, { env: { GODWIT_CHECK_LOG_AT_EXIT: 'yes' } });
+  const client = await server.client(t);
+
+  await client.cmd('SET', 'string', 'x'.repeat(100000));
+  await client.cmd('APPEND', 'string', 'y');
+  await client.cmd('HSET', 'hash', 'f', 'v');
+  await client.cmd('XADD', 'stream', '*', 'f', 'v');
+  await client.cmd('SADD', 'gone', 'a');
+  await client.cmd('DEL', 'gone');
+  await server.stop();
+  assert.match(server.log, /logcheck.*msg="applied" changes=6/);
+  assert.match(server.log, /logcheck.*msg="the same" keys=3/);
+});

@@ -132,6 +132,26 @@ test('in MULTI', async (t) => {
   assert.deepEqual(await client.cmd('EXEC'), ['OK', 2, '2']);
 });
 
+test('a script that fails in MULTI has changed nothing, and EXEC goes on', godwitOnly, async (t) => {
+  const server = await startServer(t);
+  const client = await server.connect();
+  await client.cmd('FUNCTION', 'LOAD', "#!lua name=l\nredis.register_function('bad', function(k) redis.call('SET', k[1], 'f') error('no') end)");
+  await client.cmd('RPUSH', 'l', ...Array.from({ length: 1000 }, (_, i) => `value ${i}`));
+  await client.cmd('MULTI');
+  await client.cmd('SET', 'a', '1');
+  await client.cmd('LPOP', 'l');
+  await client.cmd('EVAL', "redis.call('SET','a','2') redis.call('LPOP','l') redis.call('SET','b','2') redis.call('FLUSHALL') error('x')", '0');
+  await client.cmd('FCALL', 'bad', '1', 'a');
+  await client.cmd('EVAL', "redis.call('SET','c','3') return redis.call('GET','a')", '0');
+  await client.cmd('EVAL', "redis.call('SET','d','4') return redis.call('INCR','l')", '0');
+  await client.cmd('LPOP', 'l');
+  const [exec] = await client.pipeline([['EXEC']]);
+  assert.deepEqual(exec.a.map((r) => r.t), ['+', '$', '-', '-', '$', '-', '$']);
+  assert.equal(exec.a[6].b.toString(), 'value 1');
+  assert.deepEqual(await client.cmd('MGET', 'a', 'b', 'c', 'd'), ['1', null, '3', null]);
+  assert.equal(await client.cmd('LLEN', 'l'), 998);
+});
+
 const ENDS = /ran for longer than busy-reply-threshold/;
 const HOSTILE = [
   ['while true do end', ENDS],

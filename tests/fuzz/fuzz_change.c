@@ -104,6 +104,19 @@ static void write_list(struct change_writer *w, struct slice key, const Godwit__
     }
 }
 
+static void write_library(struct change_writer *w, struct slice key, const Godwit__PutLibrary *m)
+{
+    must(change_put_library_begin(w, key, slice_from(m->code)) == OK);
+    for (size_t i = 0; i < m->n_functions; i++) {
+        const Godwit__Function *f = m->functions[i];
+        struct slice description = slice_from(f->description);
+
+        description.ptr = !f->has_description ? NULL : description.len == 0 ? "" : description.ptr;
+        must(change_put_library_function(w, slice_from(f->name), description, f->flags) == OK);
+    }
+    change_put_library_end(w);
+}
+
 static void write_op(struct change_writer *w, const Godwit__Op *op)
 {
     struct slice key = slice_from(op->key);
@@ -146,6 +159,15 @@ static void write_op(struct change_writer *w, const Godwit__Op *op)
     case GODWIT__OP__KIND_PUT_SCORES:
         write_put_scores(w, key, op->put_scores);
         break;
+    case GODWIT__OP__KIND_PUT_LIBRARY:
+        write_library(w, key, op->put_library);
+        break;
+    case GODWIT__OP__KIND_DELETE_LIBRARY:
+        must(change_delete_library(w, key) == OK);
+        break;
+    case GODWIT__OP__KIND_FLUSH_LIBRARIES:
+        must(change_flush_libraries(w) == OK);
+        break;
     case GODWIT__OP__KIND_STREAM_APPEND:
     case GODWIT__OP__KIND_STREAM_CREATE:
     case GODWIT__OP__KIND_STREAM_REMOVE:
@@ -169,7 +191,8 @@ static bool has_stream_ops(const Godwit__Change *c)
 {
     for (size_t i = 0; i < c->n_ops; i++) {
         if (c->ops[i]->kind_case == GODWIT__OP__KIND_STREAM_APPEND ||
-            c->ops[i]->kind_case >= GODWIT__OP__KIND_STREAM_CREATE) {
+            (c->ops[i]->kind_case >= GODWIT__OP__KIND_STREAM_CREATE &&
+             c->ops[i]->kind_case <= GODWIT__OP__KIND_STREAM_ACKNOWLEDGE)) {
             return true;
         }
     }

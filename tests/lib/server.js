@@ -5,6 +5,8 @@
 // killed fails the test that started it, whatever else the test saw.
 //
 //   GODWIT_BIN   the program, bin/godwit by default      GODWIT_SLOW  stretches every time bound
+//   CHECK_LOG    1: each Godwit that ends cleanly applies its whole change log to an empty database, and fails
+//                its test if that is not what it holds (check-log-at-exit)
 //   E2E_SERVER   redis: run the tests against redis-server, to check the tests themselves
 import { spawn, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -21,7 +23,8 @@ export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 export const GODWIT = path.resolve(ROOT, process.env.GODWIT_BIN || 'bin/godwit');
 export const REDIS = '/usr/bin/redis-server';
 export const KIND = process.env.E2E_SERVER || 'godwit';
-const STOP_MS = 10000;
+const CHECKS_LOG = process.env.CHECK_LOG === '1';
+const STOP_MS = CHECKS_LOG ? 30000 : 10000;
 const REPORT =
   /Assertion .* failed|(Address|Leak|Thread|UndefinedBehavior)Sanitizer|runtime error:|\bSIGSEGV\b/;
 
@@ -132,6 +135,10 @@ export class Server {
     if (REPORT.test(this.log) || REPORT.test(this.out)) {
       throw new Error(`${this.kind} reported a defect\n${this.tail(20000)}`);
     }
+    const lost = /src=logcheck msg="[^"]*nothing will be compared".*/.exec(this.log);
+    if (lost) {
+      process.stderr.write(`${lost[0]}\n`);
+    }
     if (how.code !== code) {
       throw new Error(
         `${this.kind} ended with ${JSON.stringify(how)}, not ${code}\n${this.tail()}`,
@@ -213,7 +220,8 @@ export async function startServer(t, options = {}) {
     args = [`--nofile=${o.files}:${o.files}`, program, ...args];
     program = '/usr/bin/prlimit';
   }
-  const env = { ...cleanEnv(), ...o.env };
+  const check = CHECKS_LOG && kind === 'godwit' ? { GODWIT_CHECK_LOG_AT_EXIT: 'yes' } : {};
+  const env = { ...cleanEnv(), ...check, ...o.env };
   const child = spawn(program, args.map(String), { env, stdio: ['ignore', 'pipe', 'pipe'] });
   const server = new Server(child, { kind, ...o });
   t.after(async () => {

@@ -1,6 +1,7 @@
 #include "tests/lib/unit.h"
 #include "tests/unit/edge/toy.h"
 
+#include "edge/acl.h"
 #include "edge/auth.h"
 #include "edge/client.h"
 
@@ -62,7 +63,13 @@ static struct sockaddr_storage address(uint32_t host)
 static enum auth_answer try(const char *password, const struct sockaddr_storage *a, int64_t now_ms,
                             int64_t *wait_ms)
 {
-    return auth_check(SLICE("default"), slice_of(password), a, now_ms, wait_ms);
+    struct acl_user *who;
+    enum auth_answer answer =
+        auth_check(SLICE("default"), slice_of(password), a, now_ms, wait_ms, &who);
+
+    CU_ASSERT_EQUAL(who, answer == AUTH_GOOD ? acl_default() : NULL);
+    acl_release(who);
+    return answer;
 }
 
 /* Typing errors are free; guessing gets slower and is refused at last. Other addresses go on. */

@@ -2,19 +2,17 @@
  * whenever and however often it is applied. */
 #include "node/apply.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/rand.h"
 #include "base/rcu.h"
+#include "node/block.h"
 #include "node/database.h"
+#include "node/digest.h"
 #include "node/exec.h"
 #include "node/keyspace.h"
 #include "node/node.h"
-#include "node/type.h"
-#include "node/type_hash.h"
-#include "node/type_list.h"
-#include "node/type_set.h"
-#include "node/type_string.h"
-#include "node/type_zset.h"
+#include "node/section.h"
 #include "proto/change.h"
 #include "replication/changelog.h"
 #include "tests/lib/unit.h"
@@ -34,144 +32,18 @@ static unsigned below(unsigned n)
     return (unsigned)rand_below(&r, n);
 }
 
-/* ---- What a database holds, as one number a key, in no order ---- */
-
-struct summary {
-    uint64_t keys, sum;
-    struct database *db;
-};
-
-static uint64_t mix(uint64_t h, struct slice s)
+static struct digest sum_up(struct database *db)
 {
-    for (size_t i = 0; i < s.len; i++) {
-        h = (h ^ (uint8_t)s.ptr[i]) * 0x100000001b3;
-    }
-    return (h ^ s.len) * 0x100000001b3;
-}
+    struct digest d;
 
-static uint64_t mix_string(uint64_t h, const struct entry *e)
-{
-    struct string_value v;
-
-    string_of_entry(e, &v);
-    for (size_t at = 0; at < v.len;) {
-        struct slice piece = string_chunk(&v, at);
-
-        for (size_t i = 0; i < piece.len; i++) {
-            h = (h ^ (uint8_t)piece.ptr[i]) * 0x100000001b3;
-        }
-        at += piece.len;
-    }
-    return (h ^ v.len) * 0x100000001b3;
-}
-
-static void add_field(const struct hash_field *f, void *arg)
-{
-    *(uint64_t *)arg += mix(mix((uint64_t)f->expire_at_ms * 31 + 7, f->name), f->value);
-}
-
-static uint64_t mix_list(uint64_t h, struct cmd *c, struct key key)
-{
-    struct vlist_cursor at;
-    struct vlist_view l;
-    struct slice s;
-
-    if (vlist_open(c, key, &l) == FOUND) {
-        vlist_seek(&l, 0, &at);
-        while (vlist_next(&at, &s)) {
-            h = mix(h, s);
-        }
-        h ^= vlist_number(&l);
-        vlist_close(&l);
-    }
-    return h;
-}
-
-static void add_member(struct slice member, void *arg)
-{
-    *(uint64_t *)arg += mix(3, member);
-}
-
-static uint64_t mix_set(struct cmd *c, const struct entry *e)
-{
-    uint64_t members = 0;
-    struct set set;
-
-    if (set_open(c, key_of(entry_key(e)), &set) == FOUND) {
-        set_each(&set, add_member, &members);
-        set_close(&set);
-    }
-    return members * 0x9e3779b97f4a7c15;
-}
-
-static void add_scored(const struct zset_item *i, void *arg)
-{
-    uint64_t bits;
-
-    memcpy(&bits, &i->score, sizeof(bits));
-    *(uint64_t *)arg += mix(bits * 31 + 7, i->member);
-}
-
-static uint64_t mix_zset(uint64_t h, struct cmd *c, const struct entry *e)
-{
-    uint64_t members = 0;
-    uint64_t cursor = 0;
-    struct zset z;
-
-    if (zset_open(c, key_of(entry_key(e)), &z) == FOUND) {
-        do {
-            cursor = zset_scan(&z, cursor, 1000, add_scored, &members);
-        } while (cursor != 0);
-        zset_close(&z);
-    }
-    return h ^ members * 0x9e3779b97f4a7c15;
-}
-
-static void add_key(const struct entry *e, void *arg)
-{
-    struct summary *s = arg;
-    static const struct cmd_def def = {.name = "SUM", .flags = CMD_READ};
-    struct cmd c = {.def = &def, .db = s->db};
-    uint64_t h = mix((uint64_t)entry_expire_at_ms(e) * 31 + e->type, entry_key(e));
-
-    if (e->type == TYPE_STRING) {
-        h = mix_string(h, e);
-    } else if (e->type == TYPE_LIST) {
-        h = mix_list(h, &c, key_of(entry_key(e)));
-    } else if (e->type == TYPE_ZSET) {
-        h = mix_zset(h, &c, e);
-    } else {
-        struct hash hash;
-        uint64_t fields = 0;
-
-        if (e->type == TYPE_SET) {
-            h ^= mix_set(&c, e);
-        } else if (hash_open(&c, key_of(entry_key(e)), &hash) == FOUND) {
-            hash_each(&hash, add_field, &fields);
-            hash_close(&hash);
-        }
-        h ^= fields * 0x9e3779b97f4a7c15;
-    }
-    s->keys++;
-    s->sum += h * h;
-}
-
-static struct summary sum_up(struct database *db)
-{
-    struct summary s = {0, 0, db};
-    struct cmd c = {.db = db};
-    uint64_t cursor = 0;
-
-    do {
-        cursor = keyspace_scan(&c, cursor, 1000, add_key, &s);
-    } while (cursor != 0);
-    return s;
+    CU_ASSERT_EQUAL_FATAL(digest_database(db, &d), OK);
+    return d;
 }
 
 static bool equal(void)
 {
-    struct summary a = sum_up(w.db);
-    struct summary b = sum_up(copy);
+    struct digest a = sum_up(w.db);
+    struct digest b = sum_up(copy);
 
     if (a.keys != b.keys || a.sum != b.sum) {
         printf("%lu keys, the copy %lu\n", a.keys, b.keys);
@@ -369,14 +241,14 @@ static void fill(char kind, char *out, size_t cap)
 
 static char words[16][BIG];
 
-static void by_chance(void)
+static uint32_t line_by_chance(struct slice argv[16], unsigned one_flush_in)
 {
     char line[128];
-    struct slice argv[16];
     uint32_t argc = 0;
 
     (void)snprintf(line, sizeof(line), "%s",
-                   below(2000) == 0 ? "FLUSHALL" : lines[below(sizeof(lines) / sizeof(lines[0]))]);
+                   below(one_flush_in) == 0 ? "FLUSHALL"
+                                            : lines[below(sizeof(lines) / sizeof(lines[0]))]);
     for (char *save, *word = strtok_r(line, " ", &save); word != NULL;
          word = strtok_r(NULL, " ", &save)) {
         char *mark = strchr(word, '%');
@@ -392,6 +264,14 @@ static void by_chance(void)
         argv[argc] = slice_of(words[argc]);
         argc++;
     }
+    return argc;
+}
+
+static void by_chance(void)
+{
+    struct slice argv[16];
+    uint32_t argc = line_by_chance(argv, 2000);
+
     world_run(&w, w.db, argv, argc);
     world_clock(below(10) == 0 ? (int64_t)below(60) : 0);
 }
@@ -422,7 +302,7 @@ static void a_copy_is_exact(void)
     }
     take_log();
     CU_ASSERT_TRUE(taken.count > COMMANDS / 8);
-    struct summary before = sum_up(w.db);
+    struct digest before = sum_up(w.db);
 
     CU_ASSERT_TRUE(before.keys > 0);
     for (size_t i = 0; i < taken.count; i++) {
@@ -466,7 +346,7 @@ static void what_is_no_change_changes_nothing(void)
     for (size_t i = 0; i < taken.count; i++) {
         apply(i);
     }
-    struct summary before = sum_up(copy);
+    struct digest before = sum_up(copy);
 
     for (size_t i = 0; i < taken.count; i++) {
         struct buf b = {0};
@@ -478,11 +358,153 @@ static void what_is_no_change_changes_nothing(void)
         CU_ASSERT_EQUAL(apply_change(w.x, copy, (struct slice){b.ptr, b.len - 4}), ERR_CORRUPT);
         buf_fini(&b);
     }
-    struct summary after = sum_up(copy);
+    struct digest after = sum_up(copy);
 
     CU_ASSERT_TRUE(before.keys == after.keys && before.sum == after.sum);
     end();
 }
 
+/* ---- Savepoints (node/section_mark.c) ---- */
+
+enum { ROUNDS = 600, ARENA = 8 << 20 };
+
+static char arena[ARENA]; /* names live until the section ends */
+static size_t arena_used;
+static struct database *twin;
+
+/* A random command in c's section; in its twin's too, unless it will be taken back. */
+static void run_in(struct cmd *of, struct slice *argv, uint32_t argc)
+{
+    struct session session = {.db = of->db, .worker = w.x->worker, .is_replayed = true};
+    struct cmd c = {.def = cmd_find(argv[0]),
+                    .argv = argv,
+                    .argc = argc,
+                    .reply = &w.reply,
+                    .session = &session,
+                    .db = of->db,
+                    .section = of->section,
+                    .in_txn = true,
+                    .now_ms = section_now_ms(of->section)};
+
+    if (c.def->keys.kind == CMD_KEYS_RANGE) {
+        c.key = key_of(argv[c.def->keys.first]);
+    }
+    w.reply.out.len = 0;
+    do {
+        c.again = false;
+        cmd_run(&c);
+    } while (c.again);
+    if (c.progress != NULL && c.progress_free != NULL) {
+        c.progress_free(c.progress);
+    }
+}
+
+static void both_by_chance(struct cmd *a, struct cmd *b, bool is_mid)
+{
+    struct slice argv[16];
+    uint32_t argc = line_by_chance(argv, is_mid ? 30 : 300);
+
+    for (uint32_t i = 0; i < argc; i++) {
+        CU_ASSERT_FATAL(arena_used + argv[i].len <= ARENA);
+        memcpy(arena + arena_used, argv[i].ptr, argv[i].len);
+        argv[i].ptr = arena + arena_used;
+        arena_used += argv[i].len;
+    }
+    if (slice_is_word(argv[0], "spop") || slice_is_word(argv[0], "pfcount")) {
+        return; /* its own chance; a count that is kept */
+    }
+    run_in(a, argv, argc);
+    if (!is_mid) {
+        run_in(b, argv, argc);
+    }
+}
+
+static struct cmd open_section(struct section *s, struct database *db)
+{
+    static const struct cmd_def def = {.name = "TEST", .flags = CMD_WRITE};
+    struct partition *held;
+
+    CU_ASSERT_EQUAL_FATAL(section_reserve(s), OK);
+    CU_ASSERT_EQUAL_FATAL(section_begin(s, db, UINT64_MAX >> (64 - PARTITIONS), true, &held), OK);
+    return (struct cmd){.def = &def, .db = db, .section = s, .now_ms = clock_now_ms()};
+}
+
+static void close_section(struct section *s, bool commits)
+{
+    uint64_t seq;
+
+    if (commits) {
+        CU_ASSERT_EQUAL(section_commit(s, &seq), SECTION_COMMITTED);
+        block_poke(section_take_ready(s));
+    } else {
+        section_abort(s);
+    }
+}
+
+static void round_by_chance(struct section *other)
+{
+    struct cmd a = open_section(w.x->section, w.db);
+    struct cmd b = open_section(other, twin);
+    bool commits = below(5) > 0;
+
+    arena_used = 0;
+    for (unsigned part = 0; part < 3; part++) {
+        for (unsigned i = below(8); i > 0; i--) {
+            both_by_chance(&a, &b, false);
+        }
+        section_mark(a.section);
+        bool stays = below(3) == 0;
+
+        for (unsigned i = below(8); i > 0; i--) {
+            both_by_chance(&a, &b, !stays);
+        }
+        (stays ? section_release : section_rollback)(a.section);
+    }
+    for (unsigned i = below(8); i > 0; i--) {
+        both_by_chance(&a, &b, false);
+    }
+    CU_ASSERT_FALSE(section_has_failed(a.section) || section_has_failed(b.section));
+    close_section(a.section, commits);
+    close_section(other, commits);
+    rcu_turn();
+}
+
+/* What is taken back to a savepoint is in neither the data, the log nor the accounts; what was before it, and
+ * what comes after, is as in a section that never had the rest. */
+static void what_is_rolled_back_never_was(void)
+{
+    struct section *other;
+    size_t done = 0;
+
+    begin();
+    twin = node_database_add(w.node, 2);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(twin);
+    CU_ASSERT_EQUAL_FATAL(section_create(&other, w.node->log), OK);
+    for (int i = 0; i < ROUNDS; i++) {
+        round_by_chance(other);
+        world_clock(below(10) == 0 ? (int64_t)below(60) : 0);
+        if (below(10) != 0 && i + 1 < ROUNDS) {
+            continue;
+        }
+        take_log();
+        for (; done < taken.count; done++) {
+            apply(done);
+        }
+        struct digest here = sum_up(w.db);
+        struct digest there = sum_up(twin);
+
+        if (here.keys != there.keys || here.sum != there.sum || !equal() ||
+            world_bytes(w.db) != database_used_exact(w.db)) {
+            printf("round %d: %lu and %lu keys, %ld and %ld bytes\n", i, here.keys, there.keys,
+                   world_bytes(w.db), database_used_exact(w.db));
+            CU_FAIL("what was taken back is there, or what was before it is not");
+            break;
+        }
+    }
+    section_destroy(other);
+    end();
+}
+
 const struct unit_test test_apply[] = {UNIT(a_copy_is_exact), UNIT(applying_twice_is_applying_once),
-                                       UNIT(what_is_no_change_changes_nothing), UNIT_END};
+                                       UNIT(what_is_no_change_changes_nothing),
+                                       UNIT(what_is_rolled_back_never_was), UNIT_END};

@@ -38,6 +38,11 @@ static Godwit__Range *range_ptrs[OPS_MAX][FIELDS_MAX];
 static Godwit__PutScores put_scores[OPS_MAX];
 static Godwit__Score scores[OPS_MAX][FIELDS_MAX];
 static Godwit__Score *score_ptrs[OPS_MAX][FIELDS_MAX];
+static Godwit__PutLibrary put_libraries[OPS_MAX];
+static Godwit__DeleteLibrary delete_libraries[OPS_MAX];
+static Godwit__FlushLibraries flush_libraries[OPS_MAX];
+static Godwit__Function functions[OPS_MAX][FIELDS_MAX];
+static Godwit__Function *function_ptrs[OPS_MAX][FIELDS_MAX];
 static Godwit__Field fields[OPS_MAX][FIELDS_MAX];
 static Godwit__Field *field_ptrs[OPS_MAX][FIELDS_MAX];
 static ProtobufCBinaryData names[OPS_MAX][FIELDS_MAX];
@@ -374,10 +379,61 @@ static void add_list(struct change_writer *w, int i, struct slice key, uint64_t 
     }
 }
 
+static void add_put_library(struct change_writer *w, int i, struct slice key)
+{
+    size_t n = rand_below(&chance, FIELDS_MAX + 1);
+    struct slice code = some_bytes();
+
+    godwit__put_library__init(&put_libraries[i]);
+    put_libraries[i].code = data_of(code);
+    put_libraries[i].n_functions = n;
+    put_libraries[i].functions = function_ptrs[i];
+    ops[i].kind_case = GODWIT__OP__KIND_PUT_LIBRARY;
+    ops[i].put_library = &put_libraries[i];
+    also(change_put_library_begin(w, key, code));
+    for (size_t j = 0; j < n && failed == OK; j++) {
+        Godwit__Function *f = function_ptrs[i][j] = &functions[i][j];
+        struct slice name = some_bytes();
+        struct slice description = some_bytes();
+
+        godwit__function__init(f);
+        f->name = data_of(name);
+        f->has_description = rand_below(&chance, 2) == 0;
+        f->description = data_of(description);
+        f->flags = (uint32_t)rand_below(&chance, 64);
+        if (!f->has_description) {
+            description.ptr = NULL;
+            description.len = 0;
+        }
+        also(change_put_library_function(w, name, description, f->flags));
+    }
+    if (failed == OK) {
+        change_put_library_end(w);
+    }
+}
+
+static void add_library(struct change_writer *w, int i, struct slice key, uint64_t kind)
+{
+    if (kind == 0) {
+        add_put_library(w, i, key);
+    } else if (kind == 1) {
+        godwit__delete_library__init(&delete_libraries[i]);
+        ops[i].kind_case = GODWIT__OP__KIND_DELETE_LIBRARY;
+        ops[i].delete_library = &delete_libraries[i];
+        also(change_delete_library(w, key));
+    } else {
+        godwit__flush_libraries__init(&flush_libraries[i]);
+        ops[i].key = data_of((struct slice){NULL, 0});
+        ops[i].kind_case = GODWIT__OP__KIND_FLUSH_LIBRARIES;
+        ops[i].flush_libraries = &flush_libraries[i];
+        also(change_flush_libraries(w));
+    }
+}
+
 static void add_op(struct change_writer *w, int i)
 {
     struct slice key = some_bytes();
-    uint64_t kind = rand_below(&chance, 15);
+    uint64_t kind = rand_below(&chance, 18);
 
     godwit__op__init(&ops[i]);
     op_ptrs[i] = &ops[i];
@@ -406,6 +462,11 @@ static void add_op(struct change_writer *w, int i)
         break;
     case 14:
         add_put_scores(w, i, key);
+        break;
+    case 15:
+    case 16:
+    case 17:
+        add_library(w, i, key, kind - 15);
         break;
     case 5:
     case 6:
