@@ -8,6 +8,7 @@
 #include "node/json_dump.h"
 #include "node/keyspace.h"
 #include "node/section.h"
+#include "node/slices.h"
 #include "node/stream_dump.h"
 #include "node/type.h"
 #include "node/type_hash.h"
@@ -28,6 +29,8 @@ enum {
     SLICE_FIELDS = 1000,
     SLICE_STEP = 50,
     CHECK_BYTES = 512 << 10, /* summed in a turn */
+    SUM_BYTES = 32 << 10,    /* summed between two looks at the clock */
+    SUM_STEPS = 500,
     FOOTER_BYTES = 10,
     /* The format's numbers for what a payload holds. */
     FORM_STRING = 0,
@@ -94,6 +97,7 @@ static int check_names(const struct dump_value *v)
         return ERR_NOMEM;
     }
     for (size_t i = 0; i < v->count && err == OK; i++) {
+        err = slices_tick(2) ? OK : ERR_NOMEM;
         size_t at = hash_key(v->fields[i].name) & (slots - 1);
 
         while (seen[at] != 0 && err == OK) {
@@ -497,6 +501,19 @@ static const struct {
 };
 /* clang-format on */
 
+static uint64_t checksum(struct slice bytes)
+{
+    uint64_t crc = 0;
+
+    for (size_t at = 0; at < bytes.len; at += SUM_BYTES) {
+        size_t left = bytes.len - at;
+
+        (void)slices_tick(SUM_STEPS);
+        crc = rdb_crc64(crc, (struct slice){bytes.ptr + at, left < SUM_BYTES ? left : SUM_BYTES});
+    }
+    return crc;
+}
+
 bool dump_is_sound(struct slice payload)
 {
     uint16_t version;
@@ -508,7 +525,7 @@ bool dump_is_sound(struct slice payload)
     memcpy(&version, payload.ptr + payload.len - FOOTER_BYTES, sizeof(version));
     memcpy(&crc, payload.ptr + payload.len - sizeof(crc), sizeof(crc));
     return le16toh(version) <= DUMP_VERSION_MAX &&
-           le64toh(crc) == rdb_crc64(0, (struct slice){payload.ptr, payload.len - sizeof(crc)});
+           le64toh(crc) == checksum((struct slice){payload.ptr, payload.len - sizeof(crc)});
 }
 
 int dump_read(struct slice payload, struct dump_value *out)
@@ -542,7 +559,7 @@ void dump_value_fini(struct dump_value *v)
 {
     mem_free(v->fields, v->cap * sizeof(*v->fields));
     if (v->stream != NULL && *v->stream != NULL) {
-        large_free_now(&(*v->stream)->large);
+        large_drop(&(*v->stream)->large);
     }
     mem_free(v->stream, sizeof(struct stream *));
     buf_fini(&v->json);
@@ -563,7 +580,7 @@ static void store_hash(struct cmd *c, struct key key, const struct dump_value *v
 {
     bool any = false;
 
-    for (size_t i = 0; i < v->count; i++) {
+    for (size_t i = 0; i < v->count && slices_tick(1); i++) {
         const struct hash_field *f = &v->fields[i];
 
         /* Expired on its way here. */
@@ -605,7 +622,7 @@ static void store_set(struct cmd *c, struct key key, const struct dump_value *v,
         section_fail(c->section, SECTION_NOMEM);
         return;
     }
-    for (size_t i = 0; i < v->count; i++) {
+    for (size_t i = 0; i < v->count && slices_tick(1); i++) {
         members[i] = v->fields[i].name;
     }
     set_replace(c, key, members, v->count);
@@ -621,7 +638,7 @@ static void store_zset(struct cmd *c, struct key key, const struct dump_value *v
     struct zset_item items[64];
     size_t n = 0;
 
-    for (size_t i = 0; i < v->count; i++) {
+    for (size_t i = 0; i < v->count && slices_tick(1); i++) {
         items[n++] = (struct zset_item){v->fields[i].name, score_of(&v->fields[i])};
         if (n == sizeof(items) / sizeof(items[0]) || i + 1 == v->count) {
             (void)zset_add(c, key, items, n, 0);
@@ -638,7 +655,7 @@ static void store_list(struct cmd *c, struct key key, const struct dump_value *v
 {
     struct slice some[256];
 
-    for (size_t i = 0; i < v->count;) {
+    for (size_t i = 0; i < v->count && slices_tick(1);) {
         size_t n = 0;
 
         for (; n < 256 && i < v->count; i++) {
@@ -941,13 +958,18 @@ int dump_write(struct cmd *c, struct key key, const struct entry *e, struct buf 
     if (err != OK) {
         return err;
     }
-    crc = htole64(rdb_crc64(0, (struct slice){out->ptr + from, out->len - from}));
+    crc = htole64(checksum((struct slice){out->ptr + from, out->len - from}));
     return buf_append(out, &crc, sizeof(crc));
 }
 
 bool dump_is_long(const struct entry *e)
 {
     return type_bytes(e) > LONG_BYTES;
+}
+
+bool dump_has_slices(const struct entry *e)
+{
+    return types[e->type].write_slice != NULL;
 }
 
 struct dump_writing *dump_writing_create(struct cmd *c, struct key key, const struct entry *e)

@@ -53,6 +53,8 @@ struct dump_writing {
     size_t checked;
 };
 bool dump_is_long(const struct entry *e);
+/* Whether it has slices of its own; else dump_write() has what node/slices.h asks. */
+bool dump_has_slices(const struct entry *e);
 /* NULL: no memory. */
 struct dump_writing *dump_writing_create(struct cmd *c, struct key key, const struct entry *e);
 /* ERR_NOMEM; ERR_INVALID as dump_write(). */

@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "node/entry.h"
+#include "node/slices.h"
 
 #include <assert.h>
 
@@ -365,11 +366,13 @@ static void end(struct large *large, const struct large_undo *v, size_t n, bool 
     struct hash_large *l = of(large);
 
     for (size_t i = 0; i < n; i++) {
+        (void)slices_tick(2);
         if (v[i].now == NULL) {
             table_unprepare(&l->table, &l->stats, v[i].old, hash_of(v[i].old));
         }
     }
     for (size_t i = 0; is_kept && i < n; i++) {
+        (void)slices_tick(2);
         if (v[i].now == NULL) {
             table_shrink(&l->table, &l->stats, hash_of(v[i].old));
         }

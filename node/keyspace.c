@@ -10,6 +10,7 @@
 #include "node/large.h"
 #include "node/notify.h"
 #include "node/section.h"
+#include "node/slices.h"
 #include "node/type.h"
 
 #include <assert.h>
@@ -131,7 +132,7 @@ const struct entry *keyspace_find(struct cmd *c, struct key key)
     const struct entry *e = keyspace_peek(c, key);
     struct database_usage *u = database_usage(c->db);
 
-    if (UNLIKELY(c->progress != NULL)) {
+    if (UNLIKELY(c->progress != NULL || slices_running != NULL)) {
         return e; /* a later slice looks again */
     }
     if (e == NULL) {

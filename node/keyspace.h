@@ -29,10 +29,10 @@ bool keyspace_drop(struct cmd *c, struct key key);
 /* at_ms 0 removes the expiry. The key is there. A moment that has passed deletes the key. */
 void keyspace_expire_at(struct cmd *c, struct key key, int64_t at_ms);
 /* `from` is there and differs from `to`, whose value is replaced. Expiry goes with the value. */
-/* In slices: false when there is more to do (c->again is set), and the same is to be called again. The last
- * that a handler does but for its reply. */
-MUST_CHECK bool keyspace_rename(struct cmd *c, struct key from, struct key to);
-MUST_CHECK bool keyspace_copy(struct cmd *c, struct key from, struct key to);
+void keyspace_rename(struct cmd *c, struct key from, struct key to);
+void keyspace_copy(struct cmd *c, struct key from, struct key to);
+/* Whether either takes longer than a turn may (node/slices.h). */
+bool keyspace_is_long(const struct entry *e);
 /* The same value under another key or with another expiry; what the payload points to is shared. */
 struct entry *keyspace_entry_with(const struct entry *e, struct slice key, int64_t expire_at_ms);
 /* All keys of the database (CMD_WHOLE rows). */

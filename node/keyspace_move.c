@@ -1,4 +1,4 @@
-/* keyspace_move.c - values that get another key: RENAME and COPY, a turn's part at a time. */
+/* keyspace_move.c - values that get another key: RENAME and COPY. */
 #include "base/err.h"
 #include "base/mem.h"
 #include "node/database.h"
@@ -7,16 +7,12 @@
 #include "node/large.h"
 #include "node/notify.h"
 #include "node/section.h"
+#include "node/slices.h"
 #include "node/type.h"
 
 #include <assert.h>
 
-/* What is kept between the slices. The section learns of it at the end. */
-struct moving {
-    struct entry *made; /* owned until the section has it */
-    bool copies;        /* … with its value */
-    struct type_walk copying, logging;
-};
+enum { TYPE_SLICE_STEPS = 1000 }; /* a copy_slice() or log_slice() */
 
 struct entry *keyspace_entry_with(const struct entry *e, struct slice key, int64_t expire_at_ms)
 {
@@ -46,98 +42,56 @@ struct entry *keyspace_entry_with(const struct entry *e, struct slice key, int64
     return n;
 }
 
+bool keyspace_is_long(const struct entry *e)
+{
+    return e->encoding == ENC_LARGE && type_bytes(e) > SLICES_BYTES;
+}
+
 /* The entry, which the section does not have. */
-static void drop_made(const struct moving *m)
+static void drop_made(struct entry *made, bool with_value)
 {
     size_t budget = SIZE_MAX;
 
-    if (!m->copies) {
-        entry_free(m->made);
+    if (!with_value) {
+        entry_free(made);
     } else if (rcu_reserve(1) == OK) {
         /* Nobody has seen it, but a million members are not freed at once. */
-        rcu_retire_object(m->made, type_bytes(m->made), database_free_entry);
+        rcu_retire_object(made, type_bytes(made), database_free_entry);
     } else {
-        (void)database_free_entry(m->made, &budget);
+        (void)database_free_entry(made, &budget);
     }
 }
 
-static void moving_free(void *progress)
+/* Copies, then writes the operations, in slices if the command runs so. NULL: the section has failed. */
+static struct entry *move(struct cmd *c, const struct entry *e, struct key to, bool copies)
 {
-    struct moving *m = progress;
+    int64_t expire_at_ms = entry_expire_at_ms(e);
+    struct type_walk copying = {.now_ms = section_now_ms(c->section), .is_done = !copies};
+    struct type_walk logging = {.now_ms = section_now_ms(c->section)};
+    struct entry *made = copies
+                             ? type_ops[e->type]->copy(e, to.name, expire_at_ms, evict_uses_clock())
+                             : keyspace_entry_with(e, to.name, expire_at_ms);
+    int err = made == NULL ? ERR_NOMEM : OK;
 
-    if (m->made != NULL) {
-        drop_made(m);
+    if (e->encoding == ENC_LARGE) {
+        section_expect(c->section, type_bytes(e));
     }
-    mem_free(m, sizeof(*m));
-}
-
-/* A turn's part of copying, then of writing the operations. True when both are done, or have failed. */
-static bool move_on(struct cmd *c, struct moving *m, const struct entry *e, struct slice to)
-{
-    int err = OK;
-
-    if (!m->copying.is_done) {
-        err = type_copy_slice(m->made, e, &m->copying);
+    while (err == OK && !copying.is_done) {
+        err = type_copy_slice(made, e, &copying);
+        err = slices_tick(TYPE_SLICE_STEPS) ? err : ERR_NOMEM;
     }
-    if (err == OK && m->copying.is_done && !m->logging.is_done) {
-        err = type_log_slice(section_change(c->section), to, m->made, &m->logging);
+    while (err == OK && !logging.is_done) {
+        err = type_log_slice(section_change(c->section), to.name, made, &logging);
+        err = slices_tick(TYPE_SLICE_STEPS) ? err : ERR_NOMEM;
     }
     if (err != OK) {
         section_fail(c->section, SECTION_NOMEM);
     }
-    return err != OK || (m->copying.is_done && m->logging.is_done);
-}
-
-/* As far as a turn allows; *out is then what was made. False: there is more to do. */
-static bool move(struct cmd *c, const struct entry *e, struct key to, bool copies,
-                 struct entry **out)
-{
-    struct moving on_stack = {.copies = copies,
-                              .copying.now_ms = section_now_ms(c->section),
-                              .logging.now_ms = section_now_ms(c->section)};
-    struct moving *m = c->progress;
-
-    *out = NULL;
-    if (m == NULL) {
-        int64_t expire_at_ms = entry_expire_at_ms(e);
-
-        m = &on_stack;
-        m->copying.is_done = !copies;
-        m->made = copies ? type_ops[e->type]->copy(e, to.name, expire_at_ms, evict_uses_clock())
-                         : keyspace_entry_with(e, to.name, expire_at_ms);
-        if (m->made == NULL) {
-            section_fail(c->section, SECTION_NOMEM);
-            return true;
-        }
-        if (e->encoding == ENC_LARGE) {
-            section_expect(c->section, type_bytes(e));
-        }
+    if (made != NULL && section_has_failed(c->section)) {
+        drop_made(made, copies);
+        made = NULL;
     }
-    if (!move_on(c, m, e, to.name)) {
-        if (m == &on_stack) {
-            c->progress = mem_alloc(sizeof(*m));
-            c->progress_free = moving_free;
-            if (c->progress == NULL) {
-                section_fail(c->section, SECTION_NOMEM);
-                drop_made(m);
-                return true;
-            }
-            memcpy(c->progress, m, sizeof(*m));
-        }
-        c->again = true;
-        return false;
-    }
-    if (section_has_failed(c->section)) {
-        drop_made(m);
-    } else {
-        *out = m->made;
-    }
-    if (m != &on_stack) {
-        m->made = NULL;
-        moving_free(m);
-        c->progress = NULL;
-    }
-    return true;
+    return made;
 }
 
 /* That a key was made in the place of another; of one that was made where none was, section_put() tells. */
@@ -148,18 +102,15 @@ static void tell_moved(struct cmd *c, struct key to, bool replaces)
     }
 }
 
-bool keyspace_rename(struct cmd *c, struct key from, struct key to)
+void keyspace_rename(struct cmd *c, struct key from, struct key to)
 {
     struct section *s = c->section;
     struct entry *e = section_find(s, from);
-    struct entry *n;
 
     assert(e != NULL);
     bool replaces = section_find(s, to) != NULL; /* removes an expired one as such */
+    struct entry *n = move(c, e, to, false);
 
-    if (!move(c, e, to, false, &n)) {
-        return false;
-    }
     if (n != NULL) {
         if (change_delete(section_change(s), from.name, CHANGE_COMMAND) != OK) {
             section_fail(s, SECTION_NOMEM);
@@ -171,7 +122,6 @@ bool keyspace_rename(struct cmd *c, struct key from, struct key to)
         notify(c, NOTIFY_GENERIC, "rename_from", from.name);
         notify(c, NOTIFY_GENERIC, "rename_to", to.name);
     }
-    return true;
 }
 
 /* Of the value, not of the entry: a section that fails may have freed the entry's block before. */
@@ -183,20 +133,17 @@ static void free_value_now(void *object, void *type)
     (void)t->free_value(object, &budget);
 }
 
-bool keyspace_copy(struct cmd *c, struct key from, struct key to)
+void keyspace_copy(struct cmd *c, struct key from, struct key to)
 {
     struct section *s = c->section;
     struct entry *e = section_find(s, from);
-    struct entry *n;
 
     assert(e != NULL);
     bool replaces = section_find(s, to) != NULL;
+    struct entry *n = move(c, e, to, true);
 
-    if (!move(c, e, to, true, &n)) {
-        return false;
-    }
     if (n == NULL) {
-        return true;
+        return;
     }
     const struct type_ops *t = type_ops[n->type];
     void *object = t->object(n);
@@ -216,5 +163,4 @@ bool keyspace_copy(struct cmd *c, struct key from, struct key to)
         tell_moved(c, to, replaces);
         notify(c, NOTIFY_GENERIC, "copy_to", to.name);
     }
-    return true;
 }

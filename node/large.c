@@ -3,6 +3,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "node/database.h"
+#include "node/slices.h"
 
 #include <assert.h>
 
@@ -53,6 +54,15 @@ void large_free_now(struct large *l)
     (void)all;
 }
 
+void large_drop(struct large *l)
+{
+    if (rcu_reserve(1) == OK) {
+        rcu_retire_object(l, large_bytes(l), l->ops->free);
+    } else {
+        large_free_now(l);
+    }
+}
+
 /* ---- Reading ---- */
 
 UNCHECKED_LOCKS bool large_try_lock(struct large *l)
@@ -101,6 +111,12 @@ enum found large_open(struct cmd *c, struct key key, enum value_type type, struc
         }
         large_close(out);
     }
+}
+
+bool large_is_long(const struct large_view *v, size_t n, size_t count)
+{
+    return v->large != NULL &&
+           (n > SLICES_FEW || (n > 0 && large_bytes(v->large) / count * n > SLICES_BYTES));
 }
 
 void large_close(struct large_view *v)
@@ -251,7 +267,7 @@ int large_hold(struct section *s, struct key key, struct large *l)
 static void drop_whole(void *object, void *arg)
 {
     (void)arg;
-    large_free_now(object);
+    large_drop(object);
 }
 
 int large_created(struct section *s, struct large *l)
@@ -301,6 +317,7 @@ void large_changed(struct large *l, struct large_undo u)
 {
     struct large_hold *hold = l->hold;
 
+    (void)slices_tick(4); /* a slice may end behind any change: nobody else sees the collection */
     assert(hold != NULL);
     if (has_journal(hold)) {
         assert(hold->count < hold->cap);

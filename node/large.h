@@ -75,6 +75,8 @@ static inline size_t large_bytes(const struct large *l)
 }
 /* After changes to one that nobody sees: large_bytes() is true again. */
 void large_settle(struct large *l);
+/* One that nobody has seen: freed in slices if there is memory to say so, else at once. */
+void large_drop(struct large *l);
 /* At once, whole: one that was never published. */
 void large_free_now(struct large *l);
 
@@ -93,6 +95,9 @@ struct large_view {
  * section neither ends nor writes the key. */
 enum found large_open(struct cmd *c, struct key key, enum value_type type, struct large_view *out);
 void large_close(struct large_view *v);
+
+/* Whether going through n of its `count` members takes longer than a turn may (node/slices.h). */
+bool large_is_long(const struct large_view *v, size_t n, size_t count);
 
 /* False: whoever changes it takes long. */
 MUST_CHECK bool large_try_lock(struct large *l);

@@ -5,6 +5,7 @@
 #include "node/entry.h"
 #include "node/rank_tree.h"
 #include "node/rank_tree_node.h"
+#include "node/slices.h"
 
 #include <assert.h>
 
@@ -170,6 +171,7 @@ void rank_tree_settle(struct rank_tree *t)
         merge_leaf(t, l);
     }
     while ((at = list_pop(&t->stale)) != NULL) {
+        (void)slices_tick(4);
         renew_separators(t, LIST_ITEM(at, struct rank_inner, stale));
     }
 }

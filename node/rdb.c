@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "node/lzf.h"
+#include "node/slices.h"
 
 #include <assert.h>
 #include <endian.h>
@@ -31,6 +32,7 @@ void rdb_memory_fini(struct rdb_memory *m)
     struct rdb_chunk *c;
 
     while ((c = m->chunks) != NULL) {
+        (void)slices_tick(16);
         m->chunks = c->next;
         mem_free(c, sizeof(*c) + c->cap);
     }
@@ -211,6 +213,9 @@ int rdb_read_string(struct rdb_reader *r, struct slice *out)
     struct slice s;
     int err = read_len(r, &n, &special);
 
+    if (err == OK && !slices_tick(2)) {
+        err = ERR_NOMEM;
+    }
     if (err != OK) {
         return err;
     }
@@ -386,6 +391,9 @@ static int zipmap_next(struct rdb_pack *p, struct slice *out)
 int rdb_pack_next(struct rdb_pack *p, struct slice *out)
 {
     p->given++;
+    if (!slices_tick(1)) {
+        return ERR_NOMEM;
+    }
     switch (p->kind) {
     case RDB_LISTPACK:
         return listpack_next(p, out);
@@ -508,6 +516,7 @@ int rdb_write_string(struct buf *out, struct slice s)
     bool done;
     int err = write_int(out, s, &done);
 
+    (void)slices_tick(2);
     if (err == OK && !done && s.len >= COMPRESS_MIN && s.len <= RDB_COMPRESS_MAX) {
         err = write_compressed(out, s, &done);
     }

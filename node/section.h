@@ -56,6 +56,9 @@ void section_suspend(struct section *s);
 void section_unreserve(struct section *s);
 /* Both unlock. A committed one may have changed keys that commands wait at (node/block.h). */
 enum section_end section_commit(struct section *s, uint64_t *seq);
+/* Commits it before whoever began it does, who may leave the stack in the middle (node/slices.h): what came of it
+ * is what section_commit() will say. Aborted instead, it has ended as it has. */
+void section_commit_ahead(struct section *s);
 void section_abort(struct section *s);
 /* … of a section that only read: what it wants to be published is. */
 void section_abort_telling(struct section *s);

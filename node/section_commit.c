@@ -1,4 +1,7 @@
-/* section_commit.c - how a section ends: prepared, appended, published, retired; or dropped. */
+/* section_commit.c - how a section ends: prepared, appended, published, retired; or dropped.
+ *
+ * Where a command runs in slices (node/slices.h) it may leave off while it prepares and while it retires, under
+ * all its locks; never from its marks to its unmarking. */
 #include "node/section_parts.h"
 
 #include "base/clock.h"
@@ -11,6 +14,7 @@
 #include "node/entry.h"
 #include "node/keyed.h"
 #include "node/library.h"
+#include "node/slices.h"
 #include "node/type.h"
 #include "node/watched.h"
 
@@ -28,13 +32,19 @@ static void pile_reset(struct pile *p, size_t size)
     }
 }
 
-static void finish(struct section *s)
+static void run_ends(struct section *s)
 {
-    for (uint32_t i = s->ends.count; i-- > 0;) {
-        struct deferred *d = PILE(s->ends, struct deferred, i);
+    while (s->ends.count > 0) {
+        struct deferred *d = PILE(s->ends, struct deferred, --s->ends.count);
 
+        (void)slices_tick(4);
         d->fn(d->object, d->arg);
     }
+}
+
+static void finish(struct section *s)
+{
+    run_ends(s);
     section_put_libraries(s, NULL);
     section_unlock_all(s);
     notices_clear(&s->notices);
@@ -71,6 +81,11 @@ struct block_ready *section_take_ready(struct section *s)
 
 void section_abort(struct section *s)
 {
+    if (UNLIKELY(s->is_ahead)) {
+        s->is_ahead = false;
+        block_poke(section_take_ready(s)); /* whoever it would have served */
+        return;
+    }
     block_ready_free(section_take_ready(s));
     for (uint32_t i = s->aborts.count; i-- > 0;) {
         struct deferred *d = PILE(s->aborts, struct deferred, i);
@@ -130,6 +145,7 @@ static int note_all_ready(struct section *s)
     for (uint32_t i = 0; good && i < s->items.count; i++) {
         const struct item *it = PILE(s->items, struct item, i);
 
+        (void)slices_tick(1);
         good = it->now == it->old || note_ready(s, &at, it->key);
     }
     for (uint32_t i = 0; good && i < s->touched.count; i++) {
@@ -150,6 +166,7 @@ static int prepare(struct section *s)
     for (i = 0; i < s->items.count; i++) {
         struct item *it = PILE(s->items, struct item, i);
 
+        (void)slices_tick(2);
         /* Its removal may shrink the table, which retires a segment or two and a directory. */
         retires += it->old == NULL ? 0 : it->now == NULL ? 4 : 1;
         if (it->now == it->old) {
@@ -441,6 +458,7 @@ static void retire_all(struct section *s)
     for (uint32_t i = 0; i < s->items.count; i++) {
         struct item *it = PILE(s->items, struct item, i);
 
+        (void)slices_tick(4);
         if (it->old != NULL && it->now != it->old && !s->flushed) {
             retire_entry(it->old, it->keep_old);
             if (it->now == NULL) {
@@ -462,6 +480,7 @@ static void retire_all(struct section *s)
     for (uint32_t i = 0; i < s->retires.count; i++) {
         struct deferred *d = PILE(s->retires, struct deferred, i);
 
+        (void)slices_tick(2);
         if (d->free == NULL) {
             rcu_retire(d->object, d->bytes);
         } else {
@@ -497,6 +516,7 @@ static void tell_trackers(struct section *s, uint64_t seq)
     for (uint32_t i = 0; i < s->items.count; i++) {
         struct item *it = PILE(s->items, struct item, i);
 
+        (void)slices_tick(2);
         if (it->now != it->old) {
             tracking_changed(s->db, it->key.name, s->client, seq);
         }
@@ -514,7 +534,7 @@ void section_abort_telling(struct section *s)
     section_abort(s);
 }
 
-enum section_end section_commit(struct section *s, uint64_t *seq)
+static enum section_end commit(struct section *s, uint64_t *seq)
 {
     struct change_blob *blob = NULL;
     bool many = s->items.count > 1 || s->flushed || s->libraries != NULL;
@@ -564,7 +584,24 @@ enum section_end section_commit(struct section *s, uint64_t *seq)
         /* Before the locks go: in the order of the changes. */
         notices_send(&s->notices, s->db, *seq);
     }
+    run_ends(s); /* before what they look at is retired, since a slice may end there */
     retire_all(s);
     finish(s);
     return SECTION_COMMITTED;
+}
+
+void section_commit_ahead(struct section *s)
+{
+    s->ahead_end = section_commit(s, &s->ahead_seq);
+    s->is_ahead = true;
+}
+
+enum section_end section_commit(struct section *s, uint64_t *seq)
+{
+    if (UNLIKELY(s->is_ahead)) {
+        s->is_ahead = false;
+        *seq = s->ahead_seq;
+        return s->ahead_end;
+    }
+    return commit(s, seq);
 }

@@ -99,6 +99,9 @@ struct section {
     bool flushed;
     bool applies;
     bool is_suspended;   /* its partitions are marked busy */
+    bool is_ahead;       /* it has ended, and that is to be told: */
+    enum section_end ahead_end;
+    uint64_t ahead_seq;
     struct fresh *fresh; /* owned: tables of what was written after a flush, by partition */
     struct buf change_bytes;
     struct change_writer change;

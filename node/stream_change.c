@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "node/options.h"
+#include "node/slices.h"
 
 static bool is_new(const struct section *s, const struct stream *st)
 {
@@ -428,6 +429,7 @@ void stream_unlist_consumer(struct stream *st, struct stream_group *g, struct st
     bool more = id_list_first(&c->pending, &at);
 
     for (; more; more = id_list_next(&c->pending, &at)) {
+        (void)slices_tick(2);
         (void)id_list_remove(&g->pending, id_list_at(&c->pending, at),
                              g->is_gone ? &scrap : &st->bytes);
     }

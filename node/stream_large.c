@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "node/slices.h"
 #include "node/stream_change.h"
 
 #include <assert.h>
@@ -65,6 +66,7 @@ struct stream_pending *stream_pending_seek(const struct stream_group *g,
     struct id_at at;
     bool more = id_list_seek(l, id, &at);
 
+    (void)slices_tick(2);
     for (; more; more = id_list_next(l, &at)) {
         struct stream_pending *p = id_list_at(l, at);
 
@@ -264,7 +266,7 @@ static int copy_blocks(struct stream *to, const struct stream *from)
         if (b->is_gone) {
             continue;
         }
-        if (twin == NULL || stream_large_add_block(to, twin) != OK) {
+        if (twin == NULL || stream_large_add_block(to, twin) != OK || !slices_tick(64)) {
             return ERR_NOMEM;
         }
     }
@@ -280,6 +282,9 @@ static int copy_pending(struct stream *to, struct stream_group *g, const struct 
         const struct stream_pending *p = id_list_at(&from->pending, at);
         struct stream_delivery d = {p->id, p->time_ms, p->count};
 
+        if (!slices_tick(4)) {
+            return ERR_NOMEM;
+        }
         if (stream_pending_is_live(p) &&
             stream_pending_put(NULL, to, g, stream_consumer_find(g, p->consumer->name), &d) != OK) {
             return ERR_NOMEM;
@@ -316,7 +321,7 @@ struct stream *stream_large_copy(const struct stream *from)
     }
     if (err != OK) {
         if (to != NULL) {
-            large_free_now(&to->large);
+            large_drop(&to->large);
         }
         return NULL;
     }

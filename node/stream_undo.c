@@ -1,4 +1,5 @@
 /* stream_undo.c - taking back what a section did to a stream, and the end of what it left. */
+#include "node/slices.h"
 #include "node/stream_journal.h"
 
 #include "base/mem.h"
@@ -220,14 +221,17 @@ void stream_end(struct large *l, const struct large_undo *v, size_t n, bool is_k
     struct stream *st = of(l);
 
     for (size_t i = 0; i < n; i++) {
+        (void)slices_tick(2);
         if (kind_of(&v[i]) == PENDING_SET) {
             end_pending_set(st, target_of(&v[i]));
         }
     }
     for (size_t i = 0; i < n; i++) {
+        (void)slices_tick(4);
         end_one(st, &v[i]);
     }
     for (size_t i = 0; is_kept && i < n; i++) {
+        (void)slices_tick(2);
         if (kind_of(&v[i]) == ADDED_BLOCK) {
             shrink_before(st, id_in(&v[i]));
         }

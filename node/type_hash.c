@@ -8,6 +8,7 @@
 #include "node/hash_large.h"
 #include "node/hash_packed.h"
 #include "node/keyspace.h"
+#include "node/slices.h"
 #include "node/type.h"
 
 /* SLICE_: of a walk in a section, in a turn. */
@@ -114,6 +115,9 @@ uint64_t hash_scan(const struct hash *h, uint64_t cursor, size_t want, hash_each
 {
     struct walk w = {h->now_ms, fn, arg};
 
+    if (!slices_tick(want)) {
+        return 0;
+    }
     if (h->large == NULL) {
         walk_packed(h, fn, arg);
         return 0;

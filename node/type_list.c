@@ -2,6 +2,7 @@
 #include "node/type_list.h"
 
 #include "base/err.h"
+#include "node/slices.h"
 #include "node/type.h"
 #include "node/vlist_item.h"
 
@@ -61,8 +62,14 @@ void vlist_seek(const struct vlist_view *l, size_t index, struct vlist_cursor *o
     }
 }
 
+size_t vlist_bytes(const struct vlist_view *l)
+{
+    return l->large == NULL ? entry_payload(l->view.entry).len : l->large->root->sum_live;
+}
+
 bool vlist_next(struct vlist_cursor *at, struct slice *out)
 {
+    (void)slices_tick(1);
     if (at->at == at->end) {
         struct vlist_chunk *next = at->chunk == NULL ? NULL : vlist_chunk_next(at->chunk);
 
@@ -78,6 +85,7 @@ bool vlist_next(struct vlist_cursor *at, struct slice *out)
 
 bool vlist_prev(struct vlist_cursor *at, struct slice *out)
 {
+    (void)slices_tick(1);
     if (at->at == at->begin) {
         struct vlist_chunk *prev = at->chunk == NULL ? NULL : vlist_chunk_prev(at->chunk);
 

@@ -26,6 +26,7 @@ struct vlist_view {
 enum found vlist_open(struct cmd *c, struct key key, struct vlist_view *out);
 void vlist_close(struct vlist_view *l);
 size_t vlist_count(const struct vlist_view *l);
+size_t vlist_bytes(const struct vlist_view *l); /* of the elements, about */
 /* Never 0. */
 uint32_t vlist_number(const struct vlist_view *l);
 

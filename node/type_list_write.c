@@ -10,6 +10,7 @@
 #include "node/keyspace.h"
 #include "node/options.h"
 #include "node/section.h"
+#include "node/slices.h"
 #include "node/type.h"
 #include "node/vlist_item.h"
 
@@ -30,6 +31,7 @@ static size_t items_bytes(const struct slice *v, size_t n)
     size_t bytes = 0;
 
     for (size_t i = 0; i < n; i++) {
+        (void)slices_tick(1); /* given up or not: as many are written */
         bytes += vlist_item_bytes(v[i].len);
     }
     return bytes;
@@ -68,7 +70,7 @@ static void log_push(struct cmd *c, struct key key, const struct splice *p, bool
         return;
     }
     for (size_t i = 0; i < p->n; i++) {
-        if (!type_logged(c->section, change_push_value(w, p->v[i]))) {
+        if (!slices_tick(1) || !type_logged(c->section, change_push_value(w, p->v[i]))) {
             change_drop_open(w);
             return;
         }
@@ -85,7 +87,8 @@ static void log_remove(struct cmd *c, struct key key, uint32_t number, const str
         return;
     }
     for (size_t i = 0; i < n; i++) {
-        if (!type_logged(c->section, change_remove_ranges_add(w, v[i].index, v[i].count))) {
+        if (!slices_tick(1) ||
+            !type_logged(c->section, change_remove_ranges_add(w, v[i].index, v[i].count))) {
             change_drop_open(w);
             return;
         }
@@ -96,7 +99,7 @@ static void log_remove(struct cmd *c, struct key key, uint32_t number, const str
 /* False: the section has failed, before anything was changed. */
 static bool fit_in(struct cmd *c, const struct slice *v, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && slices_tick(1); i++) {
         if (v[i].len > LIST_ELEMENT_MAX) {
             section_fail(c->section, SECTION_TOO_LARGE);
         }

@@ -5,9 +5,10 @@
 #include "base/hash.h"
 #include "node/hash_large.h"
 #include "node/keyspace.h"
+#include "node/slices.h"
 #include "node/type.h"
 
-enum { SCAN_STEP = 1024 };
+enum { SCAN_STEP = 256 };
 
 /* Of a walk in a section, in a turn. */
 enum { SLICE_MEMBERS = 1000, SLICE_STEP = 50, SLICE_BYTES = 128 << 10 };
@@ -35,6 +36,11 @@ size_t set_count(const struct set *s)
                             : set_packed_count(entry_payload(s->view.entry));
 }
 
+bool set_is_long(const struct set *s, size_t n)
+{
+    return n > SLICES_FEW || large_is_long(&s->view, n, set_count(s));
+}
+
 bool set_has(const struct set *s, struct slice member)
 {
     return s->large != NULL ? table_find(&s->large->table, member, hash_key(member)) != NULL
@@ -60,6 +66,9 @@ uint64_t set_scan(const struct set *s, uint64_t cursor, size_t want, set_each_fn
     struct set_digits room;
     struct slice member;
 
+    if (!slices_tick(s->large != NULL ? want : set_count(s))) {
+        return 0;
+    }
     if (s->large != NULL) {
         return table_scan(&s->large->table, cursor, want, walk_entry, &k);
     }
@@ -81,6 +90,7 @@ void set_each(const struct set *s, set_each_fn fn, void *arg)
 
 struct slice set_random(const struct set *s, struct rand *r, struct set_digits *room)
 {
+    (void)slices_tick(4);
     if (s->large != NULL) {
         return entry_key(hash_large_random(s->large, r));
     }

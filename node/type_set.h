@@ -29,6 +29,8 @@ enum found set_open(struct cmd *c, struct key key, struct set *out);
 void set_close(struct set *s);
 
 size_t set_count(const struct set *s);
+/* Whether looking at n of its members, or at one n times, takes longer than a turn may. */
+bool set_is_long(const struct set *s, size_t n);
 bool set_has(const struct set *s, struct slice member);
 /* Calls fn for every member. Its bytes are borrowed: those of a set of integers until fn returns. */
 typedef void (*set_each_fn)(struct slice member, void *arg);

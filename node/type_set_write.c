@@ -14,6 +14,7 @@
 #include "node/options.h"
 #include "node/packed.h"
 #include "node/section.h"
+#include "node/slices.h"
 #include "node/type.h"
 
 #include <assert.h>
@@ -324,7 +325,7 @@ static size_t add_large(struct cmd *c, struct key key, const struct entry *e,
     size_t added = 0;
     bool open = false;
 
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && slices_tick(2); i++) {
         uint64_t hash = hash_key(members[i]);
 
         if (table_find(&l->table, members[i], hash) != NULL) {
@@ -471,7 +472,7 @@ static void log_replaced(struct cmd *c, struct key key, const struct slice *memb
     bool open = type_logged(c->section, change_put_members_begin(w, key.name, true, 0));
 
     for (size_t i = 0; open && i < n; i++) {
-        if (!type_logged(c->section, change_member(w, members[i]))) {
+        if (!slices_tick(1) || !type_logged(c->section, change_member(w, members[i]))) {
             break;
         }
     }
@@ -562,7 +563,7 @@ static size_t remove_large(struct cmd *c, struct key key, const struct entry *e,
     size_t removed = 0;
     bool open = false;
 
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && slices_tick(2); i++) {
         struct entry *f = table_find(&l->table, members[i], hash_key(members[i]));
 
         if (f == NULL) {

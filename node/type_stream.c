@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "base/parse.h"
+#include "node/slices.h"
 #include "node/type.h"
 #include "proto/number.h"
 
@@ -135,8 +136,25 @@ static bool step(struct stream_walk *w)
     return false;
 }
 
+bool stream_walk_is_long(const struct stream_walk *w)
+{
+    struct stream_walk on = *w;
+    size_t steps = 0;
+
+    while (on.block != NULL && steps <= SLICES_FEW) {
+        steps += on.block->live + on.block->used / 256;
+        if (on.backwards ? stream_id_order(on.block->first, on.from) < 0
+                         : stream_id_order(on.block->first, on.to) > 0) {
+            return false;
+        }
+        (void)step(&on);
+    }
+    return steps > SLICES_FEW;
+}
+
 bool stream_walk_next(struct stream_walk *w, struct stream_entry *out)
 {
+    (void)slices_tick(3);
     while (w->block != NULL) {
         uint32_t end = w->backwards ? stream_block_begin(w->block) : w->block->used;
 
@@ -166,6 +184,7 @@ bool stream_get(const struct stream *st, struct stream_id id, struct stream_entr
     uint32_t at;
     const struct stream_block *b = stream_block_at_or_before(st, id, &place);
 
+    (void)slices_tick(4);
     if (b == NULL || !stream_block_find(b, id, &at)) {
         return false;
     }

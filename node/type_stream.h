@@ -34,6 +34,8 @@ struct stream_walk {
 
 void stream_walk_begin(struct stream_walk *w, const struct stream *st, struct stream_id from,
                        struct stream_id to, bool backwards);
+/* Whether going through what is left of it takes longer than a turn may. */
+bool stream_walk_is_long(const struct stream_walk *w);
 /* The next entry that was not removed. */
 bool stream_walk_next(struct stream_walk *w, struct stream_entry *out);
 /* One entry. */

@@ -2,6 +2,7 @@
 #include "node/type_zset.h"
 
 #include "base/err.h"
+#include "node/slices.h"
 #include "node/type.h"
 #include "node/zset_large.h"
 #include "node/zset_packed.h"
@@ -33,6 +34,13 @@ void zset_close(struct zset *z)
 size_t zset_count(const struct zset *z)
 {
     return z->large != NULL ? z->large->tree.count : packed_count(block_of(z));
+}
+
+bool zset_is_long(const struct zset *z, size_t n)
+{
+    size_t count = zset_count(z);
+
+    return large_is_long(&z->view, n < count ? n : count, count);
 }
 
 bool zset_score(const struct zset *z, struct slice member, double *out)
@@ -105,7 +113,7 @@ void zset_walk_begin(struct zset_walk *w, const struct zset *z, size_t first, si
 
 bool zset_walk_next(struct zset_walk *w, struct zset_item *out)
 {
-    if (w->left == 0) {
+    if (w->left == 0 || !slices_tick(1)) {
         return false;
     }
     w->left--;
@@ -140,6 +148,9 @@ uint64_t zset_scan(const struct zset *z, uint64_t cursor, size_t want, zset_each
     struct scan s = {fn, arg};
     struct zset_item i;
 
+    if (!slices_tick(want)) {
+        return 0;
+    }
     if (z->large != NULL) {
         return table_scan(&z->large->table, cursor, want, scan_entry, &s);
     }
@@ -156,6 +167,9 @@ int zset_item_order(const void *a, const void *b)
     const struct zset_item *x = a;
     const struct zset_item *y = b;
 
+    if (!slices_tick(1)) {
+        return 0;
+    }
     if (x->score != y->score) {
         return x->score < y->score ? -1 : 1;
     }

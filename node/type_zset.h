@@ -34,6 +34,8 @@ enum found zset_open(struct cmd *c, struct key key, struct zset *out);
 void zset_close(struct zset *z);
 
 size_t zset_count(const struct zset *z);
+/* Whether looking at n of its members, or at as many as there are, takes longer than a turn may. */
+bool zset_is_long(const struct zset *z, size_t n);
 bool zset_score(const struct zset *z, struct slice member, double *out);
 /* How many stand before it. */
 bool zset_rank(const struct zset *z, struct slice member, size_t *rank, double *score);

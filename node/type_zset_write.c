@@ -9,6 +9,7 @@
 #include "node/keyspace.h"
 #include "node/options.h"
 #include "node/section.h"
+#include "node/slices.h"
 #include "node/type.h"
 #include "node/zset_large.h"
 #include "node/zset_packed.h"
@@ -219,7 +220,7 @@ struct zset_added zset_add(struct cmd *c, struct key key, const struct zset_item
         n > 2 * conf_u64(&opt_zset_max_listpack_entries) + 16) {
         make_large(&e);
     }
-    for (size_t i = 0; i < n && !has_failed(&e); i++) {
+    for (size_t i = 0; i < n && !has_failed(&e) && slices_tick(2); i++) {
         enum verdict v =
             e.large != NULL ? add_large(&e, &items[i], flags) : add_packed(&e, &items[i], flags);
 
@@ -264,7 +265,7 @@ size_t zset_remove(struct cmd *c, struct key key, const struct slice *members, s
     if (!edit_begin(&e, c, key) || e.old == NULL) {
         return 0;
     }
-    for (size_t i = 0; i < n && !has_failed(&e); i++) {
+    for (size_t i = 0; i < n && !has_failed(&e) && slices_tick(2); i++) {
         if (remove_one(&e, members[i])) {
             log_removal(&e, members[i]);
             removed++;
@@ -363,6 +364,7 @@ void zset_store(struct cmd *c, struct key key, const struct zset_item *items, si
         return;
     }
     for (size_t i = 0; i < n; i++) {
+        (void)slices_tick(1);
         bytes += zset_packed_item_bytes(&items[i]);
         longest = items[i].member.len > longest ? items[i].member.len : longest;
         if (!type_logged(c->section, change_score(w, items[i].member, items[i].score))) {

@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "node/options.h"
+#include "node/slices.h"
 #include "node/vlist_item.h"
 
 #include <assert.h>
@@ -575,8 +576,9 @@ struct vlist_large *vlist_large_copy(const struct vlist_large *from)
     for (struct vlist_chunk *c = from->head; to != NULL && c != NULL; c = vlist_chunk_next(c)) {
         struct vlist_chunk *twin = chunk_for(to, vlist_chunk_is_shared(c) ? 1 : c->room);
 
-        if (twin == NULL) {
-            large_free_now(&to->large);
+        if (!slices_tick(8 + c->room / 1024) || twin == NULL) {
+            vlist_tree_free_now(twin);
+            large_drop(&to->large);
             return NULL;
         }
         twin->begin = c->begin;

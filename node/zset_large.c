@@ -3,6 +3,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "node/slices.h"
 
 #include <assert.h>
 
@@ -55,6 +56,7 @@ static void free_undone(struct zset_large *l)
     while (l->undone != NULL) {
         struct entry *e = l->undone;
 
+        (void)slices_tick(2);
         memcpy(&l->undone, entry_payload(e).ptr, sizeof(l->undone));
         entry_free(e);
     }
@@ -149,11 +151,13 @@ static void end(struct large *large, const struct large_undo *v, size_t n, bool 
     rank_tree_settle(&l->tree);
     free_undone(l);
     for (size_t i = 0; i < n; i++) {
+        (void)slices_tick(2);
         if (v[i].now == NULL) {
             table_unprepare(&l->table, &l->stats, v[i].old, hash_of(v[i].old));
         }
     }
     for (size_t i = 0; is_kept && i < n; i++) {
+        (void)slices_tick(2);
         if (v[i].now == NULL) {
             table_shrink(&l->table, &l->stats, hash_of(v[i].old));
         }
@@ -262,9 +266,9 @@ struct zset_large *zset_large_copy(const struct zset_large *from)
         const struct entry *e = rank_spot_member(s);
         struct entry *twin = member_create(entry_key(e), zset_member_score(e));
 
-        if (twin == NULL || put(to, twin) != OK) {
+        if (!slices_tick(4) || twin == NULL || put(to, twin) != OK) {
             entry_free(twin);
-            large_free_now(&to->large);
+            large_drop(&to->large);
             return NULL;
         }
     }

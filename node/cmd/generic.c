@@ -8,6 +8,7 @@
 #include "node/evict.h"
 #include "node/keyspace.h"
 #include "node/notify.h"
+#include "node/slices.h"
 
 /* The argument as an integer; false when an error was answered. */
 static bool integer_arg(struct cmd *c, uint32_t index, int64_t *out)
@@ -22,26 +23,29 @@ static bool integer_arg(struct cmd *c, uint32_t index, int64_t *out)
 /* DEL and UNLINK: large values are freed in slices anyway, so they do the same. */
 static void cmd_del(struct cmd *c)
 {
-    for (uint32_t end = cmd_slice_end(c, 1); c->at < end; c->at++) {
-        c->sum += keyspace_delete(c, cmd_key(c, c->at));
+    int64_t sum = 0;
+
+    if (slices_take(c, c->argc > SLICES_FEW)) {
+        return;
     }
-    if (cmd_slice_is_last(c)) {
-        reply_int(c->reply, c->sum);
+    for (uint32_t i = 1; i < c->argc && slices_tick(4); i++) {
+        sum += keyspace_delete(c, cmd_key(c, i));
     }
+    reply_int(c->reply, sum);
 }
 
 /* EXISTS and TOUCH. A key named twice counts twice. */
 static void cmd_exists(struct cmd *c)
 {
-    if (cmd_is_long(c)) {
+    int64_t sum = 0;
+
+    if (slices_take(c, c->argc > SLICES_FEW)) {
         return;
     }
-    for (uint32_t end = cmd_slice_end(c, 1); c->at < end; c->at++) {
-        c->sum += keyspace_find(c, cmd_key(c, c->at)) != NULL;
+    for (uint32_t i = 1; i < c->argc && slices_tick(3); i++) {
+        sum += keyspace_find(c, cmd_key(c, i)) != NULL;
     }
-    if (cmd_slice_is_last(c)) {
-        reply_int(c->reply, c->sum);
-    }
+    reply_int(c->reply, sum);
 }
 
 static void cmd_type(struct cmd *c)
@@ -58,22 +62,28 @@ static void cmd_type(struct cmd *c)
 static void cmd_rename(struct cmd *c)
 {
     struct key from = cmd_key(c, 1);
+    const struct entry *e = keyspace_peek(c, from);
 
-    if (keyspace_peek(c, from) == NULL) {
+    if (e == NULL) {
         reply_err(c->reply, WIRE_NO_SUCH_KEY);
         return;
     }
-    if (slice_is(c->argv[1], c->argv[2]) || keyspace_rename(c, from, cmd_key(c, 2))) {
-        reply_ok(c->reply);
+    if (slices_take(c, keyspace_is_long(e))) {
+        return;
     }
+    if (!slice_is(c->argv[1], c->argv[2])) {
+        keyspace_rename(c, from, cmd_key(c, 2));
+    }
+    reply_ok(c->reply);
 }
 
 static void cmd_renamenx(struct cmd *c)
 {
     struct key from = cmd_key(c, 1);
     struct key to = cmd_key(c, 2);
+    const struct entry *e = keyspace_peek(c, from);
 
-    if (keyspace_peek(c, from) == NULL) {
+    if (e == NULL) {
         reply_err(c->reply, WIRE_NO_SUCH_KEY);
         return;
     }
@@ -81,7 +91,8 @@ static void cmd_renamenx(struct cmd *c)
         reply_int(c->reply, 0);
         return;
     }
-    if (keyspace_rename(c, from, to)) {
+    if (!slices_take(c, keyspace_is_long(e))) {
+        keyspace_rename(c, from, to);
         reply_int(c->reply, 1);
     }
 }
@@ -125,12 +136,12 @@ static void cmd_copy(struct cmd *c)
         }
     }
     /* A key copied to itself is left alone and not an error: what Upstash's clients expect. */
-    if (slice_is(c->argv[1], c->argv[2]) || keyspace_find(c, from) == NULL ||
-        (!replace && keyspace_peek(c, to) != NULL)) {
+    const struct entry *e = slice_is(c->argv[1], c->argv[2]) ? NULL : keyspace_find(c, from);
+
+    if (e == NULL || (!replace && keyspace_peek(c, to) != NULL)) {
         reply_int(c->reply, 0);
-        return;
-    }
-    if (keyspace_copy(c, from, to)) {
+    } else if (!slices_take(c, keyspace_is_long(e))) {
+        keyspace_copy(c, from, to);
         reply_int(c->reply, 1);
     }
 }

@@ -6,6 +6,7 @@
 #include "node/geohash.h"
 #include "node/keyspace.h"
 #include "node/notify.h"
+#include "node/slices.h"
 #include "proto/number.h"
 
 #include <stdio.h>
@@ -106,7 +107,7 @@ static void add_places(struct cmd *c, uint32_t at, struct zset_item *items, size
     struct zset z;
     bool found;
 
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && slices_tick(2); i++) {
         struct geo_point p;
 
         if (!place_arg(c, at + 3 * (uint32_t)i, &p)) {
@@ -132,6 +133,9 @@ static void cmd_geoadd(struct cmd *c)
     unsigned flags = 0;
     uint32_t at = 2;
 
+    if (slices_take(c, c->argc > SLICES_FEW)) {
+        return;
+    }
     for (; at < c->argc; at++) {
         if (slice_is_word(c->argv[at], "nx")) {
             flags |= ZSET_NX;
@@ -167,11 +171,11 @@ static void cmd_geopos(struct cmd *c)
     struct zset z;
     bool found;
 
-    if (!zset_arg(c, 1, &z, &found)) {
+    if (slices_take(c, c->argc > SLICES_FEW) || !zset_arg(c, 1, &z, &found)) {
         return;
     }
     reply_array(c->reply, c->argc - 2);
-    for (uint32_t i = 2; i < c->argc; i++) {
+    for (uint32_t i = 2; i < c->argc && slices_tick(8); i++) {
         double score;
 
         if (found && zset_score(&z, c->argv[i], &score)) {
@@ -189,11 +193,11 @@ static void cmd_geohash(struct cmd *c)
     struct zset z;
     bool found;
 
-    if (!zset_arg(c, 1, &z, &found)) {
+    if (slices_take(c, c->argc > SLICES_FEW) || !zset_arg(c, 1, &z, &found)) {
         return;
     }
     reply_array(c->reply, c->argc - 2);
-    for (uint32_t i = 2; i < c->argc; i++) {
+    for (uint32_t i = 2; i < c->argc && slices_tick(8); i++) {
         double score;
 
         if (found && zset_score(&z, c->argv[i], &score)) {
@@ -236,8 +240,10 @@ enum order { ANY_ORDER, NEAREST, FARTHEST };
 struct hit {
     struct slice member;
     double score, distance;
-    struct geo_point place;
 };
+
+/* Longer ones are all moved at qsort()'s end, in one piece. */
+static_assert(sizeof(struct hit) <= 32, "a hit is short");
 
 struct search {
     enum form form;
@@ -414,9 +420,11 @@ static bool search_args(struct cmd *c, struct search *s)
 
 static bool add_hit(struct search *s, const struct zset_item *i)
 {
-    struct hit h = {.member = i->member, .score = i->score, .place = geo_point_of(i->score)};
+    struct hit h = {.member = i->member, .score = i->score};
 
-    if (!geo_is_within(&s->shape, h.place, &h.distance)) {
+    (void)slices_tick(4);
+
+    if (!geo_is_within(&s->shape, geo_point_of(i->score), &h.distance)) {
         return true;
     }
     if (s->n == s->cap) {
@@ -455,6 +463,20 @@ static bool look_in(struct search *s, const struct geo_range *range)
     return true;
 }
 
+/* How many members it looks at. */
+static size_t candidates(const struct search *s)
+{
+    struct geo_range ranges[GEO_CELLS_MAX];
+    size_t n = geo_ranges(&s->shape, ranges);
+    size_t sum = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        sum += zset_before(&s->z, &(struct rank_bound){.score = ranges[i].max}) -
+               zset_before(&s->z, &(struct rank_bound){.score = ranges[i].min});
+    }
+    return sum;
+}
+
 static bool look(struct search *s)
 {
     struct geo_range ranges[GEO_CELLS_MAX];
@@ -473,6 +495,9 @@ static int nearest_first(const void *a, const void *b)
     double x = ((const struct hit *)a)->distance;
     double y = ((const struct hit *)b)->distance;
 
+    if (!slices_tick(1)) {
+        return 0;
+    }
     return (x > y) - (x < y);
 }
 
@@ -499,7 +524,7 @@ static void reply_hits(struct cmd *c, const struct search *s)
     size_t more = (size_t)s->with_distance + s->with_hash + s->with_place;
 
     reply_array(c->reply, s->n);
-    for (size_t i = 0; i < s->n && !c->reply->failed; i++) {
+    for (size_t i = 0; i < s->n && !c->reply->failed && slices_tick(3); i++) {
         const struct hit *h = &s->hits[i];
 
         if (more > 0) {
@@ -513,7 +538,7 @@ static void reply_hits(struct cmd *c, const struct search *s)
             reply_int(c->reply, (int64_t)h->score);
         }
         if (s->with_place) {
-            reply_place(c->reply, h->place);
+            reply_place(c->reply, geo_point_of(h->score));
         }
     }
 }
@@ -526,7 +551,7 @@ static void store_hits(struct cmd *c, const struct search *s)
         reply_err(c->reply, WIRE_NOMEM);
         return;
     }
-    for (size_t i = 0; i < s->n; i++) {
+    for (size_t i = 0; i < s->n && slices_tick(1); i++) {
         const struct hit *h = &s->hits[i];
 
         items[i] = (struct zset_item){h->member,
@@ -554,6 +579,15 @@ static void search(struct cmd *c, struct search s)
     if (!search_args(c, &s)) {
         zset_done(&s.z, s.found);
         return;
+    }
+    if (s.found && slices_take(c, zset_count(&s.z) > SLICES_FEW && candidates(&s) > SLICES_FEW)) {
+        zset_close(&s.z);
+        return;
+    }
+    if (s.found && slices_running != NULL) {
+        s.cap = candidates(&s);
+        s.hits = mem_alloc(s.cap * sizeof(s.hits[0]));
+        s.cap = s.hits == NULL ? 0 : s.cap;
     }
     if (s.found) {
         fine = look(&s);

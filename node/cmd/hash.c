@@ -7,6 +7,7 @@
 #include "node/cmd/families.h"
 #include "node/keyspace.h"
 #include "node/notify.h"
+#include "node/slices.h"
 #include "proto/glob.h"
 #include "proto/number.h"
 
@@ -80,6 +81,9 @@ static bool set_pairs(struct cmd *c)
     struct hash h;
     bool found;
 
+    if (slices_take(c, c->argc > SLICES_FEW)) {
+        return false;
+    }
     if (c->argc % 2 != 0) {
         hash_err_arity(c);
         return false;
@@ -204,7 +208,7 @@ static void cmd_hdel(struct cmd *c)
     struct hash h;
     bool found;
 
-    if (!hash_arg(c, &h, &found)) {
+    if (slices_take(c, c->argc > SLICES_FEW) || !hash_arg(c, &h, &found)) {
         return;
     }
     uint32_t end = cmd_slice_end(c, 2);

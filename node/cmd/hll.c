@@ -3,9 +3,15 @@
 #include "node/cmd/families.h"
 #include "node/notify.h"
 #include "node/options.h"
+#include "node/slices.h"
 #include "node/type_string.h"
 
-enum { PATCHES_MOST = 3, SELFTEST_ELEMENTS = 40000 };
+enum {
+    PATCHES_MOST = 3,
+    SELFTEST_ELEMENTS = 40000,
+    STEPS_A_VALUE = 200, /* that merging one takes */
+    VALUES_FEW = 64
+};
 
 static void err_corrupt(struct cmd *c)
 {
@@ -155,6 +161,9 @@ static void cmd_pfadd(struct cmd *c)
     bool found;
     int err = OK;
 
+    if (slices_take(c, c->argc > SLICES_FEW)) {
+        return;
+    }
     if (!hll_arg(c, 1, &v, &room, &old, &found)) {
         buf_fini(&room);
         return;
@@ -164,7 +173,7 @@ static void cmd_pfadd(struct cmd *c)
         old = buf_slice(&fresh);
         err = err == OK ? buf_append_slice(&a.now, old) : err;
     }
-    for (uint32_t i = 2; i < c->argc && err == OK; i++) {
+    for (uint32_t i = 2; i < c->argc && err == OK && slices_tick(2); i++) {
         err = add_element(&a, old, c->argv[i]);
     }
     if (err != OK) {
@@ -227,7 +236,7 @@ static bool merge_args(struct cmd *c, uint32_t first, uint8_t *registers, bool *
     bool fine = true;
 
     *dense = false;
-    for (uint32_t i = first; i < c->argc && fine; i++) {
+    for (uint32_t i = first; i < c->argc && fine && slices_tick(STEPS_A_VALUE); i++) {
         fine = hll_arg(c, i, &v, &room, &bytes, &found);
         if (fine && found) {
             *dense = *dense || hll_is_dense(bytes);
@@ -246,6 +255,9 @@ static void cmd_pfcount(struct cmd *c)
     uint8_t registers[HLL_REGISTERS] = {0};
     bool dense;
 
+    if (slices_take(c, c->argc > VALUES_FEW)) {
+        return;
+    }
     if (c->argc == 2) {
         count_one(c);
     } else if (merge_args(c, 1, registers, &dense)) {
@@ -280,6 +292,9 @@ static void cmd_pfmerge(struct cmd *c)
     bool found;
     int err;
 
+    if (slices_take(c, c->argc > VALUES_FEW)) {
+        return;
+    }
     if (!merge_args(c, 1, registers, &dense) || !hll_arg(c, 1, &v, &room, &bytes, &found)) {
         buf_fini(&room);
         return;

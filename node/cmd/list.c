@@ -5,6 +5,9 @@
 #include "node/cmd/families.h"
 #include "node/keyspace.h"
 #include "node/notify.h"
+#include "node/slices.h"
+
+enum { HEAD_BYTES = 8 }; /* of an element in a reply, and its end */
 
 /* ---- Arguments ---- */
 
@@ -111,7 +114,7 @@ static void push(struct cmd *c, enum vlist_end end, bool create)
 {
     size_t count;
 
-    if (!length_arg(c, 1, &count)) {
+    if (slices_take(c, c->argc > SLICES_FEW) || !length_arg(c, 1, &count)) {
         return;
     }
     if (count > 0 || create) {
@@ -193,6 +196,14 @@ enum found list_take_some(struct cmd *c, struct key key, enum vlist_end end, uin
     return FOUND;
 }
 
+/* Whether so many are asked for, and may be there. */
+static bool takes_much(struct cmd *c, uint32_t index, uint64_t most)
+{
+    const struct entry *e = most <= SLICES_FEW ? NULL : keyspace_peek(c, cmd_key(c, index));
+
+    return e != NULL && large_of(e) != NULL;
+}
+
 static void pop(struct cmd *c, enum vlist_end end)
 {
     bool many = c->argc == 3;
@@ -205,6 +216,9 @@ static void pop(struct cmd *c, enum vlist_end end)
         return;
     }
     if (many && !count_arg(c, 2, 0, "value is out of range, must be positive", &most)) {
+        return;
+    }
+    if (slices_take(c, takes_much(c, 1, (uint64_t)most))) {
         return;
     }
     found = many ? list_take_some(c, cmd_key(c, 1), end, (uint64_t)most)
@@ -278,7 +292,7 @@ static void cmd_lmpop(struct cmd *c)
 {
     struct list_pop p;
 
-    if (!list_pop_args(c, 1, &p)) {
+    if (!list_pop_args(c, 1, &p) || slices_take(c, p.most > SLICES_FEW)) {
         return;
     }
     enum found found = list_take_first(c, 2, p.keys, p.end, p.most);
@@ -408,9 +422,12 @@ static void cmd_lrange(struct cmd *c)
         return;
     }
     clamp(start, stop, vlist_count(&l), &from, &to);
-    reply_array(c->reply, to - from);
-    vlist_seek(&l, from, &at);
-    reply_run(c, &at, to - from, false);
+    if (!slices_take(c, large_is_long(&l.view, to - from, vlist_count(&l)))) {
+        reply_array(c->reply, to - from);
+        reply_expect(c->reply, (vlist_bytes(&l) / vlist_count(&l) + HEAD_BYTES) * (to - from));
+        vlist_seek(&l, from, &at);
+        reply_run(c, &at, to - from, false);
+    }
     vlist_close(&l);
 }
 
@@ -491,6 +508,10 @@ static void cmd_lpos(struct cmd *c)
     if (!lpos_options(c, &o) || !list_arg(c, 1, &l, &found)) {
         return;
     }
+    if (found && slices_take(c, large_is_long(&l.view, vlist_count(&l), vlist_count(&l)))) {
+        vlist_close(&l);
+        return;
+    }
     if (o.count >= 0) {
         head = reply_array_later(c->reply);
     }
@@ -499,7 +520,7 @@ static void cmd_lpos(struct cmd *c)
         vlist_close(&l);
     }
     if (o.count >= 0) {
-        reply_array_count(c->reply, head, matches);
+        slices_array_count(c->reply, head, matches);
     } else if (matches == 0) {
         reply_null(c->reply);
     }
@@ -564,6 +585,11 @@ static void cmd_linsert(struct cmd *c)
         return;
     }
     size_t count = vlist_count(&l);
+
+    if (slices_take(c, large_is_long(&l.view, count, count))) {
+        vlist_close(&l);
+        return;
+    }
     size_t at = find_first(&l, c->argv[3]);
 
     vlist_close(&l);
@@ -688,6 +714,11 @@ static void cmd_lrem(struct cmd *c)
     }
     if (there) {
         uint64_t most = count == 0 ? UINT64_MAX : (uint64_t)(count < 0 ? -count : count);
+
+        if (slices_take(c, large_is_long(&l.view, vlist_count(&l), vlist_count(&l)))) {
+            vlist_close(&l);
+            return;
+        }
 
         found = find_many(&l, c->argv[3], most, count < 0, &finds);
         vlist_close(&l);

@@ -9,6 +9,14 @@
 #include "node/keyspace.h"
 #include "node/notify.h"
 #include "node/section.h"
+#include "node/slices.h"
+#include "node/type.h"
+
+enum {
+    PIECE_BYTES = 64 << 10,
+    PIECE_STEPS = 500,
+    LONG_BYTES = 32 << 10
+}; /* of a payload that is replied */
 
 /* A payload that is written, then replied, in slices. */
 struct dumping {
@@ -80,6 +88,19 @@ static void dump_long(struct cmd *c, struct key key, const struct entry *e)
     dump_go_on(c);
 }
 
+static void reply_payload(struct cmd *c, struct slice payload)
+{
+    reply_bulk_begin(c->reply, payload.len);
+    for (size_t at = 0; at < payload.len; at += PIECE_BYTES) {
+        size_t left = payload.len - at;
+
+        (void)slices_tick(PIECE_STEPS);
+        reply_bulk_piece(c->reply,
+                         (struct slice){payload.ptr + at, left < PIECE_BYTES ? left : PIECE_BYTES});
+    }
+    reply_bulk_end(c->reply);
+}
+
 static void cmd_dump(struct cmd *c)
 {
     struct key key = cmd_key(c, 1);
@@ -91,13 +112,17 @@ static void cmd_dump(struct cmd *c)
         reply_null(c->reply);
         return;
     }
-    if (dump_is_long(e)) {
+    if (dump_is_long(e) && dump_has_slices(e)) {
         dump_long(c, key, e);
         return;
     }
-    err = dump_write(c, key, e, &out);
+    if (slices_take(c, dump_is_long(e))) {
+        return;
+    }
+    err = dump_is_long(e) ? buf_reserve(&out, type_bytes(e)) : OK;
+    err = err == OK ? dump_write(c, key, e, &out) : err;
     if (err == OK) {
-        reply_bulk(c->reply, buf_slice(&out));
+        reply_payload(c, buf_slice(&out));
     } else {
         reply_err(c->reply, WIRE_NOMEM);
     }
@@ -199,7 +224,7 @@ static void cmd_restore(struct cmd *c)
     int64_t ttl;
     int err;
 
-    if (!restore_options(c, &o)) {
+    if (slices_take(c, c->argv[3].len > LONG_BYTES) || !restore_options(c, &o)) {
         return;
     }
     if (!o.replace && keyspace_peek(c, key) != NULL) {

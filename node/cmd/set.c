@@ -7,6 +7,7 @@
 #include "node/cmd/families.h"
 #include "node/keyspace.h"
 #include "node/notify.h"
+#include "node/slices.h"
 #include "proto/glob.h"
 #include "proto/number.h"
 
@@ -49,7 +50,7 @@ static void cmd_sadd(struct cmd *c)
     struct set s;
     bool found;
 
-    if (!set_arg(c, &s, &found)) {
+    if (slices_take(c, c->argc > SLICES_FEW) || !set_arg(c, &s, &found)) {
         return;
     }
     if (found) {
@@ -69,7 +70,7 @@ static void cmd_srem(struct cmd *c)
     struct set s;
     bool found;
 
-    if (!set_arg(c, &s, &found)) {
+    if (slices_take(c, c->argc > SLICES_FEW) || !set_arg(c, &s, &found)) {
         return;
     }
     if (found) {
@@ -135,11 +136,11 @@ static void cmd_smismember(struct cmd *c)
     struct set s;
     bool found;
 
-    if (!set_arg(c, &s, &found)) {
+    if (slices_take(c, c->argc > SLICES_FEW) || !set_arg(c, &s, &found)) {
         return;
     }
     reply_array(c->reply, c->argc - 2);
-    for (uint32_t i = 2; i < c->argc; i++) {
+    for (uint32_t i = 2; i < c->argc && slices_tick(2); i++) {
         reply_int(c->reply, found && set_has(&s, c->argv[i]));
     }
     if (found) {
@@ -166,6 +167,15 @@ static void reply_member(struct slice member, void *arg)
     reply_bulk(arg, member);
 }
 
+/* All of them, behind their head. */
+static void reply_members(struct cmd *c, const struct set *s)
+{
+    if (s->large != NULL) {
+        reply_expect(c->reply, large_bytes(s->view.large));
+    }
+    set_each(s, reply_member, c->reply);
+}
+
 static void cmd_smembers(struct cmd *c)
 {
     struct set s;
@@ -174,11 +184,15 @@ static void cmd_smembers(struct cmd *c)
     if (!set_arg(c, &s, &found)) {
         return;
     }
-    reply_set(c->reply, found ? set_count(&s) : 0);
-    if (found) {
-        set_each(&s, reply_member, c->reply);
-        set_close(&s);
+    if (!found) {
+        reply_set(c->reply, 0);
+        return;
     }
+    if (!slices_take(c, set_is_long(&s, set_count(&s)))) {
+        reply_set(c->reply, set_count(&s));
+        reply_members(c, &s);
+    }
+    set_close(&s);
 }
 
 /* ---- SSCAN ---- */
@@ -294,6 +308,19 @@ static void pop_one(struct cmd *c)
     notify_taken(c, NOTIFY_SET, "spop", cmd_key(c, 1));
 }
 
+/* What drawing so many looks at. */
+static size_t draw_steps(size_t count, size_t total)
+{
+    return count > total / 3 ? total : count;
+}
+
+static void reply_gathered(struct cmd *c, const struct gather *g)
+{
+    for (size_t i = 0; i < g->count && slices_tick(1); i++) {
+        reply_bulk(c->reply, g->v[i]);
+    }
+}
+
 /* What goes is chosen before anything does, and answered: removing may free its bytes. */
 static void pop_some(struct cmd *c, size_t count)
 {
@@ -314,9 +341,13 @@ static void pop_some(struct cmd *c, size_t count)
     }
     size_t total = set_count(&s);
 
+    if (slices_take(c, set_is_long(&s, draw_steps(count, total)))) {
+        set_close(&s);
+        return;
+    }
     if (count >= total) {
         reply_set(c->reply, total);
-        set_each(&s, reply_member, c->reply);
+        reply_members(c, &s);
         set_close(&s);
         notify(c, NOTIFY_SET, "spop", c->argv[1]);
         (void)keyspace_delete(c, cmd_key(c, 1));
@@ -328,9 +359,7 @@ static void pop_some(struct cmd *c, size_t count)
         reply_err(c->reply, WIRE_NOMEM);
     } else {
         reply_set(c->reply, g.count);
-        for (size_t i = 0; i < g.count; i++) {
-            reply_bulk(c->reply, g.v[i]);
-        }
+        reply_gathered(c, &g);
         (void)set_remove(c, cmd_key(c, 1), g.v, g.count);
         notify(c, NOTIFY_SET, "spop", c->argv[1]);
     }
@@ -400,7 +429,7 @@ static bool reply_different(struct cmd *c, const struct set *s, size_t count, st
 
     if (count >= set_count(s)) {
         reply_array(c->reply, set_count(s));
-        set_each(s, reply_member, c->reply);
+        reply_members(c, s);
         return true;
     }
     gather_some(&g, s, count, r);
@@ -409,8 +438,8 @@ static bool reply_different(struct cmd *c, const struct set *s, size_t count, st
     if (fine) {
         reply_array(c->reply, g.count);
     }
-    for (size_t i = 0; fine && i < g.count; i++) {
-        reply_bulk(c->reply, g.v[i]);
+    if (fine) {
+        reply_gathered(c, &g);
     }
     gather_fini(&g);
     return fine;
@@ -459,6 +488,11 @@ static void cmd_srandmember(struct cmd *c)
         if (found) {
             set_close(&s);
         }
+        return;
+    }
+    if (slices_take(c, set_is_long(&s, count < 0 ? (size_t)-count
+                                                 : draw_steps((size_t)count, set_count(&s))))) {
+        set_close(&s);
         return;
     }
     fine = count < 0 ? reply_repeats(c, &s, (size_t)-count, set_chance(&local))

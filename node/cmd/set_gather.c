@@ -1,6 +1,7 @@
 /* set_gather.c - lists of members, whole sets or drawn by chance. */
 #include "base/mem.h"
 #include "node/cmd/set.h"
+#include "node/slices.h"
 
 enum {
     PAGE_DIGITS = 200,
@@ -118,7 +119,7 @@ static void gather_shuffled(struct gather *g, const struct set *s, size_t n, str
     size_t first = g->count;
 
     gather_set(g, s);
-    for (size_t i = 0; i < n && !g->failed; i++) {
+    for (size_t i = 0; i < n && !g->failed && slices_tick(1); i++) {
         size_t at = i + rand_below(r, g->count - first - i);
         struct slice drawn = g->v[first + at];
 
@@ -143,7 +144,7 @@ static void gather_apart(struct gather *g, const struct set *s, size_t n, struct
     }
     seen = mem_zalloc(cap * sizeof(seen[0]));
     g->failed = g->failed || seen == NULL;
-    while (n > 0 && !g->failed) {
+    while (n > 0 && !g->failed && slices_tick(2)) {
         struct slice member = set_random(s, r, &room);
         size_t at = ((uintptr_t)member.ptr >> 4) * 0x9e3779b97f4a7c15u & (cap - 1);
 

@@ -14,6 +14,7 @@
 #include "node/cmd/set.h"
 #include "node/keyspace.h"
 #include "node/notify.h"
+#include "node/slices.h"
 
 enum {
     SCAN_STEP = 256,
@@ -52,7 +53,23 @@ static void many_close(struct many *m)
     }
 }
 
-/* The sets named by argv[first] and on. False: an error was answered, or c->retry says to run again. */
+static size_t count_of(const struct set *s)
+{
+    return is_there(s) ? set_count(s) : 0;
+}
+
+static bool is_long(const struct many *m)
+{
+    size_t sum = 0;
+
+    for (uint32_t i = 0; i < m->count && sum <= SLICES_FEW; i++) {
+        sum += 1 + count_of(&m->sets[i]);
+    }
+    return sum > SLICES_FEW;
+}
+
+/* The sets named by argv[first] and on. False: an error was answered, c->retry says to run again, or it is done
+ * in slices. */
 static bool many_open(struct many *m, struct cmd *c, uint32_t first, uint32_t count)
 {
     bool wrong = false;
@@ -86,12 +103,11 @@ static bool many_open(struct many *m, struct cmd *c, uint32_t first, uint32_t co
         }
         return false;
     }
+    if (slices_take(c, is_long(m))) {
+        many_close(m);
+        return false;
+    }
     return true;
-}
-
-static size_t count_of(const struct set *s)
-{
-    return is_there(s) ? set_count(s) : 0;
 }
 
 static size_t find_cost(const struct set *s)
@@ -208,7 +224,7 @@ static bool seen_grow(struct seen *s)
     if (s->slots == NULL) {
         return false;
     }
-    for (size_t i = 0; i < s->g.count; i++) {
+    for (size_t i = 0; i < s->g.count && slices_tick(2); i++) {
         s->slots[seen_slot(s, s->g.v[i])] = (uint32_t)i + 1;
     }
     return true;
@@ -216,7 +232,7 @@ static bool seen_grow(struct seen *s)
 
 static void seen_add(struct seen *s, struct slice member, bool borrowed)
 {
-    if (s->g.failed) {
+    if (s->g.failed || !slices_tick(2)) {
         return;
     }
     if (s->g.count == UINT32_MAX - 1 || !seen_grow(s)) {
@@ -239,6 +255,9 @@ static void seen_add(struct seen *s, struct slice member, bool borrowed)
 /* One that was in set number `round - 1` is now known in `round`. */
 static void seen_again(struct seen *s, struct slice member, uint32_t round)
 {
+    if (!slices_tick(2)) {
+        return;
+    }
     size_t slot = seen_slot(s, member);
 
     if (s->slots[slot] != 0 && s->last[s->slots[slot] - 1] == round - 1) {
@@ -278,7 +297,7 @@ static void result_of_seen(struct result *r, const struct seen *s, uint32_t roun
 {
     r->borrowed = true;
     r->g.failed = r->g.failed || s->g.failed;
-    for (size_t i = 0; i < s->g.count && !result_is_full(r); i++) {
+    for (size_t i = 0; i < s->g.count && !result_is_full(r) && slices_tick(1); i++) {
         if (s->last[i] == round) {
             result_add(r, s->g.v[i]);
         }
@@ -298,7 +317,7 @@ static void look_up(struct slice member, void *arg)
 {
     struct look *l = arg;
 
-    if (result_is_full(l->r)) {
+    if (result_is_full(l->r) || !slices_tick(l->m->count)) {
         return;
     }
     for (uint32_t i = 0; i < l->m->count; i++) {
@@ -351,6 +370,9 @@ static void add_result(struct slice member, void *arg)
 static void unite(struct many *m, struct result *r, struct seen *seen)
 {
     if (m->count - m->absent > 1) {
+        for (uint32_t i = 0; slices_running != NULL && i < m->count; i++) {
+            gather_reserve(&seen->g, seen->g.cap + count_of(&m->sets[i]));
+        }
         for (uint32_t i = 0; i < m->count && !seen->g.failed; i++) {
             if (is_there(&m->sets[i])) {
                 see_all(seen, &m->sets[i]);
@@ -412,7 +434,7 @@ static void read_combined(struct cmd *c, combine_fn combine)
         c->reply->flags = flags;
         reply_err(c->reply, WIRE_NOMEM);
     } else {
-        reply_set_count(c->reply, at, r.count);
+        slices_set_count(c->reply, at, r.count);
     }
     seen_fini(&seen);
 }

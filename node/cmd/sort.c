@@ -10,6 +10,8 @@
 #include "node/cmd/families.h"
 #include "node/keyspace.h"
 #include "node/notify.h"
+#include "node/slices.h"
+#include "node/type.h"
 #include "node/type_hash.h"
 #include "node/type_list.h"
 #include "node/type_set.h"
@@ -19,6 +21,11 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+
+enum {
+    LONG_BYTES = 32 << 10, /* of a value that is sorted in slices */
+    ELEMENT_BYTES = 8      /* of the shortest, about */
+};
 
 struct item {
     size_t at, len; /* of the element, in sort.bytes */
@@ -37,6 +44,9 @@ struct sort {
     bool has_by, has_store, unsorted, alpha, descending;
     struct item *items; /* owned */
     size_t count, cap;
+    const struct item *
+        *sorted; /* owned: qsort() moves pointers, and long items at its end in one piece */
+    size_t sorted_cap;
     struct buf bytes; /* elements, and what BY found */
     struct buf name;  /* of a key that a pattern makes */
     struct buf value; /* of one that was looked up */
@@ -47,6 +57,7 @@ static void sort_fini(struct sort *s)
 {
     mem_free(s->gets, s->c->argc * sizeof(s->gets[0]));
     mem_free(s->items, s->cap * sizeof(s->items[0]));
+    mem_free(s->sorted, s->sorted_cap * sizeof(s->sorted[0]));
     buf_fini(&s->bytes);
     buf_fini(&s->name);
     buf_fini(&s->value);
@@ -377,7 +388,7 @@ static bool weigh(struct sort *s)
 {
     bool all = true;
 
-    for (size_t i = 0; i < s->count && !s->failed; i++) {
+    for (size_t i = 0; i < s->count && !s->failed && slices_tick(4); i++) {
         struct item *it = &s->items[i];
         struct slice by = element_of(s, it);
 
@@ -411,10 +422,13 @@ static int order_by(const struct sort *s, const struct item *a, const struct ite
 static int order(const void *left, const void *right, void *arg)
 {
     const struct sort *s = arg;
-    const struct item *a = left;
-    const struct item *b = right;
+    const struct item *a = *(const struct item *const *)left;
+    const struct item *b = *(const struct item *const *)right;
     int c;
 
+    if (!slices_tick(2)) {
+        return 0;
+    }
     if (s->alpha && s->has_by) {
         c = order_by(s, a, b);
     } else {
@@ -427,6 +441,26 @@ static int order(const void *left, const void *right, void *arg)
     return s->descending ? -c : c;
 }
 
+static void sort_items(struct sort *s)
+{
+    s->sorted = s->count == 0 ? NULL : mem_alloc(s->count * sizeof(s->sorted[0]));
+    if (s->count == 0 || s->sorted == NULL) {
+        s->failed = s->count > 0;
+        return;
+    }
+    s->sorted_cap = s->count;
+    for (size_t i = 0; i < s->count && slices_tick(1); i++) {
+        s->sorted[i] = &s->items[i];
+    }
+    qsort_r(s->sorted, s->count, sizeof(s->sorted[0]), order, s);
+}
+
+/* The i-th of the result. */
+static const struct item *item_at(const struct sort *s, size_t i)
+{
+    return s->sorted == NULL ? &s->items[i] : s->sorted[i];
+}
+
 /* ---- Answering ---- */
 
 static void reply_sorted(struct sort *s, size_t from, size_t n)
@@ -434,8 +468,8 @@ static void reply_sorted(struct sort *s, size_t from, size_t n)
     struct reply *r = s->c->reply;
 
     reply_array(r, s->get_count == 0 ? n : n * s->get_count);
-    for (size_t i = from; i < from + n && !r->failed; i++) {
-        struct slice e = element_of(s, &s->items[i]);
+    for (size_t i = from; i < from + n && !r->failed && slices_tick(1 + 4 * s->get_count); i++) {
+        struct slice e = element_of(s, item_at(s, i));
         struct slice value;
 
         if (s->get_count == 0) {
@@ -464,8 +498,8 @@ static void store_sorted(struct sort *s, size_t from, size_t n)
         s->failed = true;
         return;
     }
-    for (size_t i = 0; i < total && !s->failed; i++) {
-        const struct item *it = &s->items[from + i / each];
+    for (size_t i = 0; i < total && !s->failed && slices_tick(4); i++) {
+        const struct item *it = item_at(s, from + i / each);
 
         v[i] = (struct slice){(const char *)(uintptr_t)it->at, it->len};
         if (s->get_count > 0) {
@@ -483,7 +517,7 @@ static void store_sorted(struct sort *s, size_t from, size_t n)
         }
     }
     /* Places become pointers when the bytes move no more. */
-    for (size_t i = 0; i < total && !s->failed; i++) {
+    for (size_t i = 0; i < total && !s->failed && slices_tick(1); i++) {
         v[i].ptr = s->bytes.ptr + (uintptr_t)v[i].ptr;
     }
     if (!s->failed) {
@@ -496,6 +530,19 @@ static void store_sorted(struct sort *s, size_t from, size_t n)
     mem_free(v, total * sizeof(v[0]));
 }
 
+/* Room for all at once, so that it does not grow by copying what there is; without, it grows. */
+static void expect(struct sort *s, const struct entry *e)
+{
+    size_t bytes = type_bytes(e);
+    size_t cap = bytes / ELEMENT_BYTES;
+    struct item *v = buf_reserve(&s->bytes, bytes) == 0 ? mem_alloc(cap * sizeof(*v)) : NULL;
+
+    if (v != NULL) {
+        s->items = v;
+        s->cap = cap;
+    }
+}
+
 static void sort_elements(struct sort *s)
 {
     struct key key = cmd_key(s->c, 1);
@@ -504,6 +551,12 @@ static void sort_elements(struct sort *s)
     size_t from = 0;
     size_t n;
 
+    if (slices_take(s->c, e != NULL && type_bytes(e) > LONG_BYTES)) {
+        return;
+    }
+    if (slices_running != NULL && e != NULL) {
+        expect(s, e);
+    }
     if (sources[type].load == NULL || (e != NULL && sources[type].load(s, key) == WRONG_TYPE)) {
         reply_err(s->c->reply, WIRE_WRONGTYPE);
         return;
@@ -513,8 +566,8 @@ static void sort_elements(struct sort *s)
         if (!weigh(s)) {
             return;
         }
-        if (!s->failed && s->count > 1) {
-            qsort_r(s->items, s->count, sizeof(s->items[0]), order, s);
+        if (!s->failed) {
+            sort_items(s);
         }
     }
     if (!s->unsorted || !sources[type].is_ordered) {

@@ -7,6 +7,7 @@
 #include "node/cmd/families.h"
 #include "node/notify.h"
 #include "node/options.h"
+#include "node/slices.h"
 
 enum { LIMIT_DEFAULT = 10000, LIMIT_MOST = 1000000, NAME_MAX_BYTES = 32 };
 /* Of one entry's fields and values. */
@@ -179,6 +180,21 @@ static bool elements_fit(struct cmd *c, uint32_t from)
     return bytes <= ELEMENTS_MAX || err(c, "Elements are too large to be stored");
 }
 
+/* Blocks go at once; what groups know of their entries is looked at one by one. */
+static bool cuts_much(const struct stream *st, const struct stream_cut *cut)
+{
+    struct stream_walk w;
+
+    if (cut->refs == STREAM_KEEP_REFS) {
+        return false;
+    }
+    if (!cut->by_id) {
+        return st->length > SLICES_FEW && st->length - SLICES_FEW > cut->length;
+    }
+    stream_walk_begin(&w, st, STREAM_ID_MIN, cut->id, false);
+    return stream_walk_is_long(&w);
+}
+
 static void cmd_xadd(struct cmd *c)
 {
     struct adding a = {0};
@@ -206,6 +222,9 @@ static void cmd_xadd(struct cmd *c)
     }
     if (found) {
         last = v.st->meta.last_id;
+        if (slices_take(c, a.cuts && cuts_much(v.st, &a.cut))) {
+            return; /* a write: there is nothing to close */
+        }
         stream_close(&v);
     } else if (a.only_there) {
         reply_null(c->reply);
@@ -234,6 +253,9 @@ static void cmd_xtrim(struct cmd *c)
 
     if (options(c, &a, false) == 0 || !stream_arg(c, 1, &v, &found)) {
         return;
+    }
+    if (found && slices_take(c, cuts_much(v.st, &a.cut))) {
+        return; /* a write: there is nothing to close */
     }
     if (found) {
         stream_close(&v);
@@ -295,7 +317,9 @@ static void range(struct cmd *c, bool backwards)
         reply_null_array(c->reply);
     } else {
         stream_walk_begin(&w, v.st, from, to, backwards);
-        stream_reply_range(c->reply, &w, count < 0 ? 0 : (uint64_t)count);
+        if (!slices_take(c, stream_asks_much(&w, count < 0 ? 0 : (uint64_t)count))) {
+            stream_reply_range(c->reply, &w, count < 0 ? 0 : (uint64_t)count);
+        }
     }
     stream_close(&v);
 }
@@ -439,13 +463,38 @@ static void nothing_yet(struct cmd *c, const struct stream_read *r)
     }
 }
 
+/* Whether any of the streams has much to give. What is wrong with the arguments is said later. */
+static bool reads_much(struct cmd *c, const struct stream_read *r)
+{
+    struct stream_id after;
+    struct stream_view v;
+    struct stream_walk w;
+    bool much = false;
+
+    if (r->most > 0 && r->most <= SLICES_FEW) {
+        return false;
+    }
+    for (uint32_t i = 0; i < r->count && !much; i++) {
+        if (stream_open(c, cmd_key(c, r->keys + i), &v) != FOUND) {
+            continue;
+        }
+        if (stream_id_parse(c->argv[r->keys + r->count + i], 0, &after)) {
+            stream_walk_begin(&w, v.st, after, STREAM_ID_MAX, false);
+            much = stream_asks_much(&w, r->most);
+        }
+        stream_close(&v);
+    }
+    return much;
+}
+
 static void cmd_xread(struct cmd *c)
 {
     struct stream_read r;
     struct reply out;
     size_t n;
 
-    if (block_is_over(c, reply_null_array) || !stream_read_args(c, &r)) {
+    if (block_is_over(c, reply_null_array) || !stream_read_args(c, &r) ||
+        slices_take(c, reads_much(c, &r))) {
         return;
     }
     if (r.count == 1) {
@@ -494,6 +543,9 @@ static void cmd_xdel(struct cmd *c)
         return;
     }
     stream_close(&v);
+    if (slices_take(c, c->argc > SLICES_FEW)) {
+        return;
+    }
     struct stream_id *ids = stream_ids_args(c, 2, c->argc - 2);
 
     if (ids != NULL) {
@@ -509,9 +561,12 @@ static void cmd_xdelex(struct cmd *c)
     struct stream_view v;
     uint32_t n;
     bool found;
-    struct stream_id *ids = stream_refs_args(c, 2, &refs, &n);
+    struct stream_id *ids = NULL;
     int8_t *became = NULL;
 
+    if (!slices_take(c, c->argc > SLICES_FEW)) {
+        ids = stream_refs_args(c, 2, &refs, &n);
+    }
     if (ids == NULL) {
         return;
     }

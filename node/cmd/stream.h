@@ -22,6 +22,8 @@ bool stream_arg(struct cmd *c, uint32_t index, struct stream_view *v, bool *foun
 void stream_reply_id(struct reply *r, struct stream_id id);
 void stream_reply_entry(struct reply *r, struct stream_entry *e);
 /* Entries of an interval, at most count (0: all), as an array. */
+/* Whether answering up to count entries (0: all) of it takes longer than a turn may. */
+bool stream_asks_much(const struct stream_walk *w, uint64_t count);
 void stream_reply_range(struct reply *r, struct stream_walk *w, uint64_t count);
 
 /* KEEPREF, DELREF, ACKED. */

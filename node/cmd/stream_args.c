@@ -1,5 +1,6 @@
 /* stream_args.c - reading the arguments of stream commands, and writing their replies. */
 #include "node/cmd/stream.h"
+#include "node/slices.h"
 
 #include "base/mem.h"
 #include "base/parse.h"
@@ -258,6 +259,11 @@ void stream_reply_entry(struct reply *r, struct stream_entry *e)
     }
 }
 
+bool stream_asks_much(const struct stream_walk *w, uint64_t count)
+{
+    return (count == 0 || count > SLICES_FEW) && stream_walk_is_long(w);
+}
+
 void stream_reply_range(struct reply *r, struct stream_walk *w, uint64_t count)
 {
     struct stream_entry e;
@@ -268,7 +274,7 @@ void stream_reply_range(struct reply *r, struct stream_walk *w, uint64_t count)
         stream_reply_entry(r, &e);
         n++;
     }
-    reply_array_count(r, at, n);
+    slices_array_count(r, at, n);
 }
 
 void stream_err_subcommand(struct cmd *c, const char *container)

@@ -1,6 +1,7 @@
 /* stream_claim.c - pending entries that change hands: XCLAIM, XAUTOCLAIM. */
 #include "node/cmd/stream.h"
 #include "node/notify.h"
+#include "node/slices.h"
 
 #include "base/mem.h"
 #include "base/parse.h"
@@ -211,7 +212,7 @@ static void claim_ids(struct cmd *c, struct claim *k, uint32_t n)
     size_t count = 0;
 
     claim_see(c, k, false);
-    for (uint32_t i = 0; i < n && !k->reply->failed; i++) {
+    for (uint32_t i = 0; i < n && !k->reply->failed && slices_tick(4); i++) {
         struct stream_view v;
         struct stream_id id;
         bool taken = false;
@@ -226,7 +227,7 @@ static void claim_ids(struct cmd *c, struct claim *k, uint32_t n)
         }
         count += taken;
     }
-    reply_array_count(k->reply, at, count);
+    slices_array_count(k->reply, at, count);
     if (count > 0) {
         claim_see(c, k, true);
     }
@@ -243,6 +244,9 @@ void cmd_xclaim(struct cmd *c)
         return;
     }
     stream_close(&v);
+    if (slices_take(c, c->argc > SLICES_FEW)) {
+        return;
+    }
     if (claim_args(c, &k, &n)) {
         claim_ids(c, &k, n);
     }
@@ -339,6 +343,10 @@ void cmd_xautoclaim(struct cmd *c)
     size_t n = 0;
 
     if (!auto_args(c, &a) || !open_group(c, &v)) {
+        return;
+    }
+    if (slices_take(c, a.count > SLICES_FEW / ATTEMPTS && v.st->length > SLICES_FEW)) {
+        stream_close(&v);
         return;
     }
     reply_init(&out);

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "node/cmd/families.h"
 #include "node/notify.h"
+#include "node/slices.h"
 #include "proto/number.h"
 
 /* ---- XGROUP ---- */
@@ -186,7 +187,12 @@ static void cmd_delconsumer(struct cmd *c)
     if (!group_arg(c, true, true, &there)) {
         return;
     }
-    if (consumer_pending(c, cmd_key(c, 2), c->argv[3], c->argv[4], &pending)) {
+    bool is_there = consumer_pending(c, cmd_key(c, 2), c->argv[3], c->argv[4], &pending);
+
+    if (slices_take(c, pending > SLICES_FEW)) {
+        return;
+    }
+    if (is_there) {
         stream_delete_consumer(c, cmd_key(c, 2), c->argv[3], c->argv[4]);
         notify(c, NOTIFY_STREAM, "xgroup-delconsumer", c->argv[2]);
     }
@@ -258,7 +264,7 @@ static void read_history(struct cmd *c, struct key key, const struct stream_read
         from = p->id;
         more = stream_id_next(&from) && !out->failed;
     }
-    reply_array_count(out, at, n);
+    slices_array_count(out, at, n);
     stream_deliver(c, key, r->group, r->consumer,
                    (const struct stream_delivery *)(const void *)again.ptr,
                    out->failed ? 0 : again.len / sizeof(struct stream_delivery));
@@ -296,7 +302,7 @@ static bool read_stream(struct cmd *c, const struct stream_read *r, uint32_t i, 
     size_t at = reply_array_later(out);
     size_t n = stream_read_new(c, key, r->group, r->consumer, r->most, r->no_ack, emit, out);
 
-    reply_array_count(out, at, n);
+    slices_array_count(out, at, n);
     if (n > 0 && !r->no_ack) {
         see(c, key, r->group, r->consumer, true);
     }
@@ -372,6 +378,34 @@ static void read_streams(struct cmd *c, const struct stream_read *r, const struc
     reply_fini(&out);
 }
 
+/* Whether any of the streams has much to give. What is wrong with the arguments is said later. */
+static bool reads_much(struct cmd *c, const struct stream_read *r)
+{
+    struct stream_view v;
+    struct stream_walk w;
+    bool much = false;
+
+    if (r->most > 0 && r->most <= SLICES_FEW) {
+        return false;
+    }
+    for (uint32_t i = 0; i < r->count && !much; i++) {
+        if (stream_open(c, cmd_key(c, r->keys + i), &v) != FOUND) {
+            continue;
+        }
+        const struct stream_group *g = stream_group_find(v.st, r->group);
+        const struct stream_consumer *who = g == NULL ? NULL : stream_consumer_find(g, r->consumer);
+
+        if (g != NULL && slice_is(c->argv[r->keys + r->count + i], SLICE(">"))) {
+            stream_walk_begin(&w, v.st, g->last_id, STREAM_ID_MAX, false);
+            much = stream_asks_much(&w, r->most);
+        } else {
+            much = who != NULL && who->pending_count > SLICES_FEW;
+        }
+        stream_close(&v);
+    }
+    return much;
+}
+
 void cmd_xreadgroup(struct cmd *c)
 {
     struct stream_read r;
@@ -379,7 +413,8 @@ void cmd_xreadgroup(struct cmd *c)
     struct stream_id *ids = &one;
     bool fine = true;
 
-    if (block_is_over(c, reply_null_array) || !stream_read_args(c, &r)) {
+    if (block_is_over(c, reply_null_array) || !stream_read_args(c, &r) ||
+        slices_take(c, reads_much(c, &r))) {
         return;
     }
     if (r.count > 1) {
@@ -424,7 +459,7 @@ void cmd_xack(struct cmd *c)
     uint32_t n = c->argc - 3;
     bool there;
 
-    if (!acking(c, &there)) {
+    if (slices_take(c, c->argc > SLICES_FEW) || !acking(c, &there)) {
         return;
     }
     if (!there) {
@@ -467,9 +502,12 @@ void cmd_xackdel(struct cmd *c)
     enum stream_refs refs;
     uint32_t n;
     bool there;
-    struct stream_id *ids = stream_refs_args(c, 3, &refs, &n);
+    struct stream_id *ids = NULL;
     int8_t *became = NULL;
 
+    if (!slices_take(c, c->argc > SLICES_FEW)) {
+        ids = stream_refs_args(c, 3, &refs, &n);
+    }
     if (ids == NULL) {
         return;
     }
@@ -525,7 +563,7 @@ static void pending_summary(struct cmd *c, const struct stream_group *g)
             reply_bulk(r, (struct slice){digits, buf_put_u64(digits, who->pending_count)});
         }
     }
-    reply_array_count(r, at, n);
+    slices_array_count(r, at, n);
 }
 
 struct asking {
@@ -564,7 +602,7 @@ static void pending_entries(struct cmd *c, const struct stream_group *g, const s
         reply_int(r, idle_ms < 0 ? 0 : idle_ms);
         reply_int(r, (int64_t)p->count);
     }
-    reply_array_count(r, at, (size_t)n);
+    slices_array_count(r, at, (size_t)n);
 }
 
 /* False when an error was answered. */
@@ -591,6 +629,11 @@ static bool pending_args(struct cmd *c, struct asking *a)
            stream_interval_args(c, at, at + 1, &a->from, &a->to);
 }
 
+static bool looks_at_much(const struct stream_group *g, const struct asking *a)
+{
+    return g->pending_count > SLICES_FEW && (a->idle_ms != 0 || a->count > SLICES_FEW);
+}
+
 void cmd_xpending(struct cmd *c)
 {
     struct asking a = {0};
@@ -608,7 +651,7 @@ void cmd_xpending(struct cmd *c)
         stream_err_no_group(c, c->argv[1], c->argv[2]);
     } else if (c->argc == 3) {
         pending_summary(c, g);
-    } else {
+    } else if (!slices_take(c, looks_at_much(g, &a))) {
         pending_entries(c, g, &a);
     }
     if (found) {

@@ -2,6 +2,7 @@
 #include "node/cmd/stream.h"
 
 #include "node/cmd/families.h"
+#include "node/slices.h"
 
 enum { COUNT_DEFAULT = 10 };
 
@@ -107,7 +108,7 @@ static void put_pending(struct reply *r, const struct stream_group *g,
         from = p->id;
         more = stream_id_next(&from);
     }
-    reply_array_count(r, at, n);
+    slices_array_count(r, at, n);
 }
 
 static void put_group(struct reply *r, const struct stream *st, const struct stream_group *g,
@@ -152,6 +153,18 @@ static void put_full(struct reply *r, const struct stream *st, uint64_t most)
     }
 }
 
+static bool full_is_long(const struct stream *st, uint64_t most)
+{
+    bool is_long = st->length > SLICES_FEW;
+
+    for (uint32_t i = 0; i < st->groups.count && !is_long; i++) {
+        const struct stream_group *g = st->groups.v[i];
+
+        is_long = g->pending_count > SLICES_FEW;
+    }
+    return (most == 0 || most > SLICES_FEW) && is_long;
+}
+
 /* [FULL [COUNT n]]. False when an error was answered. */
 static bool full_args(struct cmd *c, int64_t *count)
 {
@@ -177,7 +190,7 @@ static void cmd_stream_info(struct cmd *c)
         return;
     }
     if (c->argc > 3) {
-        if (full_args(c, &count)) {
+        if (full_args(c, &count) && !slices_take(c, full_is_long(v.st, (uint64_t)count))) {
             put_full(c->reply, v.st, (uint64_t)count);
         }
     } else {

@@ -11,6 +11,7 @@
 #include "node/keyspace.h"
 #include "node/notify.h"
 #include "node/section.h"
+#include "node/slices.h"
 #include "node/type_string.h"
 #include "proto/number.h"
 
@@ -397,6 +398,7 @@ static bool put_pairs(struct cmd *c, uint32_t from, uint32_t to, int64_t expire_
     for (uint32_t n = 0; c->at + 1 < to; c->at += 2, n += 2) {
         struct slice value = c->argv[c->at + 1];
 
+        (void)slices_tick(4);
         if (n >= CMD_SLICE_ARGS || bytes > STRING_SLICE) {
             c->again = true;
             return false;
@@ -419,7 +421,7 @@ static uint32_t present(struct cmd *c, uint32_t from, uint32_t to)
 {
     uint32_t n = 0;
 
-    for (uint32_t i = from; i < to; i += 2) {
+    for (uint32_t i = from; i < to && slices_tick(3); i += 2) {
         n += keyspace_peek(c, cmd_key(c, i)) != NULL;
     }
     return n;
@@ -437,14 +439,15 @@ static bool has_pairs(struct cmd *c, const char *name)
 
 static void cmd_mset(struct cmd *c)
 {
-    if (has_pairs(c, "mset") && put_pairs(c, 1, c->argc, 0, NULL)) {
+    if (!slices_take(c, c->argc > SLICES_FEW) && has_pairs(c, "mset") &&
+        put_pairs(c, 1, c->argc, 0, NULL)) {
         reply_ok(c->reply);
     }
 }
 
 static void cmd_msetnx(struct cmd *c)
 {
-    if (has_pairs(c, "msetnx")) {
+    if (!slices_take(c, c->argc > SLICES_FEW) && has_pairs(c, "msetnx")) {
         /* Its own are there once it has begun to put them. */
         bool absent = c->at != 0 || c->progress != NULL || present(c, 1, c->argc) == 0;
 
@@ -460,6 +463,9 @@ static void cmd_msetex(struct cmd *c)
     int64_t expire_at_ms = 0;
     int64_t n;
 
+    if (slices_take(c, c->argc > SLICES_FEW)) {
+        return;
+    }
     if (!parse_i64(c->argv[1], &n) || n <= 0 || n > INT32_MAX) {
         reply_errf(c->reply, "ERR invalid numkeys value");
         return;

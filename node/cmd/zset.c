@@ -7,6 +7,7 @@
 #include "node/cmd/families.h"
 #include "node/keyspace.h"
 #include "node/notify.h"
+#include "node/slices.h"
 #include "proto/glob.h"
 #include "proto/number.h"
 
@@ -148,7 +149,7 @@ static void add_items(struct cmd *c, const struct add *a, struct zset_item *item
     bool found;
 
     assert(n > 0); /* add_options() saw to it */
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && slices_tick(1); i++) {
         if (!number_parse_score(c->argv[a->pairs + 2 * i], &items[i].score)) {
             reply_err(c->reply, WIRE_NOT_FLOAT);
             return;
@@ -198,7 +199,7 @@ static void cmd_zadd(struct cmd *c)
 {
     struct add a = {0};
 
-    if (add_options(c, &a)) {
+    if (!slices_take(c, c->argc > SLICES_FEW) && add_options(c, &a)) {
         add_pairs(c, &a);
     }
 }
@@ -220,7 +221,7 @@ static void cmd_zrem(struct cmd *c)
     struct zset z;
     bool found;
 
-    if (!zset_arg(c, 1, &z, &found)) {
+    if (slices_take(c, c->argc > SLICES_FEW) || !zset_arg(c, 1, &z, &found)) {
         return;
     }
     if (found) {
@@ -271,11 +272,11 @@ static void cmd_zmscore(struct cmd *c)
     struct zset z;
     bool found;
 
-    if (!zset_arg(c, 1, &z, &found)) {
+    if (slices_take(c, c->argc > SLICES_FEW) || !zset_arg(c, 1, &z, &found)) {
         return;
     }
     reply_array(c->reply, c->argc - 2);
-    for (uint32_t i = 2; i < c->argc; i++) {
+    for (uint32_t i = 2; i < c->argc && slices_tick(3); i++) {
         reply_score(c, &z, found, c->argv[i]);
     }
     zset_done(&z, found);
@@ -389,6 +390,10 @@ static void pop(struct cmd *c, bool from_end)
         reply_array(c->reply, 0);
         return;
     }
+    if (slices_take(c, zset_is_long(&z, count < 0 ? 1 : (size_t)count))) {
+        zset_close(&z);
+        return;
+    }
     zset_pop(c, cmd_key(c, 1), &z, from_end, count < 0 ? 1 : (size_t)count,
              count < 0 ? ZSET_POP_FLAT : ZSET_POP_PAIRS);
 }
@@ -456,7 +461,7 @@ static void cmd_zmpop(struct cmd *c)
     struct zset z;
     bool found;
 
-    if (!zset_mpop_args(c, 1, &p)) {
+    if (!zset_mpop_args(c, 1, &p) || slices_take(c, p.count > SLICES_FEW)) {
         return;
     }
     for (uint32_t i = 2; i < 2 + p.keys; i++) {
@@ -619,7 +624,7 @@ static bool draw_apart(struct cmd *c, const struct zset *z, size_t count, bool w
     if (seen == NULL) {
         return false;
     }
-    while (got < count && !c->reply->failed) {
+    while (got < count && !c->reply->failed && slices_tick(2)) {
         size_t rank = rand_below(r, zset_count(z));
         size_t at = rank * 0x9e3779b97f4a7c15u >> 20 & (cap - 1);
 
@@ -647,7 +652,7 @@ static void draw(struct cmd *c, const struct zset *z, int64_t count, bool with_s
     n = count > 0 && n > total ? total : n;
     zset_reply_head(c->reply, n, with_scores);
     if (count < 0) {
-        for (size_t i = 0; i < n && !c->reply->failed; i++) {
+        for (size_t i = 0; i < n && !c->reply->failed && slices_tick(2); i++) {
             reply_at(c, z, rand_below(chance(&local), total), with_scores);
         }
     } else if (n > total / 4) {
@@ -657,6 +662,16 @@ static void draw(struct cmd *c, const struct zset *z, int64_t count, bool with_s
         c->reply->flags = flags;
         reply_err(c->reply, WIRE_NOMEM);
     }
+}
+
+static bool draw_is_long(const struct zset *z, int64_t count)
+{
+    size_t total = zset_count(z);
+
+    if (count < 0) {
+        return count < -SLICES_FEW;
+    }
+    return zset_is_long(z, (size_t)count > total / 4 ? total : (size_t)count);
 }
 
 /* False when an error was answered. */
@@ -700,9 +715,9 @@ static void cmd_zrandmember(struct cmd *c)
         } else {
             reply_null(c->reply);
         }
-    } else if (found) {
+    } else if (found && !slices_take(c, draw_is_long(&z, count))) {
         draw(c, &z, count, with_scores);
-    } else {
+    } else if (!found) {
         reply_array(c->reply, 0);
     }
     zset_done(&z, found);

@@ -13,6 +13,7 @@
 #include "node/cmd/zset.h"
 #include "node/keyspace.h"
 #include "node/notify.h"
+#include "node/slices.h"
 #include "node/type_set.h"
 #include "proto/number.h"
 
@@ -339,7 +340,7 @@ static bool index_grow(struct ask *a)
     if (index == NULL) {
         return false;
     }
-    for (size_t i = 0; i < a->count; i++) {
+    for (size_t i = 0; i < a->count && slices_tick(2); i++) {
         size_t at = hash_key(a->items[i].member) & (cap - 1);
 
         while (index[at] != 0) {
@@ -357,6 +358,9 @@ static bool unite_item(const struct zset_item *i, void *arg)
 {
     struct ask *a = arg;
 
+    if (!slices_tick(2)) {
+        return false;
+    }
     if (2 * (a->count + 1) > a->index_cap && (a->count >= UINT32_MAX - 1 || !index_grow(a))) {
         return false;
     }
@@ -382,7 +386,7 @@ static void sift(struct ask *a, const struct input *in, bool has)
 {
     size_t kept = 0;
 
-    for (size_t i = 0; i < a->count; i++) {
+    for (size_t i = 0; i < a->count && slices_tick(2); i++) {
         struct zset_item item = a->items[i];
         double score = 0;
         bool found = in != NULL && input_find(in, item.member, &score);
@@ -428,10 +432,25 @@ static int source_order(const void *x, const void *y)
     return a->at < b->at ? -1 : 1;
 }
 
+/* Room for all that may come, so that it does not grow by copying what there is; without, it grows. */
+static void expect(struct ask *a)
+{
+    size_t most = a->sources[0].count;
+
+    for (uint32_t i = 1; i < a->keys && a->op == UNION; i++) {
+        most += a->sources[i].count;
+    }
+    a->items = most == 0 ? NULL : mem_alloc(most * sizeof(a->items[0]));
+    a->cap = a->items == NULL ? 0 : most;
+}
+
 static bool carry_out(struct cmd *c, struct ask *a)
 {
     if (a->op != DIFF) {
         qsort(a->sources, a->keys, sizeof(a->sources[0]), source_order);
+    }
+    if (slices_running != NULL) {
+        expect(a);
     }
     for (uint32_t i = 0; i < a->keys; i++) {
         if (!take_source(c, a, &a->sources[i], i == 0)) {
@@ -468,9 +487,19 @@ static void answer(struct cmd *c, const struct ask *a)
         return;
     }
     zset_reply_head(c->reply, n, a->with_scores);
-    for (size_t i = 0; i < n && !c->reply->failed; i++) {
+    for (size_t i = 0; i < n && !c->reply->failed && slices_tick(1); i++) {
         zset_reply_item(c->reply, &a->items[i], a->with_scores);
     }
+}
+
+static bool is_long(const struct ask *a)
+{
+    size_t sum = 0;
+
+    for (uint32_t i = 0; i < a->keys && sum <= SLICES_FEW; i++) {
+        sum += 1 + a->sources[i].count;
+    }
+    return sum > SLICES_FEW;
 }
 
 static void run(struct cmd *c, struct ask a)
@@ -478,6 +507,10 @@ static void run(struct cmd *c, struct ask a)
     uint32_t at = a.stores ? 2 : 1;
 
     if (read_keys(c, at, &a) && read_options(c, at + 1 + a.keys, &a)) {
+        if (slices_take(c, is_long(&a))) {
+            ask_fini(&a);
+            return;
+        }
         if (carry_out(c, &a)) {
             answer(c, &a);
         } else {

@@ -5,6 +5,7 @@
 #include "node/cmd/zset.h"
 #include "node/keyspace.h"
 #include "node/notify.h"
+#include "node/slices.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -220,6 +221,10 @@ static void reply_range(struct cmd *c, struct form form, enum zset_by by, bool d
     }
     struct zset_span s = zset_range_in(&r, &z);
 
+    if (slices_take(c, zset_is_long(&z, s.n))) {
+        zset_close(&z);
+        return;
+    }
     zset_reply_head(c->reply, s.n, with_scores);
     walk_span(&w, &z, s, r.down);
     while (zset_walk_next(&w, &i) && !c->reply->failed) {
@@ -295,7 +300,12 @@ static void remove_range(struct cmd *c, enum zset_by by, const char *event)
     }
     if (found) {
         s = zset_range_in(&r, &z);
+        bool is_taken = slices_take(c, zset_is_long(&z, s.n));
+
         zset_close(&z);
+        if (is_taken) {
+            return;
+        }
         zset_remove_range(c, cmd_key(c, 1), s.first, s.n);
         if (s.n > 0) {
             notify_taken(c, NOTIFY_ZSET, event, cmd_key(c, 1));
@@ -335,6 +345,10 @@ static void cmd_zrangestore(struct cmd *c)
     }
     if (found) {
         s = zset_range_in(&r, &z);
+        if (slices_take(c, zset_is_long(&z, s.n))) {
+            zset_close(&z);
+            return;
+        }
         items = s.n == 0 ? NULL : mem_alloc(s.n * sizeof(items[0]));
         walk_span(&w, &z, s, false);
         for (size_t i = 0; items != NULL && zset_walk_next(&w, &items[i]); i++) {
