@@ -120,14 +120,14 @@ static void play_one(struct play *p)
         break;
     case 1:
         if (which != other && there) {
-            CU_ASSERT(keyspace_rename(&p->b.write, p->key[which], p->key[other]));
+            keyspace_rename(&p->b.write, p->key[which], p->key[other]);
             p->next[other] = p->next[which];
             p->next[which] = (struct model){0};
         }
         break;
     case 2:
         if (which != other && there) {
-            CU_ASSERT(keyspace_copy(&p->b.write, p->key[which], p->key[other]));
+            keyspace_copy(&p->b.write, p->key[which], p->key[other]);
             p->next[other] = p->next[which];
         }
         break;
