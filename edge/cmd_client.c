@@ -370,8 +370,8 @@ static bool parse_kill_pair(struct cmd *c, struct filter *f, struct slice name, 
         acl_release(f->user);
         f->user = acl_find(value);
         if (f->user == NULL) {
-            reply_errf(c->reply, "ERR No such user '%.*s'", value.len < 1024 ? (int)value.len : 1024,
-                       value.ptr);
+            reply_errf(c->reply, "ERR No such user '%.*s'",
+                       value.len < 1024 ? (int)value.len : 1024, value.ptr);
             return false;
         }
     } else if (slice_is_word(name, "maxage")) {

@@ -118,11 +118,11 @@ struct conn {
     bool is_soft, no_evict;
     uint8_t protocol; /* 2 or 3 */
     enum conn_reply reply_mode;
-    uint32_t events;           /* that epoll watches */
-    int64_t made_ms, last_ms;  /* worker's clock; last is of the last whole request or bytes read */
-    int64_t part_ms;           /* when the request that is incomplete began; 0 if none is */
-    int64_t stalled_ms;        /* when the peer last took something */
-    int64_t soft_ms;           /* with is_soft: since when it is past its soft limit (edge/out_limit.h) */
+    uint32_t events;          /* that epoll watches */
+    int64_t made_ms, last_ms; /* worker's clock; last is of the last whole request or bytes read */
+    int64_t part_ms;          /* when the request that is incomplete began; 0 if none is */
+    int64_t stalled_ms;       /* when the peer last took something */
+    int64_t soft_ms; /* with is_soft: since when it is past its soft limit (edge/out_limit.h) */
     struct worker_timer timer; /* of a slowed answer */
     const struct cmd_def *last_def;
     struct multi *multi; /* owned: what MULTI has queued; NULL outside one */

@@ -112,7 +112,8 @@ unsigned hll_hash(struct slice element, uint32_t *index)
 
 struct slice hll_group(struct slice v, uint32_t index)
 {
-    return (struct slice){v.ptr + HLL_HEAD + (size_t)(index / HLL_GROUP) * HLL_GROUP_BYTES, HLL_GROUP_BYTES};
+    return (struct slice){v.ptr + HLL_HEAD + (size_t)(index / HLL_GROUP) * HLL_GROUP_BYTES,
+                          HLL_GROUP_BYTES};
 }
 
 static uint32_t group_bits(const char *group)

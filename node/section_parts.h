@@ -98,8 +98,8 @@ struct section {
     enum section_failure failure;
     bool flushed;
     bool applies;
-    bool is_suspended;   /* its partitions are marked busy */
-    bool is_ahead;       /* it has ended, and that is to be told: */
+    bool is_suspended; /* its partitions are marked busy */
+    bool is_ahead;     /* it has ended, and that is to be told: */
     enum section_end ahead_end;
     uint64_t ahead_seq;
     struct fresh *fresh; /* owned: tables of what was written after a flush, by partition */

@@ -106,7 +106,8 @@ static void cmd_mget(struct cmd *c)
             reply_null(c->reply);
             continue;
         }
-        if (UNLIKELY(c->section == NULL && c->reply->out.len + v.len > full + (size_t)3 * STRING_SLICE)) {
+        if (UNLIKELY(c->section == NULL &&
+                     c->reply->out.len + v.len > full + (size_t)3 * STRING_SLICE)) {
             cmd_needs_locks(c);
             return;
         }
