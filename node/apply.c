@@ -267,6 +267,17 @@ static void apply_library(struct cmd *c, struct slice name, const Godwit__Op *op
     }
 }
 
+static void apply_fields(struct cmd *c, struct key key, const Godwit__Op *op)
+{
+    if (op->kind_case == GODWIT__OP__KIND_PUT_FIELDS) {
+        apply_put_fields(c, key, op->put_fields);
+    } else if (op->kind_case == GODWIT__OP__KIND_DELETE_FIELDS) {
+        apply_delete_fields(c, key, op->delete_fields);
+    } else {
+        apply_expire_fields(c, key, op->expire_fields);
+    }
+}
+
 static void apply_op(struct cmd *c, const Godwit__Op *op)
 {
     struct key key = key_of(bytes_of(&op->key));
@@ -280,13 +291,9 @@ static void apply_op(struct cmd *c, const Godwit__Op *op)
         string_put_range(c, key, op->put_range->offset, bytes_of(&op->put_range->bytes));
         break;
     case GODWIT__OP__KIND_PUT_FIELDS:
-        apply_put_fields(c, key, op->put_fields);
-        break;
     case GODWIT__OP__KIND_DELETE_FIELDS:
-        apply_delete_fields(c, key, op->delete_fields);
-        break;
     case GODWIT__OP__KIND_EXPIRE_FIELDS:
-        apply_expire_fields(c, key, op->expire_fields);
+        apply_fields(c, key, op);
         break;
     case GODWIT__OP__KIND_PUT_MEMBERS:
         apply_put_members(c, key, op->put_members);

@@ -685,6 +685,17 @@ static enum backend_progress put_off(struct call *k, uint64_t begun)
     return BACKEND_LATER;
 }
 
+/* What was put off. */
+static void pick_up(struct call *k, struct waiting *w)
+{
+    k->cmd = w->cmd;
+    k->from = w->from;
+    k->tries = w->tries;
+    k->was_blocked = false;
+    k->was_kept = true;
+    w->has_cmd = false;
+}
+
 enum backend_progress exec_run(struct exec *x, struct session *s, struct batch *b)
 {
     struct waiting *w = s->backend_state;
@@ -707,13 +718,8 @@ enum backend_progress exec_run(struct exec *x, struct session *s, struct batch *
         }
         k.request = &b->requests[b->next];
         if (UNLIKELY(w != NULL && w->has_cmd)) {
-            k.cmd = w->cmd;
-            k.from = w->from;
-            k.tries = w->tries;
-            w->has_cmd = false;
+            pick_up(&k, w);
             begun -= w->cycles;
-            k.was_blocked = false;
-            k.was_kept = true;
         } else {
             begin_call(&k);
             k.from = reply_begin(b->reply);

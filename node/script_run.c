@@ -669,8 +669,9 @@ enum script_loaded script_load_step(struct cmd *c, struct script_run *r, struct 
         struct load_error e = {r, error};
 
         if (lua_cpcall(r->host->L, load_error, &e) != 0) {
-            lua_settop(r->host->L, 0);
-            (void)snprintf(error, LIBRARY_ERROR_MAX, "%s", wire_err_text(WIRE_NOMEM));
+            lua_settop(r->host->L, 0); /* the library took all that Lua may have */
+            (void)snprintf(error, LIBRARY_ERROR_MAX,
+                           "ERR Error registering functions: not enough memory");
         }
         leave(r);
         return SCRIPT_NOT_LOADED;

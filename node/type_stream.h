@@ -103,8 +103,14 @@ size_t stream_acknowledge(struct cmd *c, struct key key, struct slice group,
 /* New entries for a consumer: up to `count` (0: all) after the group's last, each given to `emit`;
  * they become pending unless no_ack. Returns how many. */
 typedef void (*stream_emit_fn)(struct stream_entry *e, void *arg);
-size_t stream_read_new(struct cmd *c, struct key key, struct slice group, struct slice consumer,
-                       uint64_t count, bool no_ack, stream_emit_fn emit, void *arg);
+struct stream_news {
+    struct slice group, consumer;
+    uint64_t count;
+    bool no_ack;
+    stream_emit_fn emit;
+    void *arg;
+};
+size_t stream_read_new(struct cmd *c, struct key key, const struct stream_news *want);
 
 /* The key, which is absent, gets this stream, which nobody saw; taken over. */
 void stream_store(struct cmd *c, struct key key, struct stream *st, int64_t expire_at_ms);

@@ -509,16 +509,15 @@ static bool becomes_pending(struct cmd *c, struct key key, struct reading *r, st
     return r->open && put_one(c, r->st, r->g, r->who, &d);
 }
 
-size_t stream_read_new(struct cmd *c, struct key key, struct slice group, struct slice consumer,
-                       uint64_t count, bool no_ack, stream_emit_fn emit, void *arg)
+size_t stream_read_new(struct cmd *c, struct key key, const struct stream_news *want)
 {
     struct reading r = {.st = hold(c, key)};
     struct stream_walk w;
     struct stream_entry e;
     size_t n = 0;
 
-    r.g = r.st == NULL ? NULL : stream_group_find(r.st, group);
-    r.who = r.g == NULL ? NULL : stream_consumer_find(r.g, consumer);
+    r.g = r.st == NULL ? NULL : stream_group_find(r.st, want->group);
+    r.who = r.g == NULL ? NULL : stream_consumer_find(r.g, want->consumer);
     if (r.who == NULL) {
         return 0;
     }
@@ -529,17 +528,17 @@ size_t stream_read_new(struct cmd *c, struct key key, struct slice group, struct
         return 0;
     }
     stream_walk_begin(&w, r.st, from, STREAM_ID_MAX, false);
-    while ((count == 0 || n < count) && stream_walk_next(&w, &e)) {
+    while ((want->count == 0 || n < want->count) && stream_walk_next(&w, &e)) {
         advance(r.st, e.id, &r.last, &r.read);
-        if (!no_ack && !becomes_pending(c, key, &r, e.id)) {
+        if (!want->no_ack && !becomes_pending(c, key, &r, e.id)) {
             break;
         }
-        emit(&e, arg);
+        want->emit(&e, want->arg);
         n++;
     }
     end_op(c, r.open);
     if (n > 0 && !section_has_failed(c->section)) {
-        stream_set_group(c, key, group, r.last, r.read);
+        stream_set_group(c, key, want->group, r.last, r.read);
     }
     return n;
 }

@@ -12,6 +12,7 @@
 #include "proto/glob.h"
 #include "proto/number.h"
 
+#include <assert.h>
 #include <endian.h>
 #include <stdio.h>
 
@@ -95,6 +96,7 @@ static void loading_free(void *progress)
     if (l->run != NULL) {
         script_load_end(l->run);
     }
+    assert(l->next == 0 || l->made != NULL);
     for (uint32_t i = 0; i < l->next; i++) {
         library_put(l->made[i]);
     }

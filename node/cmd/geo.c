@@ -9,6 +9,7 @@
 #include "node/slices.h"
 #include "proto/number.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -437,6 +438,7 @@ static bool add_hit(struct search *s, const struct zset_item *i)
         s->hits = hits;
         s->cap = cap;
     }
+    assert(s->hits != NULL);
     s->hits[s->n++] = h;
     return true;
 }

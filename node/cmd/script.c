@@ -97,7 +97,7 @@ static void cmd_eval_ro(struct cmd *c)
 static void evalsha(struct cmd *c, bool is_read_only)
 {
     char sha[SHA1_HEX];
-    uint32_t numkeys;
+    uint32_t numkeys = 0;
     struct script *script =
         script_sha_of(c->argv[1], sha) ? script_find(c->db->scripts, sha) : NULL;
 

@@ -454,11 +454,11 @@ static bool wait_for_entries(struct cmd *c, const struct stream_read *r)
 /* Nothing was there. */
 static void nothing_yet(struct cmd *c, const struct stream_read *r)
 {
-    if (r->block_ms < 0) {
-        reply_null_array(c->reply);
-    } else if (c->section == NULL) {
+    bool waits = r->block_ms >= 0;
+
+    if (waits && c->section == NULL) {
         cmd_needs_locks(c); /* to look and to queue in one step */
-    } else if (!wait_for_entries(c, r)) {
+    } else if (!waits || !wait_for_entries(c, r)) {
         reply_null_array(c->reply);
     }
 }

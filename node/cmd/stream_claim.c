@@ -31,34 +31,38 @@ static bool gather(struct claim *k, struct buf *into, const void *thing, size_t 
     return true;
 }
 
-/* One id: into the reply, and among what is taken or deleted. *was: it was either. */
-static void claim_one(struct cmd *c, struct claim *k, const struct stream *st, struct stream_id id,
-                      const struct stream_pending *p, bool *taken, bool *deleted)
+enum claimed { CLAIM_NOTHING, CLAIM_TAKEN, CLAIM_DELETED };
+
+/* One id: into the reply, and among what is taken or deleted. */
+static enum claimed claim_one(struct cmd *c, struct claim *k, const struct stream *st,
+                              struct stream_id id, const struct stream_pending *p)
 {
     struct stream_delivery d = {id, k->time_ms, p == NULL ? 1 : p->count};
     struct stream_entry e;
     bool there = stream_get(st, id, &e);
 
-    *taken = *deleted = false;
     if (!there) {
-        *deleted = p != NULL && gather(k, &k->deleted, &id, sizeof(id));
-        return;
+        bool deleted = p != NULL && gather(k, &k->deleted, &id, sizeof(id));
+
+        return deleted ? CLAIM_DELETED : CLAIM_NOTHING;
     }
     if ((p == NULL && !k->force) ||
         (p != NULL && k->min_idle_ms != 0 && c->now_ms - p->time_ms < k->min_idle_ms)) {
-        return;
+        return CLAIM_NOTHING;
     }
     if (k->retry_count >= 0) {
         d.count = (uint64_t)k->retry_count;
     } else if (!k->just_id) {
         d.count++;
     }
-    *taken = gather(k, &k->taken, &d, sizeof(d));
+    bool taken = gather(k, &k->taken, &d, sizeof(d));
+
     if (k->just_id) {
         stream_reply_id(k->reply, id);
     } else {
         stream_reply_entry(k->reply, &e);
     }
+    return taken ? CLAIM_TAKEN : CLAIM_NOTHING;
 }
 
 /* The consumer was seen; *active: it got something. */
@@ -215,17 +219,14 @@ static void claim_ids(struct cmd *c, struct claim *k, uint32_t n)
     for (uint32_t i = 0; i < n && !k->reply->failed && slices_tick(4); i++) {
         struct stream_view v;
         struct stream_id id;
-        bool taken = false;
-        bool deleted = false;
 
         if (stream_id_parse(c->argv[5 + i], 0, &id) && stream_open(c, k->key, &v) == FOUND) {
             const struct stream_group *g = stream_group_find(v.st, k->group);
 
-            claim_one(c, k, v.st, id, stream_pending_find(g, id), &taken, &deleted);
+            count += claim_one(c, k, v.st, id, stream_pending_find(g, id)) == CLAIM_TAKEN;
             stream_close(&v);
             claim_flush(c, k);
         }
-        count += taken;
     }
     slices_array_count(k->reply, at, count);
     if (count > 0) {
@@ -299,13 +300,11 @@ static struct stream_id auto_ids(struct cmd *c, struct auto_claim *a, const stru
     const struct stream_pending *p = stream_pending_seek(g, NULL, from);
 
     while (p != NULL && attempts-- > 0 && left > 0 && !a->k.reply->failed) {
-        bool taken;
-        bool deleted;
-
         from = p->id;
-        claim_one(c, &a->k, st, p->id, p, &taken, &deleted);
-        left -= taken || deleted;
-        *n += taken;
+        enum claimed claimed = claim_one(c, &a->k, st, p->id, p);
+
+        left -= claimed != CLAIM_NOTHING;
+        *n += claimed == CLAIM_TAKEN;
         p = stream_id_next(&from) ? stream_pending_seek(g, NULL, from) : NULL;
     }
     return p == NULL ? STREAM_ID_MIN : p->id;

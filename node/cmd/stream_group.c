@@ -300,7 +300,8 @@ static bool read_stream(struct cmd *c, const struct stream_read *r, uint32_t i, 
         return true;
     }
     size_t at = reply_array_later(out);
-    size_t n = stream_read_new(c, key, r->group, r->consumer, r->most, r->no_ack, emit, out);
+    struct stream_news want = {r->group, r->consumer, r->most, r->no_ack, emit, out};
+    size_t n = stream_read_new(c, key, &want);
 
     slices_array_count(out, at, n);
     if (n > 0 && !r->no_ack) {
