@@ -140,6 +140,8 @@ static int begin_function(lua_State *L)
     push_argv(L, r);
     lua_xmove(L, T, 3);
     r->args = 2;
+    lua_settop(L, 2); /* the run and its thread: what is kept from collection has to be that */
+    assert(lua_tothread(L, 2) == T);
     r->thread_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     r->thread = T;
     return 0;

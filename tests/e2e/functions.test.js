@@ -114,6 +114,18 @@ test('all workers know a library, and drop what was replaced', godwitOnly, async
   }
 });
 
+// The thread of a call that waits for its next slice was nobody's, and collected under it.
+test('calls in slices live through the garbage of others', godwitOnly, async (t) => {
+  const server = await startServer(t, { workers: 1 });
+  const clients = await Promise.all(Array.from({ length: 4 }, () => server.client(t)));
+  const waste = "local t for i = 1, 100000 do t = { i, tostring(i) } end return t[1]";
+  await clients[0].cmd('FUNCTION', 'LOAD', lib('w', fn('w', waste)));
+  for (let round = 0; round < 5; round++) {
+    const said = await Promise.all(clients.map((c) => c.cmd('FCALL', 'w', '0')));
+    assert.deepEqual(said, clients.map(() => 100000));
+  }
+});
+
 test('flags: what may run when memory is out; INFO tells of libraries', godwitOnly, async (t) => {
   const server = await startServer(t, { args: ['--maxmemory', '1mb'] });
   const client = await server.connect();
