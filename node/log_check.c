@@ -161,28 +161,35 @@ static void no_time(int64_t *mono_ns, int64_t *wall_ms)
     *wall_ms = 1;
 }
 
+/* Waits for room in the log, which the copy's changes take, too. */
+static int apply_one(struct exec *x, struct database *copy, struct slice change)
+{
+    int err;
+
+    while ((err = apply_change(x, copy, change)) == ERR_FULL) {
+        rcu_turn();
+        sched_yield();
+    }
+    rcu_turn();
+    return err;
+}
+
 static int apply_all(struct log_check *k, struct exec *x, struct database *copy)
 {
     uint64_t done = 0;
 
     for (struct block *b = k->first; b != NULL; b = b->next) {
-        for (size_t at = 0; at < b->len;) {
+        for (size_t at = 0; at < b->len; done++) {
             uint64_t len;
-            int err;
 
             memcpy(&len, b->bytes + at, sizeof(len));
-            while ((err = apply_change(
-                        x, copy, (struct slice){b->bytes + at + sizeof(len), len})) == ERR_FULL) {
-                rcu_turn();
-                sched_yield();
-            }
+            int err = apply_one(x, copy, (struct slice){b->bytes + at + sizeof(len), len});
+
             if (err != OK) {
                 log_error("logcheck: a change cannot be applied\terror=%d\tchange=%" PRIu64, err,
                           done);
                 return err;
             }
-            done++;
-            rcu_turn();
             at += sizeof(len) + ((len + 7) & ~(size_t)7);
         }
     }

@@ -212,6 +212,10 @@ static void run_free(void *run)
     }
     if (r->is_counted) {
         r->host->runs--;
+        /* Lua 5.1 collects nothing when memory is short: what is left here would fail the next run. */
+        if (r->host->runs == 0 && r->host->used > r->host->limit / 4 * 3) {
+            script_host_spoil(r->host);
+        }
         atomic_fetch_sub_explicit(count_of(r), 1, memory_order_relaxed);
     }
     reply_fini(&r->reply);

@@ -114,9 +114,9 @@ static struct loading *loading_create(uint32_t count)
     if (l == NULL) {
         return NULL;
     }
-    l->cap = count;
-    l->codes = mem_zalloc(count * sizeof(l->codes[0]));
-    l->made = mem_zalloc(count * sizeof(struct library *));
+    l->cap = count + 1; /* a payload may hold none */
+    l->codes = mem_zalloc(l->cap * sizeof(l->codes[0]));
+    l->made = mem_zalloc(l->cap * sizeof(struct library *));
     if (l->codes == NULL || l->made == NULL) {
         loading_free(l);
         return NULL;
