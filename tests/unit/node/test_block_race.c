@@ -134,6 +134,10 @@ static void end_waiting(struct site *t, int i)
         (void)exec_unblock(&c->session, CMD_UNBLOCKED_TIMEOUT);
         break;
     case 2:
+        if (c->reply.out.len > 0) {
+            /* It is answered, and has others to serve before it says so. */
+            note_answer(t->race, c->reply.out.ptr, c->reply.out.len);
+        }
         caller_fini(c);
         caller_init(c, &t->race->w, t->index);
         t->waits_at[i] = 0;
