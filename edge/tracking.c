@@ -100,49 +100,104 @@ static void notice_free(struct notice *n)
 }
 
 /* On the tracking client's worker: who was to be told instead is gone. */
-static void on_broken(struct inbox_msg *m)
+static void push_broken(struct tracker *t)
 {
-    struct notice *n = LIST_ITEM(m, struct notice, msg);
-    struct conn *c = n->tracker->self->conn;
+    struct conn *c = t->self->conn;
     char text[64];
 
-    n->tracker->is_broken = true;
-    if (c != NULL && c->tracker == n->tracker && c->protocol == 3) {
+    t->is_broken = true;
+    if (c != NULL && c->tracker == t && c->protocol == 3) {
         struct buf b = {text, 0, sizeof(text)};
 
         (void)!buf_append_str(&b, ">2\r\n$21\r\ntracking-redir-broken\r\n:");
-        b.len += buf_put_u64(b.ptr + b.len, n->tracker->to->id);
+        b.len += buf_put_u64(b.ptr + b.len, t->to->id);
         buf_append_nofail(&b, "\r\n", 2);
         conn_push(c, buf_slice(&b), (struct slice){NULL, 0}, 0);
     }
+}
+
+/* On the worker of who is told; no keys: all. False: that one is gone, and the tracking client is to know. */
+static bool push_notice(const struct tracker *t, const struct slice *keys, uint64_t position)
+{
+    struct conn *c = (t->to != NULL ? t->to : t->self)->conn;
+
+    if (!atomic_load_explicit(&t->is_on, memory_order_relaxed)) {
+        return true;
+    }
+    if (c == NULL && t->to != NULL) {
+        return false;
+    }
+    if (c != NULL && c->protocol == 3) {
+        conn_push(c, SLICE(">2\r\n$10\r\ninvalidate\r\n"), keys == NULL ? SLICE("_\r\n") : *keys,
+                  position);
+    } else if (c != NULL && t->to != NULL && c->subs != NULL) {
+        conn_push(c, SLICE("*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n"),
+                  keys == NULL ? SLICE("*-1\r\n") : *keys, position);
+    }
+    return true;
+}
+
+static void on_broken(struct inbox_msg *m)
+{
+    struct notice *n = LIST_ITEM(m, struct notice, msg);
+
+    push_broken(n->tracker);
     notice_free(n);
 }
 
-/* On the worker of who is told. */
 static void on_notice(struct inbox_msg *m)
 {
     struct notice *n = LIST_ITEM(m, struct notice, msg);
-    struct tracker *t = n->tracker;
-    struct conn *c = (t->to != NULL ? t->to : t->self)->conn;
     struct slice keys = {n->bytes, n->len};
 
-    if (!atomic_load_explicit(&t->is_on, memory_order_relaxed)) {
+    if (push_notice(n->tracker, n->is_flush ? NULL : &keys, n->position)) {
         notice_free(n);
-        return;
-    }
-    if (c == NULL && t->to != NULL) {
+    } else {
         n->msg.fn = on_broken;
-        worker_post(t->self->set->worker, &n->msg);
+        worker_post(n->tracker->self->set->worker, &n->msg);
+    }
+}
+
+static void on_lost_broken(struct inbox_msg *m)
+{
+    struct tracker *t = LIST_ITEM(m, struct tracker, lost);
+
+    push_broken(t);
+    atomic_store_explicit(&t->is_lost, false, memory_order_release);
+    tracker_put(t);
+}
+
+static void on_lost(struct inbox_msg *m)
+{
+    struct tracker *t = LIST_ITEM(m, struct tracker, lost);
+    struct conn_handle *told = t->to != NULL ? t->to : t->self;
+
+    if (t->to != NULL && told->conn == NULL) {
+        t->lost.fn = on_lost_broken;
+        worker_post(t->self->set->worker, &t->lost);
         return;
     }
-    if (c != NULL && c->protocol == 3) {
-        conn_push(c, SLICE(">2\r\n$10\r\ninvalidate\r\n"), n->is_flush ? SLICE("_\r\n") : keys,
-                  n->position);
-    } else if (c != NULL && t->to != NULL && c->subs != NULL) {
-        conn_push(c, SLICE("*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n"),
-                  n->is_flush ? SLICE("*-1\r\n") : keys, n->position);
+    /* Acquire and release: what lost_position says is read behind it, or posted anew. */
+    (void)atomic_exchange_explicit(&t->is_lost, false, memory_order_acq_rel);
+    (void)push_notice(t, NULL, atomic_load_explicit(&t->lost_position, memory_order_relaxed));
+    tracker_put(t);
+}
+
+/* T5: of which key there is no room to say. */
+static void tell_lost(struct tracker *t, uint64_t position)
+{
+    uint64_t was = atomic_load_explicit(&t->lost_position, memory_order_relaxed);
+
+    log_warn("tracking: no memory to name a key, all are invalidated\tid=%lu",
+             (unsigned long)t->self->id);
+    while (was < position &&
+           !atomic_compare_exchange_weak_explicit(&t->lost_position, &was, position,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
     }
-    notice_free(n);
+    if (!atomic_exchange_explicit(&t->is_lost, true, memory_order_acq_rel)) {
+        t->lost.fn = on_lost;
+        worker_post((t->to != NULL ? t->to : t->self)->set->worker, &tracker_get(t)->lost);
+    }
 }
 
 /* key NULL: all of them. */
@@ -162,8 +217,7 @@ static void tell(struct tracker *t, const struct slice *key, uint64_t position)
 
     n = mem_zalloc(sizeof(*n) + len);
     if (n == NULL) {
-        log_error("tracking: an invalidation is lost, no memory\tid=%lu",
-                  (unsigned long)t->self->id);
+        tell_lost(t, position);
         return;
     }
     n->tracker = tracker_get(t);

@@ -14,6 +14,7 @@
  *  T2  an invalidation never overtakes an earlier reply of the same connection (conn_push()).
  *  T3  the table is bounded by tracking-table-max-keys: what is dropped is told as if it had changed.
  *  T4  a client whose keys cannot be registered is told at once that they changed, or is closed.
+ *  T5  an invalidation for which there is no memory becomes one of all keys (unit/edge/test_tracking.c).
  *
  * Locks    a stripe's; the prefixes'. Rank 4, as edge/pubsub.h's.
  */

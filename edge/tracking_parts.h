@@ -7,6 +7,7 @@
 #ifndef EDGE_TRACKING_PARTS_H
 #define EDGE_TRACKING_PARTS_H
 
+#include "base/inbox.h"
 #include "base/list.h"
 #include "edge/tracking.h"
 
@@ -35,6 +36,10 @@ struct tracker {
     bool is_caching, is_broken; /* self's worker's */
     uint32_t prefix_count, prefix_room;
     struct prefix *prefixes; /* owned; none of a bcast one: all keys */
+    /* Where no memory is for a notice: this one, which says that all keys changed. */
+    struct inbox_msg lost;
+    _Atomic bool is_lost; /* it is on its way */
+    _Atomic uint64_t lost_position;
 };
 
 /* The connection's, counted; NULL: no memory. */

@@ -1,0 +1,110 @@
+/* CLIENT TRACKING where there is no memory: T4 and T5 of edge/tracking.h. */
+#include "edge/tracking.h"
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "tests/lib/unit.h"
+#include "tests/unit/edge/toy.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct toy toy;
+
+static void change(const char *key, int fault)
+{
+    log_level_set(LOG_ERROR);
+    if (fault > 0) {
+        fault_fail_nth(fault);
+    }
+    tracking_changed(NULL, slice_of(key), 0, 0);
+    (void)fault_off();
+    log_level_set(LOG_INFO);
+}
+
+/* The rest of the line after the next one that begins so; what comes before is passed over. */
+static long skip_to(int fd, const char *begin)
+{
+    char line[128];
+    size_t len = 0;
+    char c;
+
+    while (read(fd, &c, 1) == 1) {
+        line[len] = c;
+        len += len < sizeof(line) - 1;
+        if (c == '\n' && len >= strlen(begin) && memcmp(line, begin, strlen(begin)) == 0) {
+            line[len - 1] = '\0';
+            return strtol(line + strlen(begin), NULL, 10);
+        }
+        len = c == '\n' ? 0 : len;
+    }
+    CU_FAIL_FATAL("the connection has ended");
+    return 0;
+}
+
+static int connect_as(const char *hello)
+{
+    int fd = toy_connect(&toy);
+
+    toy_send(fd, hello);
+    toy_send(fd, "PING\r\n");
+    (void)skip_to(fd, "+PONG");
+    return fd;
+}
+
+static bool nobody_tracks(void *arg)
+{
+    (void)arg;
+    return tracking_stats_sum().clients == 0;
+}
+
+/* T5: instead of the key it is told of all; the next has its name again. */
+static void without_memory_all_keys_have_changed(void)
+{
+    toy_start(&toy, 2, NULL);
+    int fd = connect_as("HELLO 3\r\nCLIENT TRACKING ON BCAST\r\n");
+
+    change("k", 0);
+    CU_ASSERT(toy_gets(fd, ">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n"));
+    for (int i = 0; i < 3; i++) {
+        change("k", 1);
+        CU_ASSERT(toy_gets(fd, ">2\r\n$10\r\ninvalidate\r\n_\r\n"));
+        change("l", 0);
+        CU_ASSERT(toy_gets(fd, ">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nl\r\n"));
+    }
+    close(fd);
+    CU_ASSERT(toy_until(nobody_tracks, NULL));
+    toy_stop(&toy);
+}
+
+/* To another client, over RESP2. */
+static void a_redirection_too(void)
+{
+    char text[80];
+
+    toy_start(&toy, 2, NULL);
+    int fd = connect_as("HELLO 3\r\n");
+    int to = toy_connect(&toy);
+
+    toy_send(to, "CLIENT ID\r\nSUBSCRIBE __redis__:invalidate\r\n");
+    long id = skip_to(to, ":");
+
+    (void)skip_to(to, ":1");
+    (void)snprintf(text, sizeof(text), "CLIENT TRACKING ON BCAST REDIRECT %ld\r\n", id);
+    toy_send(fd, text);
+    CU_ASSERT(toy_gets(fd, "+OK\r\n"));
+    change("k", 1);
+    CU_ASSERT(toy_gets(to, "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n*-1\r\n"));
+    close(to);
+    close(fd);
+    CU_ASSERT(toy_until(nobody_tracks, NULL));
+    toy_stop(&toy);
+}
+
+const struct unit_test test_tracking[] = {
+    UNIT(without_memory_all_keys_have_changed),
+    UNIT(a_redirection_too),
+    UNIT_END,
+};
