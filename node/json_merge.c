@@ -1,6 +1,7 @@
 /* json_merge.c - merge patches (RFC 7396). */
 #include "base/err.h"
 #include "node/json_edit.h"
+#include "node/slices.h"
 
 #include <assert.h>
 
@@ -113,6 +114,10 @@ int json_merge(const char *target, const char *patch, struct buf *out)
     }
     err = push(&m, target, patch);
     while (err == OK && m.depth > 0) {
+        if (!slices_tick(2)) {
+            err = ERR_NOMEM; /* given up */
+            break;
+        }
         err = step(&m);
         if (err == OK && out->len - begin > 2 * (size_t)JSON_BYTES_MAX) {
             err = ERR_LIMIT;

@@ -1,6 +1,7 @@
 /* json_print.c - values as text. */
 #include "base/err.h"
 #include "node/json_text.h"
+#include "node/slices.h"
 #include "proto/number.h"
 
 #include <math.h>
@@ -163,6 +164,9 @@ int json_print(const char *v, const struct json_style *style, struct buf *out)
     for (;;) {
         struct json_child child;
 
+        if (!slices_tick(2)) {
+            return ERR_NOMEM; /* given up */
+        }
         if (has_inside(v)) {
             assert(depth < JSON_DEPTH_MAX + 2);
             json_walk_begin(v, &stack[depth++]);

@@ -2,6 +2,7 @@
 #include "node/json_text.h"
 
 #include "base/err.h"
+#include "node/slices.h"
 #include "proto/number.h"
 
 #include <math.h>
@@ -598,6 +599,9 @@ static bool parse(struct parser *p)
     enum state state = WANT_VALUE;
 
     do {
+        if (!slices_tick(2)) {
+            return no_memory(p); /* given up */
+        }
         skip_blanks(p);
         if (p->at == p->end) {
             return fail(p, eof_text(p, state));

@@ -122,6 +122,19 @@ static const struct test_case cases[] = {
     {"MSETNX {t}a 1", .prefix = "k", .behind = "v"},
     {"DEL {t}list {t}zset", .prefix = "k"},
     {"EXISTS {t}list", .prefix = "k"},
+    {"JSON.GET {t}json"},
+    {"JSON.GET {t}json $[*] $..*"},
+    {"JSON.GET {t}json $[?@>15]"},
+    {"JSON.GET {t}json $[1400:2:-1]"},
+    {"JSON.MGET {t}json {t}json $[*]"},
+    {"JSON.TYPE {t}json $[*]"},
+    {"JSON.ARRLEN {t}json $..*"},
+    {"JSON.NUMINCRBY {t}json $[*] 1"},
+    {"JSON.SET {t}json $[*] 5"},
+    {"JSON.DEL {t}json $[*]"},
+    {"JSON.CLEAR {t}json $[*]"},
+    {"JSON.ARRAPPEND {t}json $", .prefix = "7"},
+    {"JSON.MERGE {t}json $[*] {\"a\":1}"},
 };
 
 /* ---- The keys ---- */
@@ -163,6 +176,10 @@ static void fill(void)
     say_many("ZADD {t}zset2", MEMBERS / 2, "3", "");
     say_many("GEOADD {t}geo", 0, "1.5 1.25", "");
     say_many("HSET {t}hash", 0, "", "value");
+    (void)world_say(&w, "JSON.SET {t}json $ []");
+    for (int i = 0; i < MEMBERS; i += AT_ONCE) { /* 10, 11, … 11499 */
+        world_run(&w, w.db, argv, build("JSON.ARRAPPEND {t}json $", i, AT_ONCE, "", "1", ""));
+    }
     for (int i = 1; i <= MEMBERS; i++) {
         (void)world_say(&w, "XADD {t}stream %d-1 f v", i);
     }
@@ -201,6 +218,7 @@ static uint64_t state(void)
         "ZRANGE {t}zset2 0 -1",
         "ZRANGE {t}geo 0 -1",
         "HGETALL {t}hash",
+        "JSON.GET {t}json",
         "XRANGE {t}stream - +",
         "XPENDING {t}stream g - + 100000",
         "XLEN {t}dest",
