@@ -155,6 +155,13 @@ void *mem_zalloc(size_t bytes)
     if (fault_here()) {
         return NULL;
     }
+#if HAVE_JEMALLOC
+    if (is_small(bytes)) {
+        void *p = small_alloc(bytes);
+
+        return p == NULL ? NULL : memset(p, 0, bytes);
+    }
+#endif
     return calloc(1, bytes);
 }
 
@@ -174,6 +181,9 @@ void *mem_alloc_lines(size_t bytes)
 void *mem_realloc(void *p, size_t old_bytes, size_t new_bytes)
 {
     (void)old_bytes;
+    if (p == NULL) {
+        return mem_alloc(new_bytes); /* from where it will be given back to */
+    }
     if (fault_here()) {
         return NULL;
     }
