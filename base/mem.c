@@ -47,24 +47,7 @@ int fault_off(void)
     fault_left = 0;
     return fault_passed;
 }
-
-/* What is read before it was written shall be noticed: no memory is zero by luck. */
-static void *spoiled(void *p, size_t bytes)
-{
-    enum { MOST = 64 << 10 };
-
-    if (p != NULL) {
-        memset(p, 0xa5, bytes < MOST ? bytes : MOST);
-    }
-    return p;
-}
 #else
-static inline void *spoiled(void *p, size_t bytes)
-{
-    (void)bytes;
-    return p;
-}
-
 void fault_fail_nth(int nth)
 {
     (void)nth;
@@ -161,10 +144,10 @@ void *mem_alloc(size_t bytes)
     }
 #if HAVE_JEMALLOC
     if (is_small(bytes)) {
-        return spoiled(small_alloc(bytes), bytes);
+        return small_alloc(bytes);
     }
 #endif
-    return spoiled(malloc(bytes), bytes);
+    return malloc(bytes);
 }
 
 void *mem_zalloc(size_t bytes)
@@ -198,12 +181,14 @@ void *mem_alloc_lines(size_t bytes)
 void *mem_realloc(void *p, size_t old_bytes, size_t new_bytes)
 {
     (void)old_bytes;
-    if (p == NULL) {
-        return mem_alloc(new_bytes); /* from where it will be given back to */
-    }
     if (fault_here()) {
         return NULL;
     }
+#if HAVE_JEMALLOC
+    if (p == NULL && is_small(new_bytes)) {
+        return small_alloc(new_bytes);
+    }
+#endif
     return realloc(p, new_bytes);
 }
 
