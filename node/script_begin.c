@@ -54,23 +54,34 @@ static void push_function(lua_State *L, const struct script_run *r)
     lua_pop(L, 1);
 }
 
-static void push_args(lua_State *L, const struct slice *argv, uint32_t n)
+/* To the table at the top. */
+static void fill_args(lua_State *L, const struct slice *argv, uint32_t n)
 {
-    lua_createtable(L, (int)n, 0);
     for (uint32_t i = 0; i < n; i++) {
         lua_pushlstring(L, argv[i].ptr, argv[i].len);
         lua_rawseti(L, -2, (int)i + 1);
     }
 }
 
-static void push_keys(lua_State *L, const struct script_run *r)
+static void push_args(lua_State *L, const struct slice *argv, uint32_t n)
 {
-    push_args(L, r->cmd->argv + 3, r->numkeys);
+    lua_createtable(L, (int)n, 0);
+    fill_args(L, argv, n);
 }
 
-static void push_argv(lua_State *L, const struct script_run *r)
+struct args {
+    const struct slice *v;
+    uint32_t n;
+};
+
+static struct args keys_of(const struct script_run *r)
 {
-    push_args(L, r->cmd->argv + 3 + r->numkeys, r->cmd->argc - 3 - r->numkeys);
+    return (struct args){r->cmd->argv + 3, r->numkeys};
+}
+
+static struct args argv_of(const struct script_run *r)
+{
+    return (struct args){r->cmd->argv + 3 + r->numkeys, r->cmd->argc - 3 - r->numkeys};
 }
 
 /* Pushes what a run reads as its globals, all but its own KEYS and ARGV, and the table through which it reads
@@ -104,6 +115,45 @@ static void make_globals(lua_State *L)
 /* Upvalues of begin_script(). */
 enum { UP_READ = 1, UP_GLOBALS, UP_KEYS, UP_ARGV };
 
+/* Whether the last run's table at the top is as it was made, but for its n elements. Nobody has it: what a
+ * script could keep it in is gone. */
+static bool is_clean(lua_State *L, uint32_t n)
+{
+    if (!lua_istable(L, -1) || lua_objlen(L, -1) != n) {
+        return false;
+    }
+    if (lua_getmetatable(L, -1)) {
+        lua_pop(L, 1);
+        return false;
+    }
+    if (n == 0) {
+        lua_pushnil(L);
+    } else {
+        lua_pushinteger(L, (lua_Integer)n);
+    }
+    if (lua_next(L, -2) != 0) {
+        lua_pop(L, 2);
+        return false;
+    }
+    return true;
+}
+
+/* The stack ends in what a run reads, and its globals. */
+static void set_args(lua_State *L, int name, struct args a)
+{
+    lua_pushvalue(L, lua_upvalueindex(name));
+    lua_rawget(L, -3);
+    if (is_clean(L, a.n)) {
+        fill_args(L, a.v, a.n);
+        lua_pop(L, 1);
+        return;
+    }
+    lua_pop(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(name));
+    push_args(L, a.v, a.n);
+    lua_rawset(L, -4);
+}
+
 /* They serve one run after the other; while one is between its slices, others get their own. */
 static void push_globals(lua_State *L, const struct script_run *r)
 {
@@ -113,12 +163,8 @@ static void push_globals(lua_State *L, const struct script_run *r)
     } else {
         make_globals(L);
     }
-    lua_pushvalue(L, lua_upvalueindex(UP_KEYS));
-    push_keys(L, r);
-    lua_rawset(L, -4);
-    lua_pushvalue(L, lua_upvalueindex(UP_ARGV));
-    push_argv(L, r);
-    lua_rawset(L, -4);
+    set_args(L, UP_KEYS, keys_of(r));
+    set_args(L, UP_ARGV, argv_of(r));
 }
 
 /* Pushes a coroutine for the run, which is the last one's if that has ended well: nobody else has it, since
@@ -174,9 +220,12 @@ static int begin_function(lua_State *L)
     struct script_run *r = lua_touserdata(L, 1);
     lua_State *T = push_thread(L, r);
 
+    struct args keys = keys_of(r);
+    struct args argv = argv_of(r);
+
     script_push_library_function(L, T, r->function);
-    push_keys(L, r);
-    push_argv(L, r);
+    push_args(L, keys.v, keys.n);
+    push_args(L, argv.v, argv.n);
     lua_xmove(L, T, 3);
     r->args = 2;
     assert(lua_tothread(L, 2) == T);

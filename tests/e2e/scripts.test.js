@@ -74,6 +74,12 @@ test('runs share nothing', async (t) => {
   }
   assert.equal(await client.cmd('EVAL', "KEYS[2]='x' KEYS.y=1 setmetatable(ARGV,{__len=7}) return #KEYS", '1', 'k', 'v'), 2);
   await clean();
+  for (const text of ['KEYS[1]=nil', 'KEYS.y=1', 'KEYS[2]=1 KEYS[3]=2 KEYS[2]=nil', 'setmetatable(KEYS,{__index=ARGV}) ARGV[1]={}']) {
+    await client.cmd('EVAL', text, '1', 'k', 'v');
+    await clean();
+    assert.deepEqual(await client.cmd('EVAL', 'local n=0 for _ in pairs(KEYS) do n=n+1 end return {n,getmetatable(KEYS) or 0}', '1', 'k'), [1, 0]);
+  }
+  assert.deepEqual(await client.cmd('EVAL', 'return {#KEYS,#ARGV}', '0'), [0, 0]);
   await assert.rejects(client.cmd('EVAL', "local a,b,c=1,2,3 error('x')", '1', 'k'), /x/);
   await clean();
   await assert.rejects(client.cmd('EVAL', 'local function f() return 1+f() end return f()', '0'), /stack overflow/);
