@@ -12,6 +12,7 @@
 #include "proto/error_count.h"
 #include "proto/number.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <x86intrin.h>
@@ -106,12 +107,13 @@ static struct slice number_text(lua_State *L, int i, char room[INT_BYTES])
     return s;
 }
 
-/* False: one is no string and no number. */
+/* Of one at least. False: one is no string and no number. */
 static bool read_args(lua_State *L, struct args *a)
 {
     char more[INT_BYTES];
 
     a->n = (uint32_t)lua_gettop(L);
+    assert(a->n > 0);
     a->v = a->n <= ARGS_INLINE ? a->few : lua_newuserdata(L, a->n * sizeof(a->v[0]));
     for (int i = 0; i < (int)a->n; i++) {
         struct slice *to = &a->v[i];

@@ -106,7 +106,8 @@ struct script_run {
 
 struct script_host {
     lua_State *L;
-    int parts[SCRIPT_PARTS]; /* in the registry */
+    int parts[SCRIPT_PARTS]; /* in the registry, as is … */
+    int instances_ref;       /* … what libraries keep (script_library.c) */
     lua_State *spare;        /* a coroutine that has ended well, for the next run */
     int spare_ref;
     struct script_run *spare_run; /* the same of a run's memory */
