@@ -269,6 +269,11 @@ void *mem_zalloc(size_t bytes)
     if (mem_is_mapped(bytes)) {
         return map_create(bytes);
     }
+    if (is_small(bytes)) {
+        void *p = small_alloc(bytes);
+
+        return p == NULL ? NULL : memset(p, 0, bytes);
+    }
 #endif
     return calloc(1, bytes);
 }
@@ -298,6 +303,9 @@ void *mem_realloc(void *p, size_t old_bytes, size_t new_bytes)
         return NULL;
     }
 #if HAVE_JEMALLOC
+    if (p == NULL && is_small(new_bytes)) {
+        return spoiled(small_alloc(new_bytes), new_bytes);
+    }
     bool was_mapped = p != NULL && mem_is_mapped(old_bytes);
 
     if (UNLIKELY(was_mapped && mem_is_mapped(new_bytes))) {

@@ -317,7 +317,7 @@ static bool put_spliced(struct cmd *c, struct key key, const struct entry *e, st
     struct hash_packed_cut cut;
 
     if ((f->expire_at_ms != 0 && f->expire_at_ms != HASH_KEEP_TTL) ||
-        !hash_packed_cut(block, f->name, &cut) ||
+        !hash_packed_cut(block, f, &cut) ||
         !fits_packed(f, 1, hash_packed_total(block) + cut.is_new,
                      hash_packed_spliced_bytes(block, &cut, f))) {
         return false;
