@@ -155,6 +155,13 @@ void *mem_zalloc(size_t bytes)
     if (fault_here()) {
         return NULL;
     }
+#if HAVE_JEMALLOC
+    if (is_small(bytes)) {
+        void *p = small_alloc(bytes);
+
+        return p == NULL ? NULL : memset(p, 0, bytes);
+    }
+#endif
     return calloc(1, bytes);
 }
 
@@ -177,6 +184,11 @@ void *mem_realloc(void *p, size_t old_bytes, size_t new_bytes)
     if (fault_here()) {
         return NULL;
     }
+#if HAVE_JEMALLOC
+    if (p == NULL && is_small(new_bytes)) {
+        return small_alloc(new_bytes);
+    }
+#endif
     return realloc(p, new_bytes);
 }
 
