@@ -16,12 +16,12 @@ struct large_hold {
     struct key key;
     bool created; /* by this section: nobody else sees it, and giving up frees it whole */
     bool goes_on;
-    bool is_older;      /* … before a savepoint, since which it has been changed */
-    uint64_t savepoint; /* the last that has a note in the section's pile */
-    uint64_t noted;     /* at it, see large_ops */
+    bool is_older;              /* … before a savepoint, since which it has been changed */
+    uint64_t savepoint;         /* the last that has a note in the section's pile */
+    uint64_t noted;             /* at it, see large_ops */
     struct large_undo *journal; /* `few`, or owned */
     size_t count, cap;
-    size_t charged; /* what the account knows of `large` */
+    size_t charged;                     /* what the account knows of `large` */
     struct large_undo few[JOURNAL_FEW]; /* most commands change little */
 };
 
