@@ -23,6 +23,9 @@ uint64_t exec_mask(const struct request *r)
     uint32_t *at = some;
     int n;
 
+    if (LIKELY(cmd_has_one_key(r->def) && (r->def->flags & (CMD_WHOLE | CMD_PATTERNS)) == 0)) {
+        return bit(&r->key);
+    }
     if (cmd_reads_any_key(r->def, r->argv, r->argc)) {
         return UINT64_MAX >> (64 - PARTITIONS);
     }
@@ -51,7 +54,7 @@ uint64_t exec_mask(const struct request *r)
 static bool is_same(struct slice before, struct slice name)
 {
     return before.ptr != NULL && before.len == name.len && name.len > 0 &&
-           before.ptr[before.len - 1] == name.ptr[name.len - 1] && slice_is(before, name);
+           before.ptr[before.len - 1] == name.ptr[name.len - 1] && slice_is_name(before, name);
 }
 
 /* A collection's packed block is read, and copied, from its beginning to its end. */

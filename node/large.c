@@ -206,7 +206,7 @@ UNCHECKED_LOCKS static void end(void *object, void *arg)
         if (l->ops->end != NULL) {
             l->ops->end(l, hold->journal, hold->count, is_kept);
         }
-        if (is_kept) {
+        if (is_kept && !l->ops->end_keeps_bytes) {
             charge(hold);
         }
         l->hold = NULL;

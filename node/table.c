@@ -66,7 +66,7 @@ static inline const struct bucket *bucket_find(const struct table *t, uint64_t h
 
 static inline bool names(const struct entry *e, struct slice name)
 {
-    return slice_is(entry_key(e), name); /* an empty name may have no address */
+    return slice_is_name(entry_key(e), name); /* an empty name may have no address */
 }
 
 static inline bool may_be(uintptr_t w, uintptr_t want)
