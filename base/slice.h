@@ -29,23 +29,30 @@ static inline bool slice_is(struct slice a, struct slice b)
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
-/* As slice_is(), for names, most of which are short: without a call. */
+static inline bool slice_is_ends(const char *a, const char *b, size_t len, size_t word)
+{
+    uint64_t v[4] = {0};
+
+    memcpy(&v[0], a, word);
+    memcpy(&v[1], b, word);
+    memcpy(&v[2], a + len - word, word);
+    memcpy(&v[3], b + len - word, word);
+    return ((v[0] ^ v[1]) | (v[2] ^ v[3])) == 0;
+}
+
+/* As slice_is(), for names, most of which are of 4 to 16 bytes: without a call. */
 static inline bool slice_is_name(struct slice a, struct slice b)
 {
-    uint64_t first[2];
-    uint64_t last[2];
-
     if (a.len != b.len) {
         return false;
     }
-    if (a.len < sizeof(uint64_t) || a.len > 2 * sizeof(uint64_t)) {
-        return a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0;
+    if (a.len - 8 <= 8) {
+        return slice_is_ends(a.ptr, b.ptr, a.len, 8);
     }
-    memcpy(&first[0], a.ptr, sizeof(uint64_t));
-    memcpy(&first[1], b.ptr, sizeof(uint64_t));
-    memcpy(&last[0], a.ptr + a.len - sizeof(uint64_t), sizeof(uint64_t));
-    memcpy(&last[1], b.ptr + b.len - sizeof(uint64_t), sizeof(uint64_t));
-    return ((first[0] ^ first[1]) | (last[0] ^ last[1])) == 0;
+    if (a.len - 4 < 4) {
+        return slice_is_ends(a.ptr, b.ptr, a.len, 4);
+    }
+    return a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0;
 }
 
 /* As memcmp over the shorter, the shorter first when one begins the other. */

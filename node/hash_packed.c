@@ -53,7 +53,7 @@ bool hash_packed_find(struct slice block, struct slice name, int64_t now_ms, str
 
     hash_packed_begin(block, &w);
     while (hash_packed_next(&w, out)) {
-        if (slice_is(out->name, name)) {
+        if (slice_is_name(out->name, name)) {
             return !hash_field_is_expired(out, now_ms);
         }
     }
@@ -172,7 +172,7 @@ bool hash_packed_cut(struct slice block, struct slice name, struct hash_packed_c
     }
     hash_packed_begin(block, &w);
     for (const char *at = w.at; hash_packed_next(&w, &f); at = w.at) {
-        if (slice_is(f.name, name)) {
+        if (slice_is_name(f.name, name)) {
             *out = (struct hash_packed_cut){(size_t)(at - block.ptr), (size_t)(w.at - block.ptr),
                                             false};
             return true;
