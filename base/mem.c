@@ -47,7 +47,24 @@ int fault_off(void)
     fault_left = 0;
     return fault_passed;
 }
+
+/* What is read before it was written shall be noticed: no memory is zero by luck. */
+static void *spoiled(void *p, size_t bytes)
+{
+    enum { MOST = 64 << 10 };
+
+    if (p != NULL) {
+        memset(p, 0xa5, bytes < MOST ? bytes : MOST);
+    }
+    return p;
+}
 #else
+static inline void *spoiled(void *p, size_t bytes)
+{
+    (void)bytes;
+    return p;
+}
+
 void fault_fail_nth(int nth)
 {
     (void)nth;
@@ -144,10 +161,10 @@ void *mem_alloc(size_t bytes)
     }
 #if HAVE_JEMALLOC
     if (is_small(bytes)) {
-        return small_alloc(bytes);
+        return spoiled(small_alloc(bytes), bytes);
     }
 #endif
-    return malloc(bytes);
+    return spoiled(malloc(bytes), bytes);
 }
 
 void *mem_zalloc(size_t bytes)

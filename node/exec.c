@@ -253,6 +253,7 @@ static enum outcome keep_going(struct call *k)
     if (s != NULL) {
         section_suspend(s);
     }
+    exec_count_turn(k->x, &k->cmd);
     k->cmd.again = false;
     w->cmd = k->cmd;
     w->from = k->from;

@@ -36,6 +36,7 @@ struct section;
 
 struct cmd_stats {
     uint64_t calls, usec, rejected, failed;
+    uint64_t slices; /* turns in which a call went on with its work */
 };
 
 /* Commands that wait for their next slice (node/wait.c). */
@@ -76,12 +77,14 @@ struct cmd_stats exec_stats(struct node *n, uint16_t cmd_id);
 /* Adds how many cycles the calls took, each. */
 void exec_times(struct node *n, uint16_t cmd_id, struct histogram_sum *sum);
 void exec_stats_reset(struct node *n);
-/* Calls of all commands. */
-uint64_t exec_stats_total(struct node *n);
+/* Of all commands. */
+struct cmd_stats exec_stats_total(struct node *n);
 /* A command is done: counted, and noted if it was slow. */
 void exec_tally(struct exec *x, const struct cmd *c, uint64_t cycles);
 /* Commands answered with an error that a door made (unknown, arity, auth) or exec refused. */
 void exec_count_rejected(struct exec *x, const struct cmd_def *def);
+/* A command goes on in a later turn: a slice, if it has work to do and does not wait. */
+void exec_count_turn(struct exec *x, const struct cmd *c);
 
 /* ---- Keys (exec_keys.c) ---- */
 

@@ -71,8 +71,10 @@ static const char *in_target(const struct frame *f, struct slice name)
 static int put_member(struct merger *m, struct slice name, const char *target, const char *patch)
 {
     struct frame *f = &m->v[m->depth - 1];
+    const char *value = patch != NULL ? patch : target;
     int err;
 
+    assert(value != NULL);
     if (patch != NULL && json_tag(patch) == JSON_NULL) {
         return OK;
     }
@@ -81,7 +83,7 @@ static int put_member(struct merger *m, struct slice name, const char *target, c
     if (err == OK && patch != NULL && json_tag(patch) == JSON_OBJECT) {
         return push(m, target, patch);
     }
-    return err == OK ? buf_append_slice(m->out, json_slice(patch != NULL ? patch : target)) : err;
+    return err == OK ? buf_append_slice(m->out, json_slice(value)) : err;
 }
 
 static int step(struct merger *m)

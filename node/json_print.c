@@ -9,13 +9,14 @@
  * digits would. 0: not that. */
 static size_t print_places(double d, char out[JSON_NUMBER_TEXT])
 {
-    double power = 10;
+    static const double powers[] = {10, 1e2, 1e3, 1e4, 1e5, 1e6};
     size_t n;
 
     if (!(fabs(d) >= 1e-2 && fabs(d) < 1e9)) {
         return 0;
     }
-    for (int places = 1; places <= 6; places++, power *= 10) {
+    for (size_t i = 0; i < sizeof(powers) / sizeof(powers[0]); i++) {
+        double power = powers[i];
         double whole = rint(d * power);
 
         if (whole / power != d) {

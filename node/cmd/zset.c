@@ -143,20 +143,29 @@ static bool increment(struct cmd *c, const struct add *a, const struct zset *z, 
     return true;
 }
 
+/* False when an error was answered, or the command is given up. */
+static bool read_items(struct cmd *c, const struct add *a, struct zset_item *items, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!number_parse_score(c->argv[a->pairs + 2 * i], &items[i].score)) {
+            reply_err(c->reply, WIRE_NOT_FLOAT);
+            return false;
+        }
+        items[i].member = c->argv[a->pairs + 2 * i + 1];
+        if (!slices_tick(1)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void add_items(struct cmd *c, const struct add *a, struct zset_item *items, size_t n)
 {
     struct zset z;
     bool found;
 
     assert(n > 0); /* add_options() saw to it */
-    for (size_t i = 0; i < n && slices_tick(1); i++) {
-        if (!number_parse_score(c->argv[a->pairs + 2 * i], &items[i].score)) {
-            reply_err(c->reply, WIRE_NOT_FLOAT);
-            return;
-        }
-        items[i].member = c->argv[a->pairs + 2 * i + 1];
-    }
-    if (!zset_arg(c, 1, &z, &found)) {
+    if (!read_items(c, a, items, n) || !zset_arg(c, 1, &z, &found)) {
         return;
     }
     bool fine = !found || !a->increments || increment(c, a, &z, &items[0]);
