@@ -90,7 +90,11 @@ void exec_count_turn(struct exec *x, const struct cmd *c);
 
 /* The partitions of all its keys. */
 uint64_t exec_mask(const struct request *r);
-/* Hashes the first key of each and brings bucket, then entry, near. */
+/* So many commands are hashed and prefetched together: their lines fit the first-level cache. */
+enum { EXEC_GROUP = 32 };
+
+/* Hashes the first key of each, at most EXEC_GROUP, and brings near bucket, then entry, then what they name of
+ * it. */
 void exec_look_ahead(struct database *db, struct request *r, uint32_t n);
 
 /* One command on behalf of the server itself (tests, the janitor): runs to its end on this thread,

@@ -68,7 +68,7 @@ bool hash_packed_find(struct slice block, struct slice name, int64_t now_ms, str
         return false;
     }
     while (hash_packed_next(&w, out)) {
-        if (slice_is(out->name, name)) {
+        if (slice_is_name(out->name, name)) {
             return !hash_field_is_expired(out, now_ms);
         }
     }
@@ -239,7 +239,7 @@ bool hash_packed_cut(struct slice block, const struct hash_field *f, struct hash
         return false;
     }
     for (const char *at = w.at; hash_packed_next(&w, &old); at = w.at) {
-        if (slice_is(old.name, f->name)) {
+        if (slice_is_name(old.name, f->name)) {
             out->from = (size_t)(at - block.ptr);
             out->to = (size_t)(w.at - block.ptr);
             out->is_new = false;

@@ -126,6 +126,10 @@ static void table_of(struct section *s, unsigned partition, struct table **t,
 static bool note_ready(struct section *s, struct block_ready ***at, struct key key)
 {
     bool failed = false;
+
+    if (LIKELY(!keyed_is_any(database_partition(s->db, key.partition)->blocked))) {
+        return true;
+    }
     struct block_ready *r = block_ready_at(s->db, key, &failed);
 
     if (r != NULL) {
@@ -211,7 +215,7 @@ static int prepare(struct section *s)
             }
         }
     }
-    if (i == s->items.count && rcu_reserve(retires) == OK) {
+    if (i == s->items.count && (retires == 0 || rcu_reserve(retires) == OK)) {
         return OK;
     }
     return ERR_NOMEM;

@@ -327,7 +327,8 @@ static bool put_spliced(struct cmd *c, struct key key, const struct entry *e, st
 
     if (now != NULL) {
         hash_packed_splice(entry_payload_ptr(now), block, &cut, f);
-        log_put(c, key, f, 1);
+        (void)type_logged(
+            c->section, change_put_field(section_change(c->section), key.name, f->name, f->value));
         section_put(c->section, key, now);
     }
     *added = cut.is_new;

@@ -65,6 +65,10 @@ static void log_push(struct cmd *c, struct key key, const struct splice *p, bool
 {
     struct change_writer *w = section_change(c->section);
 
+    if (p->n == 1 && !replace) {
+        (void)type_logged(c->section, change_push_one(w, key.name, p->backwards, number, p->v[0]));
+        return;
+    }
     if (!type_logged(c->section,
                      change_push_begin(w, key.name, replace, 0, p->backwards, number))) {
         return;
@@ -83,6 +87,10 @@ static void log_remove(struct cmd *c, struct key key, uint32_t number, const str
 {
     struct change_writer *w = section_change(c->section);
 
+    if (n == 1) {
+        (void)type_logged(c->section, change_remove_range(w, key.name, number, v->index, v->count));
+        return;
+    }
     if (!type_logged(c->section, change_remove_ranges_begin(w, key.name, number))) {
         return;
     }

@@ -179,6 +179,7 @@ static const struct large_ops ops = {
     .note = note,
     .put_back = put_back,
     .end = end,
+    .end_keeps_bytes = true,
     .free = vlist_large_free,
 };
 
