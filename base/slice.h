@@ -29,7 +29,8 @@ static inline bool slice_is(struct slice a, struct slice b)
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
-static inline bool slice_is_ends(const char *a, const char *b, size_t len, size_t word)
+static inline __attribute__((always_inline)) bool slice_is_ends(const char *a, const char *b,
+                                                                size_t len, size_t word)
 {
     uint64_t v[4] = {0};
 
@@ -41,7 +42,7 @@ static inline bool slice_is_ends(const char *a, const char *b, size_t len, size_
 }
 
 /* As slice_is(), for names, most of which are of 4 to 16 bytes: without a call. */
-static inline bool slice_is_name(struct slice a, struct slice b)
+static inline __attribute__((always_inline)) bool slice_is_name(struct slice a, struct slice b)
 {
     if (a.len != b.len) {
         return false;

@@ -268,9 +268,8 @@ struct rank_spot rank_tree_at(const struct rank_tree *t, uint32_t rank)
     return (struct rank_spot){node, rank};
 }
 
-void rank_spot_next(struct rank_spot *s)
+void rank_spot_next_leaf(struct rank_spot *s)
 {
-    s->at++;
     while (s->leaf != NULL && s->at >= s->leaf->count) { /* some may be empty until it is settled */
         s->leaf = s->leaf->next;
         s->at = 0;

@@ -92,7 +92,13 @@ static inline struct entry *rank_spot_member(struct rank_spot s)
 {
     return s.leaf->member[s.at];
 }
-void rank_spot_next(struct rank_spot *s);
+void rank_spot_next_leaf(struct rank_spot *s);
+static inline void rank_spot_next(struct rank_spot *s)
+{
+    if (++s->at >= s->leaf->count) {
+        rank_spot_next_leaf(s);
+    }
+}
 void rank_spot_prev(struct rank_spot *s);
 
 /* Where a range begins or ends. */

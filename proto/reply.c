@@ -67,12 +67,31 @@ static inline char *put_head(char *p, char type, uint64_t n)
     if (LIKELY(n < 10)) {
         *p++ = (char)('0' + n);
     } else if (n < 100) {
-        *p++ = (char)('0' + n / 10);
-        *p++ = (char)('0' + n % 10);
+        unsigned tens = ((unsigned)n * 205) >> 11; /* n / 10, below 100 */
+        uint16_t two = (uint16_t)(0x3030 + tens + (((unsigned)n - tens * 10) << 8));
+
+        memcpy(p, &two, sizeof(two));
+        p += sizeof(two);
     } else {
         p += buf_put_u64(p, n);
     }
     return put_crlf(p);
+}
+
+/* Names and numbers, which many replies consist of, are copied without a call. */
+static inline char *put_bytes(char *p, struct slice bytes)
+{
+    uint64_t ends[2];
+
+    if (bytes.len - sizeof(uint64_t) <= sizeof(uint64_t)) {
+        memcpy(&ends[0], bytes.ptr, sizeof(uint64_t));
+        memcpy(&ends[1], bytes.ptr + bytes.len - sizeof(uint64_t), sizeof(uint64_t));
+        memcpy(p, &ends[0], sizeof(uint64_t));
+        memcpy(p + bytes.len - sizeof(uint64_t), &ends[1], sizeof(uint64_t));
+    } else if (LIKELY(bytes.len > 0)) {
+        memcpy(p, bytes.ptr, bytes.len);
+    }
+    return p + bytes.len;
 }
 
 static inline void write_const(struct reply *r, const char *bytes, size_t len)
@@ -143,11 +162,8 @@ HOT void reply_bulk(struct reply *r, struct slice bytes)
     char *p = room(r, HEAD_MAX + bytes.len + 2);
 
     if (LIKELY(p != NULL)) {
-        p = put_head(p, '$', bytes.len);
-        if (LIKELY(bytes.len > 0)) {
-            memcpy(p, bytes.ptr, bytes.len);
-        }
-        wrote(r, put_crlf(p + bytes.len));
+        p = put_bytes(put_head(p, '$', bytes.len), bytes);
+        wrote(r, put_crlf(p));
     }
 }
 
