@@ -446,7 +446,7 @@ void json_plan_write(const struct json_plan *p, char *to)
         size_t n = (size_t)(p->doc + s->at - from);
 
         (void)slices_tick(2);
-        memcpy(at, from, n);
+        slices_copy(at, from, n);
         at += n;
         if (s->edit->kind == JSON_EDIT_ADD) {
             at = packed_write_length(at, s->edit->name.len);
@@ -457,7 +457,7 @@ void json_plan_write(const struct json_plan *p, char *to)
     }
     size_t n = (size_t)(json_end(p->doc) - from);
 
-    memcpy(at, from, n);
+    slices_copy(at, from, n);
     assert((size_t)(at + n - to) == p->bytes);
     fix_heads(p, to);
 }

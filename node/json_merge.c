@@ -84,7 +84,7 @@ static int put_member(struct merger *m, struct slice name, const char *target, c
     if (err == OK && patch != NULL && json_tag(patch) == JSON_OBJECT) {
         return push(m, target, patch);
     }
-    return err == OK ? buf_append_slice(m->out, json_slice(value)) : err;
+    return err == OK ? slices_append(m->out, json_slice(value)) : err;
 }
 
 static int step(struct merger *m)
@@ -110,7 +110,7 @@ int json_merge(const char *target, const char *patch, struct buf *out)
     int err;
 
     if (json_tag(patch) != JSON_OBJECT) {
-        return buf_append_slice(out, json_slice(patch));
+        return slices_append(out, json_slice(patch));
     }
     err = push(&m, target, patch);
     while (err == OK && m.depth > 0) {

@@ -44,7 +44,8 @@ struct entry *keyspace_entry_with(const struct entry *e, struct slice key, int64
 
 bool keyspace_is_long(const struct entry *e)
 {
-    return e->encoding == ENC_LARGE && type_bytes(e) > SLICES_BYTES;
+    /* A document is copied, and told to the log, as its text; a long string is shared. */
+    return (e->encoding == ENC_LARGE || e->type == TYPE_JSON) && type_bytes(e) > SLICES_BYTES;
 }
 
 /* The entry, which the section does not have. */

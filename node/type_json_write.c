@@ -7,6 +7,7 @@
 #include "node/json_ref.h"
 #include "node/json_text.h"
 #include "node/section.h"
+#include "node/slices.h"
 #include "node/type.h"
 #include "node/type_json.h"
 
@@ -90,7 +91,7 @@ static void put_numbered(struct cmd *c, struct key key, const struct entry *old,
     struct entry *e = make_entry(c, key, old, value.len, number, &to);
 
     if (e != NULL) {
-        memcpy(to, value.ptr, value.len);
+        slices_copy(to, value.ptr, value.len);
         section_put(c->section, key, e);
     }
 }

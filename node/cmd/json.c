@@ -92,7 +92,7 @@ static bool set_inside(struct json_call *j, const struct setting *s)
     json_writer_begin(&w, j);
     w.dry = s->dry;
     json_matches_sort(&j->found);
-    for (uint32_t i = 0; i < j->found.count; i++) {
+    for (uint32_t i = 0; i < j->found.count && slices_tick(2); i++) {
         e.at = j->found.v[i];
         json_edit_add(&w, &e);
     }
@@ -390,7 +390,7 @@ static int put_found(const struct json_call *j, struct buf *out)
     int err = json_put_begin(out, JSON_ARRAY, &at);
 
     for (uint32_t i = 0; i < j->found.count && err == OK; i++) {
-        err = buf_append_slice(out, json_slice(json_found(j, i)));
+        err = slices_tick(1) ? slices_append(out, json_slice(json_found(j, i))) : ERR_NOMEM;
         if (err == OK && out->len > JSON_TEXT_MAX) {
             err = ERR_LIMIT;
         }
@@ -407,7 +407,7 @@ static void answer_styled(struct cmd *c, const struct getting *g, const char *va
     int err = json_print(value, g->styled ? &g->style : NULL, &text);
 
     if (err == OK) {
-        reply_bulk(c->reply, buf_slice(&text));
+        slices_bulk(c->reply, buf_slice(&text));
     } else {
         json_answer_failure(c, err);
     }
@@ -454,7 +454,7 @@ static bool put_path(struct json_call *j, uint32_t path, bool all_old, struct bu
     }
     err = json_put_name(out, j->path.text);
     if (err == OK) {
-        err = all_old ? buf_append_slice(out, json_slice(json_found(j, 0))) : put_found(j, out);
+        err = all_old ? slices_append(out, json_slice(json_found(j, 0))) : put_found(j, out);
     }
     if (err != OK) {
         json_answer_failure(j->c, err);
@@ -577,7 +577,7 @@ static void del_inside(struct json_call *j)
 
     json_writer_begin(&w, j);
     json_matches_sort(&j->found);
-    for (uint32_t i = 0; i < j->found.count; i++) {
+    for (uint32_t i = 0; i < j->found.count && slices_tick(2); i++) {
         e.at = j->found.v[i];
         if (e.at >= end) { /* else it goes with what it lies in */
             json_edit_add(&w, &e);
@@ -642,7 +642,7 @@ static void cmd_json_clear(struct cmd *c)
     if (json_follow(&j, 2)) {
         json_writer_begin(&w, &j);
         json_matches_sort(&j.found);
-        for (uint32_t i = 0; i < j.found.count; i++) {
+        for (uint32_t i = 0; i < j.found.count && slices_tick(2); i++) {
             const char *now = cleared(json_found(&j, i));
 
             if (now != NULL) {

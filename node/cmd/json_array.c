@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "node/cmd/families.h"
 #include "node/cmd/json.h"
+#include "node/slices.h"
 
 static const char no_array[] = " or not an array";
 
@@ -211,7 +212,7 @@ static void answer_search(const struct json_call *j, const struct searching *s)
         return;
     }
     reply_array(r, j->found.count);
-    for (uint32_t i = 0; i < j->found.count; i++) {
+    for (uint32_t i = 0; i < j->found.count && slices_tick(4); i++) {
         if (json_is_array(json_found(j, i))) {
             reply_int(r, search(s, json_found(j, i)));
         } else {

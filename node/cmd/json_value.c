@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "node/cmd/families.h"
 #include "node/cmd/json.h"
+#include "node/slices.h"
 
 #include <math.h>
 
@@ -78,7 +79,7 @@ static bool change_numbers(struct json_writer *w, struct number_change *n)
     bool any = false;
     int err = n->is_old ? OK : buf_append_char(&n->text, '[');
 
-    for (uint32_t i = 0; i < j->found.count && err == OK && w->err == OK; i++) {
+    for (uint32_t i = 0; i < j->found.count && err == OK && w->err == OK && slices_tick(4); i++) {
         const char *value = json_found(j, i);
 
         if (i > 0 && !n->is_old) {
@@ -332,7 +333,7 @@ static void answer_resp(struct cmd *c, const char *value)
     if (json_is_container(value)) {
         json_walk_begin(value, &stack[depth++]);
     }
-    while (depth > 0) {
+    while (depth > 0 && slices_tick(2)) {
         if (!json_walk_next(&stack[depth - 1], &child)) {
             depth--;
             continue;

@@ -83,6 +83,12 @@ test('while a long command runs, everybody else is served', godwitOnly, async (t
     [['ZUNIONSTORE', '{t}dest', 1, '{t}zset'], (r) => assert.equal(Number(r), FIELDS), 2],
     [['COPY', '{t}list', '{t}twin2', 'REPLACE'], (r) => assert.equal(Number(r), 1), 8],
     [['DUMP', '{t}set'], (r) => assert.ok(r.length > FIELDS * 5), 8],
+    [['ZRANGE', '{t}zset', 0, -1, 'WITHSCORES'], (r) => assert.equal(r[2 * 77 + 1], '77'), 4],
+    [
+      ['JSON.SET', '{t}json', '$', JSON.stringify(Array.from({ length: FIELDS }, (_, i) => [i]))],
+      (r) => assert.equal(r, 'OK'),
+    ],
+    [['JSON.GET', '{t}json', '$..[0]'], (r) => assert.ok(r.length > FIELDS * 5)],
   ];
   for (const [command, judge, times] of cases) {
     const before = await slices(server);

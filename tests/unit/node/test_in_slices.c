@@ -133,6 +133,9 @@ static const struct test_case cases[] = {
     {"JSON.SET {t}json $[*] 5"},
     {"JSON.DEL {t}json $[*]"},
     {"JSON.CLEAR {t}json $[*]"},
+    {"JSON.RESP {t}json"},
+    {"COPY {t}json {t}json2"},
+    {"DUMP {t}json"},
     {"JSON.ARRAPPEND {t}json $", .prefix = "7"},
     {"JSON.MERGE {t}json $[*] {\"a\":1}"},
 };
@@ -219,6 +222,7 @@ static uint64_t state(void)
         "ZRANGE {t}geo 0 -1",
         "HGETALL {t}hash",
         "JSON.GET {t}json",
+        "JSON.GET {t}json2",
         "XRANGE {t}stream - +",
         "XPENDING {t}stream g - + 100000",
         "XLEN {t}dest",
