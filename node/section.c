@@ -235,7 +235,8 @@ static struct entry *in_table(struct section *s, const struct key *key, table_pl
     if ((s->locked & (uint64_t)1 << key->partition) == 0 || s->flushed) {
         return NULL;
     }
-    if (s->seen != NULL && s->seen_hash == key->hash && slice_is_name(entry_key(s->seen), key->name)) {
+    if (s->seen != NULL && s->seen_hash == key->hash &&
+        slice_is_name(entry_key(s->seen), key->name)) {
         *place = s->seen_place;
         return s->seen;
     }
