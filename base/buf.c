@@ -7,7 +7,7 @@
 
 /* Below this the doubling would call the allocator for every few bytes. */
 #define BUF_BYTES_MIN  64
-/* From here on the allocator does not grow a block where it is. */
+/* From here on the allocator does not grow a block where it is; a map moves as it is. */
 #define BUF_MOVED_FROM (1u << 20)
 
 void buf_fini(struct buf *b)
@@ -33,12 +33,13 @@ int buf_grow(struct buf *b, size_t more)
     cap = mem_size(cap);
 
     /* What was reserved and never written to is not moved: of a large block that would make it resident. */
-    char *p = cap < BUF_MOVED_FROM ? mem_realloc(b->ptr, b->cap, cap) : mem_alloc(cap);
+    bool copies = cap >= BUF_MOVED_FROM && !mem_is_mapped(b->cap);
+    char *p = copies ? mem_alloc(cap) : mem_realloc(b->ptr, b->cap, cap);
 
     if (p == NULL) {
         return ERR_NOMEM;
     }
-    if (cap >= BUF_MOVED_FROM) {
+    if (copies) {
         if (b->len > 0) {
             memcpy(p, b->ptr, b->len);
         }

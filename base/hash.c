@@ -55,6 +55,12 @@ uint16_t hash_crc16(struct slice s)
                        crc_table[5][p[2]] ^ crc_table[4][p[3]] ^ crc_table[3][p[4]] ^
                        crc_table[2][p[5]] ^ crc_table[1][p[6]] ^ crc_table[0][p[7]]);
     }
+    if (n >= 4) {
+        c = (uint16_t)(crc_table[3][p[0] ^ (c >> 8)] ^ crc_table[2][p[1] ^ (c & 0xff)] ^
+                       crc_table[1][p[2]] ^ crc_table[0][p[3]]);
+        n -= 4;
+        p += 4;
+    }
     for (; n > 0; n--, p++) {
         c = (uint16_t)((c << 8) ^ crc_table[0][(c >> 8) ^ *p]);
     }

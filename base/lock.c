@@ -120,8 +120,14 @@ UNCHECKED_LOCKS void lock_read_end(struct lock *l)
 
 UNCHECKED_LOCKS void lock_write(struct lock *l)
 {
-    uint32_t s = atomic_fetch_add_explicit(&l->state, WAITING_ONE, memory_order_relaxed);
+    uint32_t s = 0;
 
+    /* Nobody has it and nobody waits, as nearly always. Acquire: as in try_write(). */
+    if (LIKELY(atomic_compare_exchange_strong_explicit(&l->state, &s, HELD, memory_order_acquire,
+                                                       memory_order_relaxed))) {
+        return;
+    }
+    s = atomic_fetch_add_explicit(&l->state, WAITING_ONE, memory_order_relaxed);
     assert((s & WAITING) != WAITING);
     (void)s;
     if (UNLIKELY(!try_write(l))) {

@@ -3,9 +3,11 @@
 #include "base/fault.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define HAVE_JEMALLOC 0
@@ -47,7 +49,24 @@ int fault_off(void)
     fault_left = 0;
     return fault_passed;
 }
+
+/* What is read before it was written shall be noticed: no memory is zero by luck. */
+static void *spoiled(void *p, size_t bytes)
+{
+    enum { MOST = 64 << 10 };
+
+    if (p != NULL) {
+        memset(p, 0xa5, bytes < MOST ? bytes : MOST);
+    }
+    return p;
+}
 #else
+static inline void *spoiled(void *p, size_t bytes)
+{
+    (void)bytes;
+    return p;
+}
+
 void fault_fail_nth(int nth)
 {
     (void)nth;
@@ -137,17 +156,108 @@ void mem_thread_stop(void)
 }
 #endif
 
+/* ---- Large blocks: maps of their own ----
+ *
+ * A reply or a list of what a section did that grows to a hundred megabytes would be copied at each growth, and
+ * the allocator's new block faulted in page by page: that held a worker for a tenth of a second. A map grows
+ * by moving its page tables, some microseconds a megabyte, and takes its memory by huge pages where it has
+ * room for one, a fault for each 2 MiB that are written to. The sanitizers see nothing of a map, so with them
+ * there are none. */
+#if HAVE_JEMALLOC
+enum { MAPPED_FROM = 1 << 20 /* what is longer */, HUGE_FROM = 4 << 20 };
+
+static _Atomic uint64_t mapped_bytes;
+
+bool mem_is_mapped(size_t bytes)
+{
+    return UNLIKELY(bytes > MAPPED_FROM);
+}
+
+static void map_count(size_t more, size_t less)
+{
+    atomic_fetch_add_explicit(&mapped_bytes, (uint64_t)more - less, memory_order_relaxed);
+}
+
+/* By the size classes, whose ends are whole pages here. Zeroed. */
+static void *map_create(size_t bytes)
+{
+    size_t len = bytes > SIZE_MAX / 2 ? bytes : mem_size(bytes);
+    void *p =
+        mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (p == MAP_FAILED) {
+        return NULL;
+    }
+    if (len >= HUGE_FROM) {
+        (void)madvise(p, len, MADV_HUGEPAGE);
+    }
+    map_count(len, 0);
+    return p;
+}
+
+static void map_destroy(void *p, size_t bytes)
+{
+    size_t len = mem_size(bytes);
+
+    if (munmap(p, len) != 0) {
+        (void)madvise(p, len,
+                      MADV_DONTNEED); /* too many maps; the addresses are lost, not the memory */
+    }
+    map_count(0, len);
+}
+
+static void *map_resize(void *p, size_t old_bytes, size_t new_bytes)
+{
+    size_t was = mem_size(old_bytes);
+    size_t len = new_bytes > SIZE_MAX / 2 ? new_bytes : mem_size(new_bytes);
+
+    if (len == was) {
+        return p;
+    }
+    p = mremap(p, was, len, MREMAP_MAYMOVE);
+    if (p == MAP_FAILED) {
+        return NULL;
+    }
+    if (was < HUGE_FROM && len >= HUGE_FROM) {
+        (void)madvise(p, len, MADV_HUGEPAGE);
+    }
+    map_count(len, was);
+    return p;
+}
+
+/* From one of the two kinds to the other. */
+static void *change_kind(void *p, size_t old_bytes, size_t new_bytes)
+{
+    void *now = mem_is_mapped(new_bytes) ? map_create(new_bytes) : malloc(new_bytes);
+
+    if (now != NULL) {
+        memcpy(now, p, old_bytes < new_bytes ? old_bytes : new_bytes);
+        mem_free(p, old_bytes);
+    }
+    return now;
+}
+#else
+bool mem_is_mapped(size_t bytes)
+{
+    (void)bytes;
+    return false;
+}
+#endif
+
 void *mem_alloc(size_t bytes)
 {
     if (fault_here()) {
         return NULL;
     }
 #if HAVE_JEMALLOC
+    if (mem_is_mapped(bytes)) {
+        return map_create(bytes);
+    }
     if (is_small(bytes)) {
-        return small_alloc(bytes);
+        return spoiled(small_alloc(bytes), bytes);
     }
 #endif
-    return malloc(bytes);
+    return spoiled(malloc(bytes), bytes);
 }
 
 void *mem_zalloc(size_t bytes)
@@ -155,6 +265,16 @@ void *mem_zalloc(size_t bytes)
     if (fault_here()) {
         return NULL;
     }
+#if HAVE_JEMALLOC
+    if (mem_is_mapped(bytes)) {
+        return map_create(bytes);
+    }
+    if (is_small(bytes)) {
+        void *p = small_alloc(bytes);
+
+        return p == NULL ? NULL : memset(p, 0, bytes);
+    }
+#endif
     return calloc(1, bytes);
 }
 
@@ -163,6 +283,11 @@ void *mem_alloc_lines(size_t bytes)
     if (fault_here()) {
         return NULL;
     }
+#if HAVE_JEMALLOC
+    if (mem_is_mapped(bytes)) {
+        return map_create(bytes);
+    }
+#endif
     void *p = aligned_alloc(64, (bytes + 63) & ~(size_t)63);
 
     if (p != NULL) {
@@ -177,6 +302,19 @@ void *mem_realloc(void *p, size_t old_bytes, size_t new_bytes)
     if (fault_here()) {
         return NULL;
     }
+#if HAVE_JEMALLOC
+    if (p == NULL && is_small(new_bytes)) {
+        return spoiled(small_alloc(new_bytes), new_bytes);
+    }
+    bool was_mapped = p != NULL && mem_is_mapped(old_bytes);
+
+    if (UNLIKELY(was_mapped && mem_is_mapped(new_bytes))) {
+        return map_resize(p, old_bytes, new_bytes);
+    }
+    if (UNLIKELY(was_mapped != mem_is_mapped(new_bytes))) {
+        return p == NULL ? map_create(new_bytes) : change_kind(p, old_bytes, new_bytes);
+    }
+#endif
     return realloc(p, new_bytes);
 }
 
@@ -188,6 +326,10 @@ void mem_free(void *p, size_t bytes)
 #if HAVE_JEMALLOC
     if (is_small(bytes)) {
         small_free(p, bytes);
+        return;
+    }
+    if (mem_is_mapped(bytes)) {
+        map_destroy(p, bytes);
         return;
     }
     sdallocx(p, bytes == 0 ? 1 : bytes, 0);
@@ -221,6 +363,12 @@ void mem_stats(struct mem_stats *out)
     (void)mallctl("stats.active", &out->active, &len, NULL, 0);
     (void)mallctl("stats.resident", &out->resident, &len, NULL, 0);
     (void)mallctl("stats.mapped", &out->mapped, &len, NULL, 0);
+    uint64_t maps = atomic_load_explicit(&mapped_bytes, memory_order_relaxed);
+
+    out->allocated += maps;
+    out->active += maps;
+    out->resident += maps; /* at most */
+    out->mapped += maps;
 #endif
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/annot.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,8 @@ MUST_CHECK void *mem_zalloc(size_t bytes);
 /* Aligned to 64 bytes, zeroed. */
 MUST_CHECK void *mem_alloc_lines(size_t bytes);
 MUST_CHECK void *mem_realloc(void *p, size_t old_bytes, size_t new_bytes);
+/* Whether a block of this length grows without being copied. */
+bool mem_is_mapped(size_t bytes);
 void mem_free(void *p, size_t bytes);
 void *mem_must(size_t bytes);
 

@@ -29,6 +29,32 @@ static inline bool slice_is(struct slice a, struct slice b)
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
+static inline bool slice_is_ends(const char *a, const char *b, size_t len, size_t word)
+{
+    uint64_t v[4] = {0};
+
+    memcpy(&v[0], a, word);
+    memcpy(&v[1], b, word);
+    memcpy(&v[2], a + len - word, word);
+    memcpy(&v[3], b + len - word, word);
+    return ((v[0] ^ v[1]) | (v[2] ^ v[3])) == 0;
+}
+
+/* As slice_is(), for names, most of which are of 4 to 16 bytes: without a call. */
+static inline bool slice_is_name(struct slice a, struct slice b)
+{
+    if (a.len != b.len) {
+        return false;
+    }
+    if (a.len - 8 <= 8) {
+        return slice_is_ends(a.ptr, b.ptr, a.len, 8);
+    }
+    if (a.len - 4 < 4) {
+        return slice_is_ends(a.ptr, b.ptr, a.len, 4);
+    }
+    return a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0;
+}
+
 /* As memcmp over the shorter, the shorter first when one begins the other. */
 static inline int slice_order(struct slice a, struct slice b)
 {

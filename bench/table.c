@@ -200,7 +200,7 @@ static void bench_batch(struct bench *b, const char *name, size_t batch)
             table_prefetch_bucket(&b->table, hash[i]);
         }
         for (size_t i = 0; i < batch; i++) {
-            table_prefetch_entry(&b->table, hash[i]);
+            table_prefetch_entries(&(struct table_look){&b->table, hash[i]}, 1);
         }
         for (size_t i = 0; i < batch; i++) {
             b->wrong += table_find(&b->table, key_at(b, at + i), hash[i]) == NULL;
@@ -240,7 +240,7 @@ static void bench_replace(struct bench *b, const char *name, size_t batch)
             }
         }
         for (size_t i = 0; i < batch && batch > 1; i++) {
-            table_prefetch_entry(&b->table, hash[i]);
+            table_prefetch_entries(&(struct table_look){&b->table, hash[i]}, 1);
         }
         for (size_t i = 0; i < batch; i++) {
             replace_one(b, key_at(b, at + i), hash[i]);

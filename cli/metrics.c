@@ -184,7 +184,17 @@ static void ask_commands(struct metric_out *out, void *arg)
 
     (void)arg;
     if (n != NULL) {
-        metric_sample(out, "", (double)exec_stats_total(n));
+        metric_sample(out, "", (double)exec_stats_total(n).calls);
+    }
+}
+
+static void ask_slices(struct metric_out *out, void *arg)
+{
+    struct node *n = node_self();
+
+    (void)arg;
+    if (n != NULL) {
+        metric_sample(out, "", (double)exec_stats_total(n).slices);
     }
 }
 
@@ -200,6 +210,7 @@ void metrics_use(void)
         metric_ask(of_databases[i].metric, ask_databases, &of_databases[i].read);
     }
     metric_ask(&metric_commands_total, ask_commands, NULL);
+    metric_ask(&metric_command_slices_total, ask_slices, NULL);
     metric_ask(&metric_changes_total, ask_changes, NULL);
     metric_ask(&metric_process_cpu_seconds_total, ask_cpu, NULL);
     metric_ask(&metric_process_resident_memory_bytes, ask_resident, NULL);

@@ -57,6 +57,18 @@ static void settle(struct reply *r, size_t from)
     }
 }
 
+/* Of a map or set only the head differs, mostly, which settle() knows. */
+static void settle_ahead(struct reply *r, size_t from, bool (*tick)(size_t work))
+{
+    const struct conn *c = r->door;
+    bool is_many = (r->flags & (REPLY_DIFFERS_MORE | REPLY_MARKED)) != 0;
+
+    if (c->reply_mode == CONN_REPLY_ON && is_many &&
+        (c->protocol == 2 || (r->flags & REPLY_MARKED) != 0)) {
+        resp_reply_settle_ahead(r, from, c->protocol, tick);
+    }
+}
+
 static void watch_replies(struct conn *c)
 {
     c->reply.watched = REPLY_ERROR | REPLY_MARKED;
@@ -110,6 +122,7 @@ void door_resp_open(struct conn *c)
 {
     resp_req_init(&c->req);
     c->reply.settle = settle;
+    c->reply.settle_ahead = settle_ahead;
     c->batch_max = CONN_BATCH_FIRST;
     door_resp_reset(c);
 }

@@ -622,10 +622,13 @@ static void store_set(struct cmd *c, struct key key, const struct dump_value *v,
         section_fail(c->section, SECTION_NOMEM);
         return;
     }
-    for (size_t i = 0; i < v->count && slices_tick(1); i++) {
-        members[i] = v->fields[i].name;
+    size_t n = 0;
+
+    while (n < v->count && slices_tick(1)) {
+        members[n] = v->fields[n].name;
+        n++;
     }
-    set_replace(c, key, members, v->count);
+    set_replace(c, key, members, n);
     if (expire_at_ms != 0 && keyspace_peek(c, key) != NULL) {
         keyspace_expire_at(c, key, expire_at_ms);
     }

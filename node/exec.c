@@ -27,7 +27,6 @@
 #include <x86intrin.h>
 
 enum {
-    GROUP = 32, /* commands hashed and prefetched together: their lines fit the first-level cache */
     READ_TRIES = 2, /* of a read of several keys, before it takes the locks */
     VERSION_SPINS = 60,
     AGAIN_TRIES = 100 /* of a section whose keys expire under it */
@@ -254,6 +253,7 @@ static enum outcome keep_going(struct call *k)
     if (s != NULL) {
         section_suspend(s);
     }
+    exec_count_turn(k->x, &k->cmd);
     k->cmd.again = false;
     w->cmd = k->cmd;
     w->from = k->from;
@@ -711,7 +711,7 @@ enum backend_progress exec_run(struct exec *x, struct session *s, struct batch *
     k.batch = b;
     while (b->next < b->count) {
         if (b->next == ahead) {
-            uint32_t n = b->count - ahead < GROUP ? b->count - ahead : GROUP;
+            uint32_t n = b->count - ahead < EXEC_GROUP ? b->count - ahead : EXEC_GROUP;
 
             exec_look_ahead(s->db, &b->requests[ahead], n);
             ahead += n;

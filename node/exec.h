@@ -36,6 +36,7 @@ struct section;
 
 struct cmd_stats {
     uint64_t calls, usec, rejected, failed;
+    uint64_t slices; /* turns in which a call went on with its work */
 };
 
 /* Commands that wait for their next slice (node/wait.c). */
@@ -76,18 +77,24 @@ struct cmd_stats exec_stats(struct node *n, uint16_t cmd_id);
 /* Adds how many cycles the calls took, each. */
 void exec_times(struct node *n, uint16_t cmd_id, struct histogram_sum *sum);
 void exec_stats_reset(struct node *n);
-/* Calls of all commands. */
-uint64_t exec_stats_total(struct node *n);
+/* Of all commands. */
+struct cmd_stats exec_stats_total(struct node *n);
 /* A command is done: counted, and noted if it was slow. */
 void exec_tally(struct exec *x, const struct cmd *c, uint64_t cycles);
 /* Commands answered with an error that a door made (unknown, arity, auth) or exec refused. */
 void exec_count_rejected(struct exec *x, const struct cmd_def *def);
+/* A command goes on in a later turn: a slice, if it has work to do and does not wait. */
+void exec_count_turn(struct exec *x, const struct cmd *c);
 
 /* ---- Keys (exec_keys.c) ---- */
 
 /* The partitions of all its keys. */
 uint64_t exec_mask(const struct request *r);
-/* Hashes the first key of each and brings bucket, then entry, near. */
+/* So many commands are hashed and prefetched together: their lines fit the first-level cache. */
+enum { EXEC_GROUP = 32 };
+
+/* Hashes the first key of each, at most EXEC_GROUP, and brings near bucket, then entry, then what they name of
+ * it. */
 void exec_look_ahead(struct database *db, struct request *r, uint32_t n);
 
 /* One command on behalf of the server itself (tests, the janitor): runs to its end on this thread,

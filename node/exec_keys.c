@@ -5,11 +5,20 @@
 #include "node/exec.h"
 #include "node/keyspace.h"
 #include "node/node.h"
+#include "node/type.h"
+
+#include <assert.h>
+
+enum { LINE = 64, FETCH_BYTES = 1024 };
 
 static uint64_t bit(const struct key *k)
 {
     return (uint64_t)1 << k->partition;
 }
+
+/* Of so many keys all partitions are taken, unlooked at: they are in most of them, and to hash a million at once
+ * would hold the worker for tens of milliseconds. Where they share a {tag} others wait for nothing, rarely. */
+enum { KEYS_HASHED = 16384 };
 
 uint64_t exec_mask(const struct request *r)
 {
@@ -18,6 +27,9 @@ uint64_t exec_mask(const struct request *r)
     uint32_t *at = some;
     int n;
 
+    if (LIKELY(cmd_has_one_key(r->def) && (r->def->flags & (CMD_WHOLE | CMD_PATTERNS)) == 0)) {
+        return bit(&r->key);
+    }
     if (cmd_reads_any_key(r->def, r->argv, r->argc)) {
         return UINT64_MAX >> (64 - PARTITIONS);
     }
@@ -25,6 +37,9 @@ uint64_t exec_mask(const struct request *r)
         return bit(&r->key);
     }
     n = cmd_key_indexes(r->def, r->argv, r->argc, some, 256);
+    if (n > KEYS_HASHED) {
+        return UINT64_MAX >> (64 - PARTITIONS);
+    }
     if (n > 256) {
         /* More keys than fit: no list of them is needed, so walk them by their rule. */
         at = mem_alloc((size_t)n * sizeof(some[0]));
@@ -42,28 +57,94 @@ uint64_t exec_mask(const struct request *r)
     return mask;
 }
 
+/* A pipeline often works on one key: its last bytes tell most others apart. */
+static bool is_same(struct slice before, struct slice name)
+{
+    return before.ptr != NULL && before.len == name.len && name.len > 0 &&
+           before.ptr[before.len - 1] == name.ptr[name.len - 1] && slice_is_name(before, name);
+}
+
+/* A collection's packed block is read, and copied, from its beginning to its end. */
+static void fetch_lines(const struct entry *e)
+{
+    size_t bytes = entry_bytes(e);
+
+    bytes = bytes < FETCH_BYTES ? bytes : FETCH_BYTES;
+    for (size_t at = 2 * LINE; at < bytes; at += LINE) { /* table_prefetch_entries() took two */
+        __builtin_prefetch((const char *)e + at);
+    }
+}
+
+/* What names a member of a large collection has misses of its own: bucket, then entry. Neither is looked at
+ * under a lock: tables are read without, and what a command finds it finds when it runs. */
+static void fetch_members(struct database *db, const struct request *r, uint32_t n)
+{
+    struct table_look look[EXEC_GROUP];
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t member = r[i].def->member;
+
+        if (member == 0 || member >= r[i].argc || r[i].key.name.ptr == NULL) {
+            continue;
+        }
+        const struct partition *p = database_partition(db, r[i].key.partition);
+        const struct entry *e = p == NULL ? NULL : table_guess(&p->table, r[i].key.hash);
+        const struct table *t = e == NULL ? NULL : type_members(e);
+
+        if (t != NULL) {
+            uint64_t hash = hash_key(r[i].argv[member]);
+
+            table_prefetch_bucket(t, hash);
+            look[count++] = (struct table_look){t, hash};
+        } else if (e != NULL) {
+            fetch_lines(e);
+        }
+    }
+    if (count > 0) {
+        table_prefetch_entries(look, count);
+    }
+}
+
+static void hash_first_key(struct request *r, const struct request *before)
+{
+    struct slice name = r->argv[r->def->keys.first];
+
+    if (before != NULL && is_same(before->key.name, name)) {
+        r->key = before->key;
+        r->key.name = name;
+    } else {
+        r->key = key_of(name);
+    }
+}
+
 void exec_look_ahead(struct database *db, struct request *r, uint32_t n)
 {
+    struct table_look look[EXEC_GROUP];
+    uint32_t count = 0;
+    bool members = false;
+
+    assert(n <= EXEC_GROUP);
     for (uint32_t i = 0; i < n; i++) {
         const struct cmd_def *def = r[i].def;
 
         r[i].key.name.ptr = NULL;
-        if (def->keys.kind == CMD_KEYS_RANGE && (uint32_t)def->keys.first < r[i].argc) {
-            r[i].key = key_of(r[i].argv[def->keys.first]);
-            struct partition *p = database_partition(db, r[i].key.partition);
+        if (def->keys.kind != CMD_KEYS_RANGE || (uint32_t)def->keys.first >= r[i].argc) {
+            continue;
+        }
+        hash_first_key(&r[i], i == 0 ? NULL : &r[i - 1]);
+        struct partition *p = database_partition(db, r[i].key.partition);
 
-            if (n > 1 && p != NULL) {
-                table_prefetch_bucket(&p->table, r[i].key.hash);
-            }
+        if (n > 1 && p != NULL) {
+            table_prefetch_bucket(&p->table, r[i].key.hash);
+            look[count++] = (struct table_look){&p->table, r[i].key.hash};
+            members |= def->member != 0;
         }
     }
-    for (uint32_t i = 0; n > 1 && i < n; i++) {
-        if (r[i].key.name.ptr != NULL) {
-            struct partition *p = database_partition(db, r[i].key.partition);
-
-            if (p != NULL) {
-                table_prefetch_entry(&p->table, r[i].key.hash);
-            }
-        }
+    if (count > 0) {
+        table_prefetch_entries(look, count);
+    }
+    if (members) {
+        fetch_members(db, r, n);
     }
 }

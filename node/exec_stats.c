@@ -7,7 +7,7 @@
 #include "node/node.h"
 
 struct exec_counts {
-    _Atomic uint64_t cycles, rejected, failed;
+    _Atomic uint64_t cycles, rejected, failed, slices;
     _Atomic uint64_t uncounted;        /* calls that `times` misses, for want of memory */
     _Atomic(struct histogram *) times; /* owned; NULL until it runs here */
 };
@@ -82,6 +82,7 @@ struct cmd_stats exec_stats(struct node *n, uint16_t id)
             cycles += sum_of(&c->cycles);
             sum.rejected += sum_of(&c->rejected);
             sum.failed += sum_of(&c->failed);
+            sum.slices += sum_of(&c->slices);
         }
     }
     sum.usec = (uint64_t)((double)cycles / node_cycles_per_us());
@@ -97,12 +98,18 @@ void exec_times(struct node *n, uint16_t id, struct histogram_sum *sum)
     }
 }
 
-uint64_t exec_stats_total(struct node *n)
+struct cmd_stats exec_stats_total(struct node *n)
 {
-    uint64_t sum = 0;
+    struct cmd_stats sum = {0};
 
     for (uint16_t id = 0; id < cmd_count(); id++) {
-        sum += exec_stats(n, id).calls;
+        struct cmd_stats one = exec_stats(n, id);
+
+        sum.calls += one.calls;
+        sum.usec += one.usec;
+        sum.rejected += one.rejected;
+        sum.failed += one.failed;
+        sum.slices += one.slices;
     }
     return sum;
 }
@@ -118,7 +125,15 @@ void exec_stats_reset(struct node *n)
             atomic_store_explicit(&c->cycles, 0, memory_order_relaxed);
             atomic_store_explicit(&c->rejected, 0, memory_order_relaxed);
             atomic_store_explicit(&c->failed, 0, memory_order_relaxed);
+            atomic_store_explicit(&c->slices, 0, memory_order_relaxed);
         }
+    }
+}
+
+void exec_count_turn(struct exec *x, const struct cmd *c)
+{
+    if (c->again_at_ms == 0 && c->blocked == NULL) {
+        database_count(&x->counts[c->def->id].slices, 1);
     }
 }
 

@@ -206,6 +206,11 @@ struct entry *hash_large_first_due(const struct hash_large *l, int64_t now_ms)
     return h->count > 0 && heap_at(h, 0)->at_ms <= now_ms ? heap_at(h, 0)->field : NULL;
 }
 
+const struct table *hash_large_members(const struct entry *e)
+{
+    return &hash_large_of(e)->table;
+}
+
 size_t hash_large_count(const struct hash_large *l, int64_t now_ms)
 {
     return l->stats.count - hash_large_due(l, now_ms);

@@ -61,6 +61,9 @@ MUST_CHECK int hash_large_copy(struct hash_large *to, struct hash_large *from, i
 MUST_CHECK int hash_large_copy_slice(struct entry *to, const struct entry *from,
                                      struct type_walk *walk);
 
+/* A struct type_ops' members, of the same. */
+const struct table *hash_large_members(const struct entry *e);
+
 /* Reading: under the lock, or in a section. */
 size_t hash_large_count(const struct hash_large *l, int64_t now_ms);
 size_t hash_large_due(const struct hash_large *l, int64_t now_ms);

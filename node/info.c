@@ -355,7 +355,7 @@ static void put_stats(struct info *i)
     struct usage u = usage_of(i->c->db);
 
     put(i, "total_connections_received:%lu", s.received);
-    put(i, "total_commands_processed:%lu", since(&calls_base, exec_stats_total(node_self())));
+    put(i, "total_commands_processed:%lu", since(&calls_base, exec_stats_total(node_self()).calls));
     put(i, "instantaneous_ops_per_sec:%lu", s.ops_a_second);
     put(i, "total_net_input_bytes:%lu", s.in_bytes);
     put(i, "total_net_output_bytes:%lu", s.out_bytes);
@@ -559,7 +559,7 @@ void info_reset(struct cmd *c)
     rebase(&expired_base, u.expired);
     rebase(&evicted_base, u.evicted);
     exec_stats_reset(node_self());
-    rebase(&calls_base, exec_stats_total(node_self()));
+    rebase(&calls_base, exec_stats_total(node_self()).calls);
     error_count_reset();
     rebase(&peak_bytes, 0);
     client_stats_reset();

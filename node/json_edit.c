@@ -3,6 +3,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "node/slices.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -293,6 +294,9 @@ static int place_all(struct json_plan *p, uint32_t n)
     for (uint32_t i = 0; i < n && err == OK; i++) {
         struct json_edit *e = &p->edits[i];
 
+        if (!slices_tick(4)) {
+            return ERR_NOMEM; /* given up */
+        }
         way_to(&w, p->doc + e->at);
         splice_of(p, &w, e, &p->v[i]);
         if (is_too_deep(&w, e)) {
@@ -427,6 +431,7 @@ static void fix_heads(const struct json_plan *p, char *to)
     struct way w = {.doc = p->doc, .depth = 0};
 
     for (uint32_t i = 0; i < p->n; i++) {
+        (void)slices_tick(2);
         fix_one(p, to, &w, &p->by_container[i]);
     }
 }
@@ -440,6 +445,7 @@ void json_plan_write(const struct json_plan *p, char *to)
         const struct json_splice *s = &p->v[i];
         size_t n = (size_t)(p->doc + s->at - from);
 
+        (void)slices_tick(2);
         memcpy(at, from, n);
         at += n;
         if (s->edit->kind == JSON_EDIT_ADD) {

@@ -4,6 +4,7 @@
 #include "node/json_path.h"
 #include "node/json_path_parts.h"
 #include "node/json_regex.h"
+#include "node/slices.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -23,7 +24,7 @@ static int look(struct matcher *m, uint64_t n)
         return ERR_LIMIT;
     }
     m->looks -= n;
-    return OK;
+    return slices_tick(1) ? OK : ERR_NOMEM; /* given up */
 }
 
 static int add(struct matcher *m, const char *value)
@@ -209,6 +210,8 @@ static int select_all(struct matcher *m, const struct json_step *step, const cha
     while (err == OK && json_walk_next(&w, &child)) {
         bool fits = true;
 
+        (void)slices_tick(1);
+
         if (step->kind == JSON_STEP_FILTER) {
             err = passes(m, step, child.value, &fits);
         }
@@ -245,6 +248,7 @@ static int select_slice(struct matcher *m, const struct json_part *part, const c
 
     if (up) {
         for (int64_t i = 0; i < to && err == OK; i++, at = json_end(at)) {
+            (void)slices_tick(1);
             err = i >= from && (i - from) % step == 0 ? add(m, at) : OK;
         }
         return err;
@@ -253,6 +257,7 @@ static int select_slice(struct matcher *m, const struct json_part *part, const c
     uint32_t first = m->out->count;
 
     for (int64_t i = 0; i <= from && err == OK; i++, at = json_end(at)) {
+        (void)slices_tick(1);
         err = i > to && (from - i) % -step == 0 ? add(m, at) : OK;
     }
     for (uint32_t a = first, b = m->out->count; a + 1 < b; a++) {
@@ -380,6 +385,7 @@ static int by_place(const void *a, const void *b)
 
     memcpy(&x, a, sizeof(x));
     memcpy(&y, b, sizeof(y));
+    (void)slices_tick(1);
     return (x > y) - (x < y);
 }
 

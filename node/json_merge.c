@@ -1,6 +1,7 @@
 /* json_merge.c - merge patches (RFC 7396). */
 #include "base/err.h"
 #include "node/json_edit.h"
+#include "node/slices.h"
 
 #include <assert.h>
 
@@ -71,8 +72,10 @@ static const char *in_target(const struct frame *f, struct slice name)
 static int put_member(struct merger *m, struct slice name, const char *target, const char *patch)
 {
     struct frame *f = &m->v[m->depth - 1];
+    const char *value = patch != NULL ? patch : target;
     int err;
 
+    assert(value != NULL);
     if (patch != NULL && json_tag(patch) == JSON_NULL) {
         return OK;
     }
@@ -81,7 +84,7 @@ static int put_member(struct merger *m, struct slice name, const char *target, c
     if (err == OK && patch != NULL && json_tag(patch) == JSON_OBJECT) {
         return push(m, target, patch);
     }
-    return err == OK ? buf_append_slice(m->out, json_slice(patch != NULL ? patch : target)) : err;
+    return err == OK ? buf_append_slice(m->out, json_slice(value)) : err;
 }
 
 static int step(struct merger *m)
@@ -111,6 +114,10 @@ int json_merge(const char *target, const char *patch, struct buf *out)
     }
     err = push(&m, target, patch);
     while (err == OK && m.depth > 0) {
+        if (!slices_tick(2)) {
+            err = ERR_NOMEM; /* given up */
+            break;
+        }
         err = step(&m);
         if (err == OK && out->len - begin > 2 * (size_t)JSON_BYTES_MAX) {
             err = ERR_LIMIT;

@@ -1,6 +1,7 @@
 /* json_print.c - values as text. */
 #include "base/err.h"
 #include "node/json_text.h"
+#include "node/slices.h"
 #include "proto/number.h"
 
 #include <math.h>
@@ -9,13 +10,14 @@
  * digits would. 0: not that. */
 static size_t print_places(double d, char out[JSON_NUMBER_TEXT])
 {
-    double power = 10;
+    static const double powers[] = {10, 1e2, 1e3, 1e4, 1e5, 1e6};
     size_t n;
 
     if (!(fabs(d) >= 1e-2 && fabs(d) < 1e9)) {
         return 0;
     }
-    for (int places = 1; places <= 6; places++, power *= 10) {
+    for (size_t i = 0; i < sizeof(powers) / sizeof(powers[0]); i++) {
+        double power = powers[i];
         double whole = rint(d * power);
 
         if (whole / power != d) {
@@ -162,6 +164,9 @@ int json_print(const char *v, const struct json_style *style, struct buf *out)
     for (;;) {
         struct json_child child;
 
+        if (!slices_tick(2)) {
+            return ERR_NOMEM; /* given up */
+        }
         if (has_inside(v)) {
             assert(depth < JSON_DEPTH_MAX + 2);
             json_walk_begin(v, &stack[depth++]);

@@ -2,6 +2,7 @@
 #include "node/json_text.h"
 
 #include "base/err.h"
+#include "node/slices.h"
 #include "proto/number.h"
 
 #include <math.h>
@@ -215,13 +216,14 @@ static bool read_escaped(struct parser *p, const char *begin)
     size_t at = p->out->len;
     const char *from = begin;
 
+    if (buf_reserve(p->out, PACKED_LENGTH_MAX) != OK) {
+        return no_memory(p);
+    }
+    p->out->len += PACKED_LENGTH_MAX;
     for (;;) {
         /* An escape is at least as long as what it means. */
-        if (buf_reserve(p->out, PACKED_LENGTH_MAX + (size_t)(p->at - from) + 8) != OK) {
+        if (buf_reserve(p->out, (size_t)(p->at - from) + 8) != OK) {
             return no_memory(p);
-        }
-        if (from == begin) {
-            p->out->len += PACKED_LENGTH_MAX;
         }
         buf_append_nofail(p->out, from, (size_t)(p->at - from));
         if (*p->at == '"') {
@@ -235,7 +237,6 @@ static bool read_escaped(struct parser *p, const char *begin)
         if (!skip_plain(p)) {
             return false;
         }
-        begin = NULL;
     }
     size_t len = p->out->len - at - PACKED_LENGTH_MAX;
     size_t head = (size_t)(packed_write_length(p->out->ptr + at, len) - p->out->ptr) - at;
@@ -598,6 +599,9 @@ static bool parse(struct parser *p)
     enum state state = WANT_VALUE;
 
     do {
+        if (!slices_tick(2)) {
+            return no_memory(p); /* given up */
+        }
         skip_blanks(p);
         if (p->at == p->end) {
             return fail(p, eof_text(p, state));

@@ -7,7 +7,7 @@
 
 #include <assert.h>
 
-enum { JOURNAL_FIRST = 16 };
+enum { JOURNAL_FEW = 4, JOURNAL_FIRST = 16 };
 
 /* What a section keeps about a large collection that it changes. */
 struct large_hold {
@@ -16,12 +16,13 @@ struct large_hold {
     struct key key;
     bool created; /* by this section: nobody else sees it, and giving up frees it whole */
     bool goes_on;
-    bool is_older;      /* … before a savepoint, since which it has been changed */
-    uint64_t savepoint; /* the last that has a note in the section's pile */
-    uint64_t noted;     /* at it, see large_ops */
-    struct large_undo *journal;
+    bool is_older;              /* … before a savepoint, since which it has been changed */
+    uint64_t savepoint;         /* the last that has a note in the section's pile */
+    uint64_t noted;             /* at it, see large_ops */
+    struct large_undo *journal; /* `few`, or owned */
     size_t count, cap;
-    size_t charged; /* what the account knows of `large` */
+    size_t charged;                     /* what the account knows of `large` */
+    struct large_undo few[JOURNAL_FEW]; /* most commands change little */
 };
 
 void large_init(struct large *l, const struct large_ops *ops)
@@ -177,6 +178,20 @@ static bool has_journal(const struct large_hold *hold)
     return !hold->created || hold->is_older;
 }
 
+/* Whether the key that had it when the section took it has it now. */
+static bool keeps(const struct large_hold *hold)
+{
+    return section_writes_no_key(hold->section) ||
+           still_has(section_database(hold->section), hold->key, hold->large);
+}
+
+static void journal_free(struct large_hold *hold)
+{
+    if (hold->journal != hold->few) {
+        mem_free(hold->journal, hold->cap * sizeof(hold->journal[0]));
+    }
+}
+
 /* After publication, or after undoing (then the journal is empty). */
 UNCHECKED_LOCKS static void end(void *object, void *arg)
 {
@@ -186,12 +201,12 @@ UNCHECKED_LOCKS static void end(void *object, void *arg)
     (void)arg;
     if (l != NULL) {
         /* If the key has it no more, the account has let go of it as it is. */
-        bool is_kept = !hold->created && still_has(section_database(hold->section), hold->key, l);
+        bool is_kept = !hold->created && keeps(hold);
 
         if (l->ops->end != NULL) {
             l->ops->end(l, hold->journal, hold->count, is_kept);
         }
-        if (is_kept) {
+        if (is_kept && !l->ops->end_keeps_bytes) {
             charge(hold);
         }
         l->hold = NULL;
@@ -199,7 +214,7 @@ UNCHECKED_LOCKS static void end(void *object, void *arg)
             lock_write_end(&l->lock);
         }
     }
-    mem_free(hold->journal, hold->cap * sizeof(hold->journal[0]));
+    journal_free(hold);
     mem_free(hold, sizeof(*hold));
 }
 
@@ -207,13 +222,18 @@ UNCHECKED_LOCKS static void end(void *object, void *arg)
 UNCHECKED_LOCKS static int hold_begin(struct section *s, struct key key, struct large *l,
                                       bool created)
 {
-    struct large_hold *hold = mem_zalloc(sizeof(*hold));
+    struct large_hold *hold = mem_alloc(sizeof(*hold));
 
     if (hold == NULL) {
         section_fail(s, SECTION_NOMEM);
         return ERR_NOMEM;
     }
-    *hold = (struct large_hold){.section = s, .key = key, .created = created};
+    memset(hold, 0, offsetof(struct large_hold, few));
+    hold->section = s;
+    hold->key = key;
+    hold->created = created;
+    hold->journal = hold->few;
+    hold->cap = JOURNAL_FEW;
     section_on_end(s, end, hold, NULL);
     if (section_has_failed(s)) {
         return ERR_NOMEM; /* ended already, or will be with nothing to do */
@@ -290,6 +310,28 @@ bool large_goes_on(const struct large *l)
     return l->hold->goes_on;
 }
 
+static int journal_grow(struct large_hold *hold, size_t n)
+{
+    bool is_few = hold->journal == hold->few;
+    size_t cap = is_few ? JOURNAL_FIRST : hold->cap * 2;
+
+    while (cap < hold->count + n) {
+        cap *= 2;
+    }
+    struct large_undo *v = mem_realloc(is_few ? NULL : hold->journal,
+                                       is_few ? 0 : hold->cap * sizeof(*v), cap * sizeof(*v));
+
+    if (v == NULL) {
+        return ERR_NOMEM;
+    }
+    if (is_few) {
+        memcpy(v, hold->few, hold->count * sizeof(*v));
+    }
+    hold->journal = v;
+    hold->cap = cap;
+    return OK;
+}
+
 int large_reserve(struct large *l, size_t n)
 {
     struct large_hold *hold = l->hold;
@@ -298,19 +340,7 @@ int large_reserve(struct large *l, size_t n)
     if (!has_journal(hold) || hold->count + n <= hold->cap) {
         return OK;
     }
-    size_t cap = hold->cap == 0 ? JOURNAL_FIRST : hold->cap * 2;
-
-    while (cap < hold->count + n) {
-        cap *= 2;
-    }
-    struct large_undo *v = mem_realloc(hold->journal, hold->cap * sizeof(*v), cap * sizeof(*v));
-
-    if (v == NULL) {
-        return ERR_NOMEM;
-    }
-    hold->journal = v;
-    hold->cap = cap;
-    return OK;
+    return journal_grow(hold, n);
 }
 
 void large_changed(struct large *l, struct large_undo u)

@@ -49,6 +49,7 @@ struct large_ops {
      * undoing. is_kept: the key still has the collection, which may now be made tighter. What readers of
      * this turn may borrow was handed to section_retire() at the change. NULL: nothing to do. */
     void (*end)(struct large *l, const struct large_undo *v, size_t n, bool is_kept);
+    bool end_keeps_bytes; /* end() gives back nothing that bytes() counts */
     /* Frees a slice of it; the last of it frees the structure, after large_fini(). */
     rcu_free_fn free;
 };

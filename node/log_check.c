@@ -174,23 +174,33 @@ static int apply_one(struct exec *x, struct database *copy, struct slice change)
     return err;
 }
 
+static int apply_block(const struct block *b, struct exec *x, struct database *copy, uint64_t *done)
+{
+    uint64_t len;
+
+    for (size_t at = 0; at < b->len; at += sizeof(len) + ((len + 7) & ~(size_t)7)) {
+        memcpy(&len, b->bytes + at, sizeof(len));
+        int err = apply_one(x, copy, (struct slice){b->bytes + at + sizeof(len), len});
+
+        if (err != OK) {
+            log_error("logcheck: a change cannot be applied\terror=%d\tchange=%" PRIu64, err,
+                      *done);
+            return err;
+        }
+        (*done)++;
+    }
+    return OK;
+}
+
 static int apply_all(struct log_check *k, struct exec *x, struct database *copy)
 {
     uint64_t done = 0;
 
     for (struct block *b = k->first; b != NULL; b = b->next) {
-        for (size_t at = 0; at < b->len; done++) {
-            uint64_t len;
+        int err = apply_block(b, x, copy, &done);
 
-            memcpy(&len, b->bytes + at, sizeof(len));
-            int err = apply_one(x, copy, (struct slice){b->bytes + at + sizeof(len), len});
-
-            if (err != OK) {
-                log_error("logcheck: a change cannot be applied\terror=%d\tchange=%" PRIu64, err,
-                          done);
-                return err;
-            }
-            at += sizeof(len) + ((len + 7) & ~(size_t)7);
+        if (err != OK) {
+            return err;
         }
     }
     log_info("logcheck: applied\tchanges=%" PRIu64, done);

@@ -51,12 +51,10 @@ static size_t bytes_of(const struct script *s)
 
 static struct script **bucket_of(struct scripts *s, const char *sha)
 {
-    uint32_t hash = 2166136261u;
+    uint64_t head; /* of a hash: its digits differ by their low bits */
 
-    for (int i = 0; i < SHA1_HEX; i++) {
-        hash = (hash ^ (unsigned char)sha[i]) * 16777619u;
-    }
-    return &s->buckets[hash % SCRIPT_BUCKETS];
+    memcpy(&head, sha, sizeof(head));
+    return &s->buckets[(head * 0x9e3779b97f4a7c15u >> 40) % SCRIPT_BUCKETS];
 }
 
 static struct script *look(struct scripts *s, const char *sha)

@@ -221,6 +221,16 @@ static int co_yield (lua_State *L)
     return lua_tocfunction(L, lua_upvalueindex(1))(L);
 }
 
+/* As in Redis, where a script is not a coroutine: its own would be run again after it has ended. */
+static int co_running(lua_State *L)
+{
+    if (script_run_of(L)->co_depth == 0) {
+        lua_pushnil(L);
+        return 1;
+    }
+    return lua_tocfunction(L, lua_upvalueindex(1))(L);
+}
+
 static void open_coroutine(lua_State *L)
 {
     lua_getglobal(L, "coroutine");
@@ -229,6 +239,7 @@ static void open_coroutine(lua_State *L)
     lua_pushcclosure(L, co_wrap, 2);
     lua_setfield(L, -2, "wrap");
     wrap(L, "resume", co_resume);
+    wrap(L, "running", co_running);
     wrap(L, "yield", co_yield );
     script_read_only(L);
     lua_setglobal(L, "coroutine");
@@ -350,6 +361,28 @@ static int on_unknown_global(lua_State *L)
                       lua_isstring(L, 2) ? lua_tostring(L, 2) : luaL_typename(L, 2));
 }
 
+/* Plain digits, which are most of what is asked, without strtod(), which Lua calls twice. Upvalue: Lua's own. */
+static int base_tonumber(lua_State *L)
+{
+    enum { DIGITS_MAX = 15 }; /* exact in a double */
+
+    if (lua_gettop(L) == 1 && lua_type(L, 1) == LUA_TSTRING) {
+        size_t len;
+        const char *text = lua_tolstring(L, 1, &len);
+        int64_t n = 0;
+        size_t i = 0;
+
+        while (i < len && len <= DIGITS_MAX && text[i] >= '0' && text[i] <= '9') {
+            n = n * 10 + (text[i++] - '0');
+        }
+        if (i == len && len > 0) {
+            lua_pushnumber(L, (lua_Number)n);
+            return 1;
+        }
+    }
+    return lua_tocfunction(L, lua_upvalueindex(1))(L);
+}
+
 static void open_tables(lua_State *L)
 {
     static const char *const writes[] = {"insert", "remove", "setn", NULL};
@@ -422,6 +455,7 @@ void script_open_base(lua_State *L)
     wrap(L, "next", checked);
     wrap(L, "rawset", checked_write);
     wrap(L, "unpack", checked);
+    wrap(L, "tonumber", base_tonumber);
     lua_createtable(L, 0, 2);
     lua_pushcfunction(L, on_unknown_global);
     lua_setfield(L, -2, "__index");

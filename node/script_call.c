@@ -12,11 +12,12 @@
 #include "proto/error_count.h"
 #include "proto/number.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <x86intrin.h>
 
-enum { ARGS_MAX = 8192, SHARED_KEYS = 8, NAMES_MAX = 256 << 20, NAMES_BLOCK = 4096 };
+enum { NAMES_MAX = 256 << 20, NAMES_BLOCK = 4096, ARGS_INLINE = 8, INT_BYTES = 24 };
 
 /* ---- Names that live until the section ends ---- */
 
@@ -80,59 +81,110 @@ static char *names_take(struct script_run *r, size_t len)
 
 /* ---- The arguments ---- */
 
-/* Numbers become text as Redis has them: 17 digits. */
-static bool read_args(lua_State *L, int argc)
+/* What redis.call was given: in C's memory if it is little, else in Lua's, which goes with the call however it
+ * ends. */
+struct args {
+    struct slice *v;
+    uint32_t n;
+    struct slice few[ARGS_INLINE];
+    char ints[ARGS_INLINE][INT_BYTES];
+};
+
+/* The text of the number at i, as Redis has them: 17 digits. */
+static struct slice number_text(lua_State *L, int i, char room[INT_BYTES])
 {
+    double x = lua_tonumber(L, i);
+    struct slice s = {room, 0};
     char text[64];
 
-    for (int i = 1; i <= argc; i++) {
-        if (lua_type(L, i) == LUA_TNUMBER) {
-            double x = lua_tonumber(L, i);
-            size_t len = 0;
+    if (fabs(x) < 9007199254740992.0 && x == (double)(int64_t)x) {
+        s.len = number_print_int(room, (int64_t)x);
+        return s;
+    }
+    lua_pushlstring(L, text, (size_t)snprintf(text, sizeof(text), "%.17g", x));
+    lua_replace(L, i);
+    s.ptr = lua_tolstring(L, i, &s.len);
+    return s;
+}
 
-            if (fabs(x) < 9007199254740992.0 && x == (double)(int64_t)x) {
-                len = number_print_int(text, (int64_t)x);
-            } else {
-                len = (size_t)snprintf(text, sizeof(text), "%.17g", x);
+/* Of one at least. False: one is no string and no number. */
+static bool read_args(lua_State *L, struct args *a)
+{
+    char more[INT_BYTES];
+
+    a->n = (uint32_t)lua_gettop(L);
+    assert(a->n > 0);
+    a->v = a->n <= ARGS_INLINE ? a->few : lua_newuserdata(L, a->n * sizeof(a->v[0]));
+    for (int i = 0; i < (int)a->n; i++) {
+        struct slice *to = &a->v[i];
+
+        switch (lua_type(L, i + 1)) {
+        case LUA_TSTRING:
+            to->ptr = lua_tolstring(L, i + 1, &to->len);
+            break;
+        case LUA_TNUMBER:
+            *to = number_text(L, i + 1, i < ARGS_INLINE ? a->ints[i] : more);
+            if (to->ptr == more) {
+                lua_pushlstring(L, more, to->len);
+                lua_replace(L, i + 1);
+                to->ptr = lua_tolstring(L, i + 1, &to->len);
             }
-            lua_pushlstring(L, text, len);
-            lua_replace(L, i);
-        } else if (lua_type(L, i) != LUA_TSTRING) {
+            break;
+        default:
             return false;
         }
     }
     return true;
 }
 
-/* A declared key of the script's own: its name lives in the request. */
-static bool share_key(const struct cmd *eval, struct slice *name)
+/* A declared key of the script's own, whose name lives in the request, hashed when it is first met. */
+static const struct key *known_key(struct script_run *r, struct slice name)
 {
-    for (uint32_t i = 3; i < eval->argc && i < 3 + SHARED_KEYS; i++) {
-        if (slice_is(eval->argv[i], *name)) {
-            *name = eval->argv[i];
-            return true;
+    for (uint32_t i = 0; i + 3 < r->argc && i < SCRIPT_KEYS_KNOWN; i++) {
+        if (slice_is(r->argv[i + 3], name)) {
+            if ((r->known & 1u << i) == 0) {
+                r->keys[i] = key_of(r->argv[i + 3]);
+                r->known |= 1u << i;
+            }
+            return &r->keys[i];
         }
     }
-    return false;
+    return NULL;
 }
 
-/* Keys' names live until the section ends: those of commands with keys go to the run's own memory. */
-static bool keep_args(struct script_run *r, const struct cmd_def *def, struct slice *argv,
-                      uint32_t argc)
+/* Names live until the section ends: another goes to the run's own memory. */
+static bool keep_name(struct script_run *r, struct slice *name)
 {
-    bool one = def->keys.kind == CMD_KEYS_RANGE && def->keys.first == def->keys.last;
+    char *at = names_take(r, name->len);
 
-    for (uint32_t i = 1; i < argc; i++) {
-        if ((one && i != (uint32_t)def->keys.first) || share_key(r->cmd, &argv[i])) {
-            continue;
-        }
-        char *at = names_take(r, argv[i].len);
+    if (at == NULL) {
+        return false;
+    }
+    memcpy(at, name->ptr, name->len);
+    name->ptr = at;
+    return true;
+}
 
-        if (at == NULL) {
+/* The same of all arguments of a command that has keys, and its first key for the executor. */
+static bool keep_args(struct script_run *r, struct request *q, struct slice *argv)
+{
+    const struct cmd_keys *keys = &q->def->keys;
+    bool one = keys->kind == CMD_KEYS_RANGE && keys->first == keys->last;
+
+    for (uint32_t i = one ? (uint32_t)keys->first : 1; i < q->argc; i++) {
+        const struct key *known = known_key(r, argv[i]);
+
+        if (known != NULL) {
+            argv[i] = known->name;
+        } else if (!keep_name(r, &argv[i])) {
             return false;
         }
-        memcpy(at, argv[i].ptr, argv[i].len);
-        argv[i].ptr = at;
+        if (keys->kind == CMD_KEYS_RANGE && i == (uint32_t)keys->first) {
+            q->key = known != NULL ? *known : key_of(argv[i]);
+        }
+        if (one) {
+            break;
+        }
     }
     return true;
 }
@@ -241,35 +293,27 @@ static void run_command(lua_State *L, struct script_run *r, struct request *q)
 static const char *call(lua_State *L)
 {
     struct script_run *r = script_run_of(L);
-    int argc = lua_gettop(L);
-    struct slice *argv;
+    struct args a;
     struct request q = {0};
     const char *why;
 
     script_check(L);
-    if (argc == 0) {
+    if (lua_gettop(L) == 0) {
         return "ERR Please specify at least one argument for this redis lib call";
     }
-    if (!read_args(L, argc)) {
+    if (!read_args(L, &a)) {
         return "ERR Lua redis lib command arguments must be strings or integers";
     }
-    /* Lua's own memory: gone with the call, however it ends. */
-    argv = lua_newuserdata(L, (size_t)argc * sizeof(argv[0]));
-    for (int i = 0; i < argc; i++) {
-        argv[i].ptr = lua_tolstring(L, i + 1, &argv[i].len);
-    }
-    q = (struct request){
-        .def = find_def(argv, (uint32_t)argc), .argv = argv, .argc = (uint32_t)argc};
+    q.def = find_def(a.v, a.n);
+    q.argv = a.v;
+    q.argc = a.n;
     why = refusal(L, r, &q);
     if (why != NULL) {
         return why;
     }
     if (q.def->keys.kind != CMD_KEYS_NONE || (q.def->flags & CMD_WHOLE) != 0) {
-        if (q.def->keys.kind != CMD_KEYS_NONE && !keep_args(r, q.def, argv, q.argc)) {
+        if (q.def->keys.kind != CMD_KEYS_NONE && !keep_args(r, &q, a.v)) {
             return wire_err_text(WIRE_NOMEM);
-        }
-        if (q.def->keys.kind == CMD_KEYS_RANGE && (uint32_t)q.def->keys.first < q.argc) {
-            q.key = key_of(argv[q.def->keys.first]);
         }
         if ((exec_mask(&q) & ~section_mask(r->cmd->section)) != 0) {
             script_doom(L, SCRIPT_GIVEN_UP);
@@ -426,27 +470,21 @@ static int redis_acl_check_cmd(lua_State *L)
     const struct session *s = script_run_of(L)->cmd->session;
     const struct acl_rules *limits = s == NULL ? NULL : acl_limits(s);
     const struct cmd_def *def;
-    struct slice *argv;
-    int argc = lua_gettop(L);
+    struct args a;
     uint32_t at;
 
-    if (argc == 0) {
+    if (lua_gettop(L) == 0) {
         script_raise(
             L, "ERR Please specify at least one argument for this redis.acl_check_cmd() call");
     }
-    if (!read_args(L, argc)) {
+    if (!read_args(L, &a)) {
         script_raise(L, "ERR redis.acl_check_cmd() command arguments must be strings or integers");
     }
-    argv = lua_newuserdata(L, (size_t)argc * sizeof(argv[0]));
-    for (int i = 0; i < argc; i++) {
-        argv[i].ptr = lua_tolstring(L, i + 1, &argv[i].len);
-    }
-    def = find_def(argv, (uint32_t)argc);
+    def = find_def(a.v, a.n);
     if (def == NULL) {
         script_raise(L, "ERR Invalid command passed to redis.acl_check_cmd()");
     }
-    lua_pushboolean(L, limits == NULL ||
-                           acl_check(limits, def, argv, (uint32_t)argc, &at) == ACL_ALLOWED);
+    lua_pushboolean(L, limits == NULL || acl_check(limits, def, a.v, a.n, &at) == ACL_ALLOWED);
     return 1;
 }
 

@@ -128,6 +128,36 @@ void script_raise(lua_State *L, const char *text)
 
 /* ---- Memory ---- */
 
+/* Lua 5.1 collects nothing when memory is short, so garbage may not pile up to the limit: a collection
+ * begins when there is TIGHT_PAUSE per cent of what is in use. A small state would then be walked whole for
+ * every few calls of a script, and it alone was half of their cost: it may have ROOMY bytes of garbage, or what
+ * its limit lets it. */
+enum { TIGHT_PAUSE = 130, ROOMY = 256 << 10, ROOMY_OF_LIMIT = 16 };
+
+static void relax(struct script_host *h)
+{
+    (void)lua_gc(h->L, LUA_GCSETPAUSE, h->roomy_pause);
+    h->is_roomy = true;
+}
+
+void script_host_relax(struct script_host *h)
+{
+    if (UNLIKELY(!h->is_roomy) && h->used < h->roomy_max / 2) {
+        relax(h);
+    }
+}
+
+/* Of a state that has just been made. */
+static void find_room(struct script_host *h)
+{
+    size_t room = h->limit / ROOMY_OF_LIMIT < ROOMY ? h->limit / ROOMY_OF_LIMIT : ROOMY;
+
+    (void)lua_gc(h->L, LUA_GCCOLLECT, 0);
+    h->roomy_pause = 100 + (int)(room * 100 / h->used);
+    h->roomy_max = h->used + room * 2;
+    relax(h);
+}
+
 static void *allocate(void *host, void *p, size_t old, size_t now)
 {
     struct script_host *h = host;
@@ -147,6 +177,10 @@ static void *allocate(void *host, void *p, size_t old, size_t now)
             return NULL;
         }
         h->fresh += more;
+        if (UNLIKELY(h->used + more > h->roomy_max) && h->is_roomy) {
+            h->is_roomy = false;
+            (void)lua_gc(h->L, LUA_GCSETPAUSE, TIGHT_PAUSE); /* a word of the state, no more */
+        }
         /* Few instructions can move many bytes: have the hook look sooner. */
         if (UNLIKELY(h->fresh > SCRIPT_FRESH_MAX) && h->current != NULL) {
             arm(h->current, 1);
@@ -227,6 +261,7 @@ static int open_all(lua_State *L)
     add(L, "cmsgpack", script_open_pack);
     add(L, "struct", script_open_struct);
     script_open_library(L);
+    script_open_run(L, script_host_of(L));
     return 0;
 }
 
@@ -257,8 +292,7 @@ static struct script_host *create(struct scripts *s)
         script_host_destroy(h);
         return NULL;
     }
-    /* Lua 5.1 collects nothing when memory is short, so garbage may not pile up to the limit. */
-    (void)lua_gc(h->L, LUA_GCSETPAUSE, 130);
+    find_room(h);
     script_host_tell(h);
     return h;
 }
@@ -276,6 +310,7 @@ void script_host_destroy(struct script_host *h)
         h->run = NULL;
         h->current = NULL;
         lua_close(h->L);
+        script_run_forget(h->spare_run);
         assert(h->used == 0);
         script_host_tell(h);
         mem_free(h, sizeof(*h));
@@ -316,6 +351,7 @@ struct script_host *script_host_get(struct scripts *s, uint32_t worker)
     }
     if (*at != NULL) {
         (*at)->used_at_ms = clock_now_ms();
+        script_host_relax(*at);
     }
     return *at;
 }

@@ -27,8 +27,9 @@ enum {
     SCRIPT_C_DEPTH_MAX = 150, /* callbacks within callbacks: below Lua's own 200 */
     SCRIPT_CO_DEPTH_MAX =
         16, /* coroutines within coroutines, each with a C stack of its own depth */
-    SCRIPT_LEVELS_MAX = 100,   /* of calls, through which the hook looks for whether it may leave */
-    SCRIPT_FRESH_MAX = 4 << 20 /* bytes taken before the hook looks */
+    SCRIPT_LEVELS_MAX = 100, /* of calls, through which the hook looks for whether it may leave */
+    SCRIPT_FRESH_MAX = 4 << 20, /* bytes taken before the hook looks */
+    SCRIPT_KEYS_KNOWN = 8       /* of a run's arguments, that may be keys: hashed once */
 };
 
 /* The registry's table of compiled scripts, by SHA-1. */
@@ -54,6 +55,15 @@ struct script_json {
     enum script_json_invalid encode_invalid;
 };
 
+/* The parts of a run that are called protected, on the state's own stack (node/script_run.c). */
+enum script_part {
+    SCRIPT_BEGIN,
+    SCRIPT_BEGIN_FUNCTION,
+    SCRIPT_BEGIN_LIBRARY,
+    SCRIPT_FINISH,
+    SCRIPT_PARTS
+};
+
 struct script_run {
     struct script_host *host;
     struct script *script;     /* counted; NULL: a function runs, or a library is loaded */
@@ -72,6 +82,7 @@ struct script_run {
     int thread_ref;
     enum script_doom doom;
     bool is_read_only, is_over_memory, is_counted;
+    bool has_ended; /* its coroutine has returned */
     int resp;
     uint32_t c_depth, co_depth;
     const _Atomic uint64_t *kill_switch;
@@ -89,10 +100,20 @@ struct script_run {
     int64_t begun_ms;
     const struct slice *argv; /* the request's, for those who list it */
     uint32_t argc;
+    uint32_t known; /* a bit each of `keys` that is filled */
+    struct key keys[SCRIPT_KEYS_KNOWN];
 };
 
 struct script_host {
     lua_State *L;
+    int parts[SCRIPT_PARTS]; /* in the registry, as is … */
+    int instances_ref;       /* … what libraries keep (script_library.c) */
+    lua_State *spare;        /* a coroutine that has ended well, for the next run */
+    int spare_ref;
+    struct script_run *spare_run; /* the same of a run's memory */
+    bool is_roomy;                /* garbage may pile up to more than the state itself */
+    size_t roomy_max;             /* … while no more than this is used */
+    int roomy_pause;
     struct scripts *scripts; /* whose it is */
     size_t used, limit, fresh;
     size_t told;            /* of `used`, in scripts->vm_bytes */
@@ -110,6 +131,8 @@ struct script_host {
 /* The caller's worker's; made anew after a flush. NULL: no memory. */
 struct script_host *script_host_get(struct scripts *s, uint32_t worker);
 void script_host_destroy(struct script_host *h);
+/* As a run begins: garbage may pile up again if a greedy run is over. */
+void script_host_relax(struct script_host *h);
 /* Brings vm_bytes up to date. */
 void script_host_tell(struct script_host *h);
 /* Drops it at its next use, if nothing runs: its memory is full. */
@@ -158,7 +181,22 @@ void script_read_only(lua_State *L);
 /* Pushes the __newindex of what cannot be written. */
 void script_push_guard(lua_State *L);
 
+/* ---- How a run begins (node/script_begin.c) ---- */
+
+/* Makes the parts of runs; leaves nothing. */
+void script_open_run(lua_State *L, struct script_host *h);
+/* Calls one, protected, with arg as light userdata; nothing is made for the call itself. */
+int script_call_part(struct script_host *h, enum script_part part, void *arg);
+bool script_is_bytecode(struct slice text, size_t body_at);
+/* The error's text at the top; empties the stack. */
+void script_copy_error(lua_State *L, char *to, size_t max);
+/* The run's coroutine is the next one's, or collected. */
+void script_thread_put(struct script_run *r);
+
 /* ---- A run (node/script_run.c) ---- */
+
+/* Protected: the reply. */
+int script_finish(lua_State *L);
 
 /* redis.call and redis.pcall. */
 int script_call(lua_State *L);
@@ -168,6 +206,8 @@ void script_push_reply(lua_State *L, struct script_run *r);
 /* Writes the value at the top of the stack. False: nested too deep. */
 bool script_write_reply(lua_State *L, struct reply *to, int resp);
 
+/* The memory of one that has ended; NULL is fine. */
+void script_run_forget(struct script_run *r);
 /* The handler of EVAL and kin: `script` is counted, and taken. */
 void script_run(struct cmd *c, struct script *script, uint32_t numkeys, bool is_read_only);
 /* The same of FCALL: `function` of a library that is in the set which the command sees. */

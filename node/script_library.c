@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char INSTANCES[] = "libraries";
 static const char LOAD_GLOBALS[] = "load-globals"; /* below a library's own, while its text runs */
 static const char CALL_GLOBALS[] = "call-globals"; /* … and when it is called */
 static const char CHUNK_NAME[] = "@user_function";
@@ -272,7 +271,7 @@ static void seal(lua_State *L, lua_CFunction index)
 void script_open_library(lua_State *L)
 {
     lua_newtable(L);
-    lua_setfield(L, LUA_REGISTRYINDEX, INSTANCES);
+    script_host_of(L)->instances_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_newtable(L); /* globals while loading: nothing but this */
     script_open_redis_loading(L);
     lua_pushcfunction(L, register_function);
@@ -392,10 +391,13 @@ static void make_library(lua_State *L, struct settle *s)
     lua_pop(L, 2);
 }
 
+/* What an instance holds. */
+enum { INSTANCE_FUNCTIONS = 1, INSTANCE_GLOBALS };
+
 /* Pushes the table of instances, and the library's in it. */
 static void push_instance(lua_State *L, uint64_t id)
 {
-    lua_getfield(L, LUA_REGISTRYINDEX, INSTANCES);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, script_host_of(L)->instances_ref);
     lua_pushnumber(L, (lua_Number)id);
     lua_rawget(L, -2);
 }
@@ -425,11 +427,11 @@ static int settle(lua_State *L)
     if (lua_isnil(L, -1)) { /* else another run was quicker: all use one */
         lua_pop(L, 1);
         lua_pushnumber(L, (lua_Number)r->library->id);
-        lua_createtable(L, 0, 2);
+        lua_createtable(L, 2, 0);
         push_part(L, r, "functions");
-        lua_setfield(L, -2, "functions");
+        lua_rawseti(L, -2, INSTANCE_FUNCTIONS);
         push_part(L, r, "globals");
-        lua_setfield(L, -2, "globals");
+        lua_rawseti(L, -2, INSTANCE_GLOBALS);
         lua_rawset(L, -3);
         r->host->instances++;
     }
@@ -468,7 +470,7 @@ static int sweep(lua_State *L)
 {
     struct sweep *s = lua_touserdata(L, 1);
 
-    lua_getfield(L, LUA_REGISTRYINDEX, INSTANCES);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, s->host->instances_ref);
     lua_pushnil(L);
     while (lua_next(L, -2) != 0) {
         lua_pop(L, 1);
@@ -502,7 +504,7 @@ bool script_library_has(struct script_host *h, uint64_t id)
     if (h->instances == 0) {
         return false;
     }
-    push_instance(L, id); /* its name is known to Lua: no memory is asked for */
+    push_instance(L, id); /* no memory is asked for */
     has = !lua_isnil(L, -1);
     lua_settop(L, 0);
     return has;
@@ -512,10 +514,10 @@ void script_push_library_function(lua_State *L, lua_State *T, const struct funct
 {
     push_instance(L, f->library->id);
     if (lua_istable(L, -1)) {
-        lua_getfield(L, -1, "globals");
+        lua_rawgeti(L, -1, INSTANCE_GLOBALS);
         lua_xmove(L, T, 1);
         lua_replace(T, LUA_GLOBALSINDEX);
-        lua_getfield(L, -1, "functions");
+        lua_rawgeti(L, -1, INSTANCE_FUNCTIONS);
         lua_pushlstring(L, f->name.ptr, f->name.len);
         lua_rawget(L, -2);
     }

@@ -156,34 +156,56 @@ static struct slice form_of(struct script_run *r)
     return err == OK ? buf_slice(&r->convert) : SLICE("-ERR the reply does not fit\r\n");
 }
 
-void script_push_reply(lua_State *L, struct script_run *r)
+static void read_value(lua_State *L, struct resp_reader *in, struct resp_value *v)
+{
+    if (UNLIKELY(resp_reply_next(in, v) != PARSE_DONE)) {
+        (void)luaL_error(L, "the reply cannot be read");
+    }
+}
+
+/* The aggregate that begins with v. */
+static void push_aggregate(lua_State *L, const struct script_run *r, struct resp_reader *in,
+                           struct resp_value v)
 {
     struct level levels[DEPTH_MAX];
-    struct resp_reader in = {.in = form_of(r)};
     uint32_t depth = 0;
 
     luaL_checkstack(L, DEPTH_MAX * 3, "a reply that nests deep");
-    do {
-        struct resp_value v;
-
-        if (resp_reply_next(&in, &v) != PARSE_DONE || depth >= DEPTH_MAX) {
+    for (;; read_value(L, in, &v)) {
+        if (depth >= DEPTH_MAX) {
             (void)luaL_error(L, "the reply cannot be read");
         }
         if (!is_aggregate(&v)) {
             push_scalar(L, &v, r->resp);
             depth = settle(L, levels, depth);
-            continue;
+        } else {
+            push_open(L, &v);
+            if (v.children > 0) {
+                levels[depth++] = (struct level){.type = v.type, .left = v.children};
+                continue;
+            }
+            if (v.type == '%' || v.type == '~') {
+                lua_setfield(L, -2, v.type == '%' ? "map" : "set");
+            }
+            depth = settle(L, levels, depth);
         }
-        push_open(L, &v);
-        if (v.children > 0) {
-            levels[depth++] = (struct level){.type = v.type, .left = v.children};
-            continue;
+        if (depth == 0) {
+            return;
         }
-        if (v.type == '%' || v.type == '~') {
-            lua_setfield(L, -2, v.type == '%' ? "map" : "set");
-        }
-        depth = settle(L, levels, depth);
-    } while (depth > 0);
+    }
+}
+
+void script_push_reply(lua_State *L, struct script_run *r)
+{
+    struct resp_reader in = {.in = form_of(r)};
+    struct resp_value v;
+
+    read_value(L, &in, &v);
+    if (is_aggregate(&v)) {
+        push_aggregate(L, r, &in, v);
+    } else {
+        push_scalar(L, &v, r->resp);
+    }
 }
 
 /* ---- From Lua ---- */
@@ -289,6 +311,24 @@ static void write_big(lua_State *L, struct reply *to)
     reply_big(to, (struct slice){line, text.len});
 }
 
+/* Whether the table at the top has no names at all, as a plain array: Lua's own order gives the elements first,
+ * and nothing behind the last. (If not, it may be an array all the same: this saves asking for each name.) */
+static bool is_plain(lua_State *L)
+{
+    int n = (int)lua_objlen(L, -1);
+
+    if (n == 0) {
+        lua_pushnil(L);
+    } else {
+        lua_pushinteger(L, n);
+    }
+    if (lua_next(L, -2) == 0) {
+        return true;
+    }
+    lua_pop(L, 2);
+    return false;
+}
+
 /* A table that stands for one value. */
 static bool write_as_one(lua_State *L, struct reply *to)
 {
@@ -310,10 +350,14 @@ static bool write_as_one(lua_State *L, struct reply *to)
 }
 
 /* The table at the top: what holds its elements replaces it, with what lua_next() wants above. */
-static void open_table(lua_State *L, struct reply *to, struct open_table *t)
+static void open_table(lua_State *L, struct reply *to, struct open_table *t, bool plain)
 {
     t->type = '*';
     t->n = 0;
+    if (plain) {
+        t->at = reply_array_later(to);
+        return;
+    }
     if (has_field(L, "map", LUA_TTABLE)) {
         t->type = '%';
     } else if (has_field(L, "set", LUA_TTABLE)) {
@@ -367,15 +411,17 @@ bool script_write_reply(lua_State *L, struct reply *to, int resp)
 
     luaL_checkstack(L, DEPTH_MAX * 3 + 8, "a value that nests deep");
     do {
+        bool plain = lua_istable(L, -1) && is_plain(L);
+
         if (!lua_istable(L, -1)) {
             write_scalar(L, to, resp);
             lua_pop(L, 1);
-        } else if (write_as_one(L, to)) {
+        } else if (!plain && write_as_one(L, to)) {
             lua_pop(L, 1);
         } else if (depth == DEPTH_MAX - 1) {
             return false;
         } else {
-            open_table(L, to, &levels[depth++]);
+            open_table(L, to, &levels[depth++], plain);
         }
         while (depth > 0 && !next_element(L, to, &levels[depth - 1])) {
             depth--;

@@ -18,170 +18,7 @@
 #include <assert.h>
 #include <x86intrin.h>
 
-enum { SLICE_US = 1000, LOAD_MS = 500 };
-
-static const char CHUNK_NAME[] = "@user_script";
-
-/* ---- Compiling ---- */
-
-/* Pushes the script's function; else an error's message. Lua's code. */
-static int load_body(lua_State *L, const struct script *s)
-{
-    return luaL_loadbuffer(L, s->text.ptr + s->body_at, s->text.len - s->body_at, CHUNK_NAME);
-}
-
-struct compile {
-    struct script_run *run;
-    lua_CFunction begin; /* protected: makes the run's coroutine */
-    bool is_bytecode;
-    char error[LIBRARY_ERROR_MAX - 64]; /* room for what is put before it */
-};
-
-static bool is_bytecode(struct slice text, size_t body_at)
-{
-    return text.len > body_at && text.ptr[body_at] == LUA_SIGNATURE[0];
-}
-
-/* From the registry, else compiled and kept there. A function has one environment: while another run is
- * between its slices, this one compiles its own. */
-static void push_function(lua_State *L, const struct script_run *r)
-{
-    bool is_shared = r->host->runs == 0;
-
-    lua_getfield(L, LUA_REGISTRYINDEX, SCRIPT_TEXTS);
-    lua_pushlstring(L, r->script->sha, SHA1_HEX);
-    if (is_shared) {
-        lua_pushvalue(L, -1);
-        lua_rawget(L, -3);
-        if (lua_isfunction(L, -1)) {
-            lua_replace(L, -3);
-            lua_pop(L, 1);
-            return;
-        }
-        lua_pop(L, 1);
-    }
-    if (load_body(L, r->script) != 0) {
-        (void)lua_error(L);
-    }
-    if (is_shared) {
-        lua_pushvalue(L, -2);
-        lua_pushvalue(L, -2);
-        lua_rawset(L, -5);
-    }
-    lua_replace(L, -3);
-    lua_pop(L, 1);
-}
-
-static void push_args(lua_State *L, const struct slice *argv, uint32_t n)
-{
-    lua_createtable(L, (int)n, 0);
-    for (uint32_t i = 0; i < n; i++) {
-        lua_pushlstring(L, argv[i].ptr, argv[i].len);
-        lua_rawseti(L, -2, (int)i + 1);
-    }
-}
-
-static void push_keys(lua_State *L, const struct script_run *r)
-{
-    push_args(L, r->cmd->argv + 3, r->numkeys);
-}
-
-static void push_argv(lua_State *L, const struct script_run *r)
-{
-    push_args(L, r->cmd->argv + 3 + r->numkeys, r->cmd->argc - 3 - r->numkeys);
-}
-
-/* What the run's globals are: its own KEYS and ARGV, and below them what all share. */
-static void push_globals(lua_State *L, const struct script_run *r)
-{
-    lua_createtable(L, 0, 3);
-    push_keys(L, r);
-    lua_setfield(L, -2, "KEYS");
-    push_argv(L, r);
-    lua_setfield(L, -2, "ARGV");
-    lua_pushvalue(L, -1);
-    lua_setfield(L, -2, "_G");
-    lua_createtable(L, 0, 3);
-    lua_pushvalue(L, LUA_GLOBALSINDEX);
-    lua_setfield(L, -2, "__index");
-    script_push_guard(L);
-    lua_setfield(L, -2, "__newindex");
-    lua_pushboolean(L, 0);
-    lua_setfield(L, -2, "__metatable");
-    (void)lua_setmetatable(L, -2);
-}
-
-/* Protected: makes the run's coroutine. */
-static int begin_script(lua_State *L)
-{
-    struct script_run *r = lua_touserdata(L, 1);
-    lua_State *T = lua_newthread(L);
-
-    push_function(L, r);
-    push_globals(L, r);
-    lua_pushvalue(L, -1);
-    (void)lua_setfenv(L, -3);
-    lua_xmove(L, T, 1);
-    lua_replace(T, LUA_GLOBALSINDEX);
-    lua_xmove(L, T, 1);
-    r->thread_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    r->thread = T;
-    return 0;
-}
-
-/* The same of a function, whose library is loaded: its arguments are its keys and the rest. */
-static int begin_function(lua_State *L)
-{
-    struct script_run *r = lua_touserdata(L, 1);
-    lua_State *T = lua_newthread(L);
-
-    script_push_library_function(L, T, r->function);
-    push_keys(L, r);
-    push_argv(L, r);
-    lua_xmove(L, T, 3);
-    r->args = 2;
-    lua_settop(L, 2); /* the run and its thread: what is kept from collection has to be that */
-    assert(lua_tothread(L, 2) == T);
-    r->thread_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    r->thread = T;
-    return 0;
-}
-
-static int compile_only(lua_State *L)
-{
-    const struct script *script = lua_touserdata(L, 1);
-
-    if (load_body(L, script) != 0) {
-        return lua_error(L);
-    }
-    return 0;
-}
-
-static void copy_error(lua_State *L, char *to, size_t max)
-{
-    const char *text = lua_tostring(L, -1);
-
-    (void)snprintf(to, max, "%s", text == NULL ? "unknown error" : text);
-    lua_settop(L, 0);
-}
-
-const char *script_try_compile(struct cmd *cmd, struct script *script)
-{
-    static _Thread_local char error[512];
-    struct script_host *h = script_host_get(cmd->db->scripts, cmd->session->worker->index);
-
-    if (h == NULL) {
-        return "not enough memory";
-    }
-    if (is_bytecode(script->text, script->body_at)) {
-        return "bytecode is not loaded";
-    }
-    if (lua_cpcall(h->L, compile_only, script) != 0) {
-        copy_error(h->L, error, sizeof(error));
-        return error;
-    }
-    return NULL;
-}
+enum { SLICE_US = 1000, LOAD_MS = 500, SPARE_BUF_MAX = 64 << 10 };
 
 /* ---- The end ---- */
 
@@ -199,13 +36,51 @@ static _Atomic uint32_t *count_of(const struct script_run *r)
     return r->script != NULL ? &r->scripts->running : &r->scripts->functions_running;
 }
 
+void script_run_forget(struct script_run *r)
+{
+    if (r != NULL) {
+        reply_fini(&r->reply);
+        buf_fini(&r->convert);
+        mem_free(r, sizeof(*r));
+    }
+}
+
+/* Its memory and its buffers are the next run's. */
+static void spare(struct script_host *h, struct script_run *r)
+{
+    if (h == NULL || h->spare_run != NULL || r->reply.out.cap > SPARE_BUF_MAX ||
+        r->convert.cap > SPARE_BUF_MAX) {
+        script_run_forget(r);
+    } else {
+        h->spare_run = r;
+    }
+}
+
+/* Zeroed, but for its buffers. */
+static struct script_run *take_spare(struct script_host *h)
+{
+    struct script_run *r = h == NULL ? NULL : h->spare_run;
+
+    if (r == NULL) {
+        return mem_zalloc(sizeof(*r));
+    }
+    struct buf reply = r->reply.out;
+    struct buf convert = r->convert;
+
+    h->spare_run = NULL;
+    memset(r, 0, sizeof(*r));
+    r->reply.out = reply;
+    r->convert = convert;
+    return r;
+}
+
 static void run_free(void *run)
 {
     struct script_run *r = run;
 
     unlist(r);
     if (r->thread != NULL) {
-        luaL_unref(r->host->L, LUA_REGISTRYINDEX, r->thread_ref);
+        script_thread_put(r);
     }
     if (r->load_ref != 0) {
         luaL_unref(r->host->L, LUA_REGISTRYINDEX, r->load_ref);
@@ -218,12 +93,10 @@ static void run_free(void *run)
         }
         atomic_fetch_sub_explicit(count_of(r), 1, memory_order_relaxed);
     }
-    reply_fini(&r->reply);
-    buf_fini(&r->convert);
     buf_fini(&r->error);
     script_put(r->script);
     library_put(r->library);
-    mem_free(r, sizeof(*r));
+    spare(r->host, r);
 }
 
 /* For "%.*s". */
@@ -283,8 +156,7 @@ struct finish {
     bool is_too_deep, has_failed;
 };
 
-/* Protected: the reply. */
-static int finish(lua_State *L)
+int script_finish(lua_State *L)
 {
     struct finish *f = lua_touserdata(L, 1);
 
@@ -309,7 +181,8 @@ static void end_well(struct script_run *r, size_t from, int rc)
     lua_State *L = r->host->L;
 
     c->undo = rc != 0 && !BROKEN(10);
-    if (lua_cpcall(L, finish, &f) != 0) {
+    r->has_ended = rc == 0;
+    if (script_call_part(r->host, SCRIPT_FINISH, &f) != 0) {
         lua_settop(L, 0);
         reply_restart(c->reply, from);
         reply_errf(c->reply, "ERR not enough memory for the script's reply script: %.*s.", NAME(r));
@@ -403,6 +276,13 @@ static int step(struct script_run *r, struct cmd *c)
     return rc;
 }
 
+struct compile {
+    struct script_run *run;
+    enum script_part begin; /* makes the run's coroutine */
+    bool is_bytecode;
+    char error[LIBRARY_ERROR_MAX - 64]; /* room for what is put before it */
+};
+
 static bool begin_coroutine(struct script_run *r, struct compile *compile);
 static uint64_t budget(void);
 
@@ -427,7 +307,7 @@ static void end(struct script_run *r)
 static void begin_call(struct script_run *r)
 {
     struct cmd *c = r->cmd;
-    struct compile compile = {.run = r, .begin = begin_function};
+    struct compile compile = {.run = r, .begin = SCRIPT_BEGIN_FUNCTION};
     const char *why = script_library_settle(r, NULL);
 
     if (why != NULL) {
@@ -483,11 +363,11 @@ static uint64_t budget(void)
 static bool begin_coroutine(struct script_run *r, struct compile *compile)
 {
     r->c_depth = r->co_depth = 0;
-    if (lua_cpcall(r->host->L, compile->begin, r) == 0) {
+    if (script_call_part(r->host, compile->begin, r) == 0) {
         script_watch(r->thread);
         return true;
     }
-    copy_error(r->host->L, compile->error, sizeof(compile->error));
+    script_copy_error(r->host->L, compile->error, sizeof(compile->error));
     return false;
 }
 
@@ -509,7 +389,7 @@ static bool begin_run(struct script_run *r, struct compile *compile)
         if (r->function != NULL) {
             bool has = script_library_has(r->host, r->library->id);
 
-            compile->begin = has ? begin_function : script_library_begin;
+            compile->begin = has ? SCRIPT_BEGIN_FUNCTION : SCRIPT_BEGIN_LIBRARY;
             r->left_cycles = has ? budget() : cycles_of(LOAD_MS);
         }
         if (begin_coroutine(r, compile)) {
@@ -528,7 +408,7 @@ static bool begin_run(struct script_run *r, struct compile *compile)
 
 static struct script_run *create(struct cmd *c, const _Atomic uint64_t *kill_switch)
 {
-    struct script_run *r = mem_zalloc(sizeof(*r));
+    struct script_run *r = take_spare(c->db->scripts->hosts[c->session->worker->index]);
 
     if (r != NULL) {
         r->cmd = c;
@@ -541,7 +421,6 @@ static struct script_run *create(struct cmd *c, const _Atomic uint64_t *kill_swi
         r->begun_ms = c->now_ms;
         r->argv = c->argv;
         r->argc = c->argc;
-        reply_init(&r->reply);
     }
     return r;
 }
@@ -555,8 +434,8 @@ static void start(struct cmd *c, struct script_run *r)
 
 void script_run(struct cmd *c, struct script *script, uint32_t numkeys, bool is_read_only)
 {
-    struct compile compile = {.begin = begin_script,
-                              .is_bytecode = is_bytecode(script->text, script->body_at)};
+    struct compile compile = {.begin = SCRIPT_BEGIN,
+                              .is_bytecode = script_is_bytecode(script->text, script->body_at)};
     struct script_run *r = create(c, &c->db->scripts->kills);
 
     if (r == NULL) {
@@ -618,8 +497,8 @@ void script_run_function(struct cmd *c, struct function *f, uint32_t numkeys, bo
 struct script_run *script_load_begin(struct cmd *c, struct slice code,
                                      const struct library_head *head, char *error)
 {
-    struct compile compile = {.begin = script_library_begin,
-                              .is_bytecode = is_bytecode(code, head->body_at)};
+    struct compile compile = {.begin = SCRIPT_BEGIN_LIBRARY,
+                              .is_bytecode = script_is_bytecode(code, head->body_at)};
     struct script_run *r = create(c, &c->db->scripts->function_kills);
 
     if (r == NULL) {

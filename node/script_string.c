@@ -555,6 +555,7 @@ static int str_gsub(lua_State *L)
                   kind == LUA_TNUMBER || kind == LUA_TSTRING || kind == LUA_TFUNCTION ||
                       kind == LUA_TTABLE,
                   3, "string/function/table expected");
+    assert(s != NULL); /* luaL_checklstring() gives a string or raises */
     p += is_anchored;
     script_enter(L);
     luaL_buffinit(L, &b);

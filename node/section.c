@@ -16,24 +16,18 @@
 
 enum { ITEMS_INLINE = 8, INDEX_FROM = 16 };
 
-void *section_pile_add(struct section *s, struct pile *p, size_t size)
+bool section_pile_grow(struct section *s, struct pile *p, size_t size)
 {
-    if (p->count == p->cap) {
-        uint32_t cap = p->cap == 0 ? ITEMS_INLINE : p->cap * 2;
-        char *v = mem_realloc(p->v, p->cap * size, cap * size);
+    uint32_t cap = p->cap == 0 ? ITEMS_INLINE : p->cap * 2;
+    char *v = mem_realloc(p->v, p->cap * size, cap * size);
 
-        if (v == NULL) {
-            section_fail(s, SECTION_NOMEM);
-            return NULL;
-        }
-        p->v = v;
-        p->cap = cap;
+    if (v == NULL) {
+        section_fail(s, SECTION_NOMEM);
+        return false;
     }
-    assert(p->v != NULL);
-    void *at = p->v + (size_t)p->count++ * size;
-
-    memset(at, 0, size);
-    return at;
+    p->v = v;
+    p->cap = cap;
+    return true;
 }
 
 int section_create(struct section **out, struct changelog *log)
@@ -146,6 +140,7 @@ UNCHECKED_LOCKS int section_begin(struct section *s, struct database *db, uint64
     s->deadline_ms = INT64_MAX;
     s->failure = SECTION_OK;
     s->flushed = s->applies = false;
+    s->seen = NULL;
     s->client = 0;
     buf_clear(&s->change_bytes);
     if (change_begin(&s->change, &s->change_bytes, db->id) != OK) {
@@ -240,8 +235,19 @@ static struct entry *in_table(struct section *s, const struct key *key, table_pl
     if ((s->locked & (uint64_t)1 << key->partition) == 0 || s->flushed) {
         return NULL;
     }
-    return table_find_place(&database_partition(s->db, key->partition)->table, key->name, key->hash,
-                            place);
+    if (s->seen != NULL && s->seen_hash == key->hash && slice_is_name(entry_key(s->seen), key->name)) {
+        *place = s->seen_place;
+        return s->seen;
+    }
+    struct entry *e = table_find_place(&database_partition(s->db, key->partition)->table, key->name,
+                                       key->hash, place);
+
+    if (e != NULL) {
+        s->seen = e;
+        s->seen_hash = key->hash;
+        s->seen_place = *place;
+    }
+    return e;
 }
 
 /* NULL: no memory, and the section has failed. */
@@ -469,6 +475,11 @@ void section_flush(struct section *s)
 bool section_holds(const struct section *s, struct key key)
 {
     return (s->locked & (uint64_t)1 << key.partition) != 0;
+}
+
+bool section_writes_no_key(const struct section *s)
+{
+    return s->items.count == 0 && !s->flushed;
 }
 
 bool section_is_flushed(const struct section *s)

@@ -127,6 +127,8 @@ void section_charge(struct section *s, struct key key, int64_t bytes);
  * the end. */
 bool section_is_flushed(const struct section *s);
 const struct entry *section_next_new(const struct section *s, uint32_t *at);
+/* Whether all that it changed was changed in place: what each key has is what it had. */
+bool section_writes_no_key(const struct section *s);
 /* Whether it holds the key's partition: one that was absent when it began it does not. */
 bool section_holds(const struct section *s, struct key key);
 /* Keys more than in the tables (none, if flushed). */

@@ -126,6 +126,10 @@ static void table_of(struct section *s, unsigned partition, struct table **t,
 static bool note_ready(struct section *s, struct block_ready ***at, struct key key)
 {
     bool failed = false;
+
+    if (LIKELY(!keyed_is_any(database_partition(s->db, key.partition)->blocked))) {
+        return true;
+    }
     struct block_ready *r = block_ready_at(s->db, key, &failed);
 
     if (r != NULL) {
@@ -154,6 +158,30 @@ static int note_all_ready(struct section *s)
     return good ? OK : ERR_NOMEM;
 }
 
+/* So many items ahead of the one at hand: the lines of their buckets are fetched, then what is in them. */
+enum { AHEAD_BUCKET = 12, AHEAD_ENTRY = 6 };
+
+/* A loop over many keys meets one after the other in lines that are far: two misses each, unless they overlap. */
+static inline void look_ahead(struct section *s, uint32_t i)
+{
+    struct table *t;
+    struct table_stats *st;
+
+    if (i + AHEAD_BUCKET < s->items.count) {
+        const struct item *it = PILE(s->items, struct item, i + AHEAD_BUCKET);
+
+        table_of(s, it->key.partition, &t, &st);
+        table_prefetch_bucket(t, it->key.hash);
+        it = PILE(s->items, struct item, i + AHEAD_ENTRY);
+        if (it->old != NULL) {
+            __builtin_prefetch(it->old);
+        }
+        if (it->now != NULL && it->now != it->old) {
+            __builtin_prefetch(it->now);
+        }
+    }
+}
+
 /* S2. A word for each new key, and room to retire whatever goes. */
 static int prepare(struct section *s)
 {
@@ -167,6 +195,7 @@ static int prepare(struct section *s)
         struct item *it = PILE(s->items, struct item, i);
 
         (void)slices_tick(2);
+        look_ahead(s, i);
         /* Its removal may shrink the table, which retires a segment or two and a directory. */
         retires += it->old == NULL ? 0 : it->now == NULL ? 4 : 1;
         if (it->now == it->old) {
@@ -186,7 +215,7 @@ static int prepare(struct section *s)
             }
         }
     }
-    if (i == s->items.count && rcu_reserve(retires) == OK) {
+    if (i == s->items.count && (retires == 0 || rcu_reserve(retires) == OK)) {
         return OK;
     }
     return ERR_NOMEM;
@@ -439,6 +468,7 @@ static void publish(struct section *s, uint64_t seq)
         publish_flush(s);
     } else {
         for (uint32_t i = 0; i < s->items.count; i++) {
+            look_ahead(s, i);
             publish_item(s, PILE(s->items, struct item, i));
         }
     }
@@ -459,6 +489,7 @@ static void retire_all(struct section *s)
         struct item *it = PILE(s->items, struct item, i);
 
         (void)slices_tick(4);
+        look_ahead(s, i);
         if (it->old != NULL && it->now != it->old && !s->flushed) {
             retire_entry(it->old, it->keep_old);
             if (it->now == NULL) {

@@ -113,6 +113,11 @@ struct section {
     struct notices notices;      /* what it publishes at its end */
     uint64_t client;             /* that asked for it; 0: none */
     struct block_ready *ready;   /* owned: changed keys that commands wait at */
+    /* What a table was last found to have, which stays so while its partition is locked: a command looks
+     * several times for the key that it writes. */
+    struct entry *seen; /* NULL: nothing */
+    uint64_t seen_hash;
+    table_place *seen_place;
     uint32_t *index; /* owned: open addressing, item number + 1; NULL while items are few */
     uint32_t index_cap;
 };
@@ -122,8 +127,17 @@ struct section {
 void section_unlock_all(struct section *s);
 /* For section_mark.c. */
 void section_index_again(struct section *s);
+bool section_pile_grow(struct section *s, struct pile *p, size_t size);
+
 /* A growing array's next element, zeroed; NULL: no memory, and the section has failed. */
-void *section_pile_add(struct section *s, struct pile *p, size_t size);
+static inline void *section_pile_add(struct section *s, struct pile *p, size_t size)
+{
+    if (UNLIKELY(p->count == p->cap) && !section_pile_grow(s, p, size)) {
+        return NULL;
+    }
+    return memset(p->v + (size_t)p->count++ * size, 0, size);
+}
+
 /* Before the item changes: keeps it for the savepoint. True if its entry is still the savepoint's. */
 bool section_save_item(struct section *s, struct item *it);
 static inline bool section_save(struct section *s, struct item *it)

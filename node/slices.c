@@ -1,6 +1,7 @@
 #include "node/slices.h"
 
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/fiber.h"
 #include "base/mem.h"
 #include "node/section.h"
@@ -8,7 +9,12 @@
 #include <assert.h>
 
 /* The clock is read every so many steps. */
-enum { STEPS = 64, SLICE_NS = 500000, OWN_STEPS = 5000 /* a slice of its own */ };
+enum {
+    STEPS = 64,
+    SLICE_NS = 500000,
+    OWN_STEPS = 5000 /* a slice of its own */,
+    SETTLED_AT_ONCE = 16 << 10 /* bytes */
+};
 
 struct slices {
     struct fiber *fiber;
@@ -16,6 +22,7 @@ struct slices {
     bool is_given_up;
     bool is_ending; /* the section is */
     size_t steps;
+    size_t from; /* where its reply begins */
     int64_t begun_ns;
 };
 
@@ -58,6 +65,22 @@ static bool may_commit(const struct slices *s)
            !s->is_given_up && !c->reply->failed && !section_has_failed(c->section);
 }
 
+static bool tick_for_reply(size_t work)
+{
+    return slices_tick(work);
+}
+
+/* A reply of a million values that the client's protocol says otherwise is rewritten here, in slices. */
+static void settle_reply(const struct slices *s)
+{
+    struct reply *r = s->cmd.reply;
+
+    if (r->settle_ahead != NULL && !s->is_given_up && !r->failed && !s->cmd.again &&
+        !s->cmd.retry && s->cmd.blocked == NULL && r->out.len - s->from > SETTLED_AT_ONCE) {
+        r->settle_ahead(r, s->from, tick_for_reply);
+    }
+}
+
 static void on_fiber(void *arg)
 {
     struct slices *s = arg;
@@ -79,6 +102,7 @@ static void on_fiber(void *arg)
         s->is_ending = true;
         section_commit_ahead(c->section);
     }
+    settle_reply(s);
 }
 
 /* Until it pauses or ends; true when it has. */
@@ -160,9 +184,57 @@ bool slices_take(struct cmd *c, bool is_long)
         reply_err(c->reply, WIRE_NOMEM);
         return true;
     }
+    s->from = c->reply->out.len;
     c->progress = s;
     go_on(c);
     return true;
+}
+
+/* ---- Long runs of bytes ---- */
+
+enum { COPY_BYTES = 64 << 10, COPY_STEPS = STEPS };
+
+void slices_copy(char *to, const char *from, size_t len)
+{
+    while (len > COPY_BYTES && slices_tick(COPY_STEPS)) {
+        memcpy(to, from, COPY_BYTES);
+        to += COPY_BYTES;
+        from += COPY_BYTES;
+        len -= COPY_BYTES;
+    }
+    if (len > 0) {
+        memcpy(to, from, len);
+    }
+}
+
+int slices_append(struct buf *b, struct slice bytes)
+{
+    if (buf_reserve(b, bytes.len) != OK) {
+        return ERR_NOMEM;
+    }
+    while (bytes.len > 0) {
+        size_t n = bytes.len < COPY_BYTES ? bytes.len : COPY_BYTES;
+
+        if (n == COPY_BYTES && !slices_tick(COPY_STEPS)) {
+            return ERR_NOMEM;
+        }
+        buf_append_nofail(b, bytes.ptr, n);
+        bytes = (struct slice){bytes.ptr + n, bytes.len - n};
+    }
+    return OK;
+}
+
+void slices_bulk(struct reply *r, struct slice bytes)
+{
+    if (bytes.len <= COPY_BYTES) {
+        reply_bulk(r, bytes);
+        return;
+    }
+    reply_bulk_begin(r, bytes.len);
+    if (!r->failed && slices_append(&r->out, bytes) != OK) {
+        r->failed = true;
+    }
+    reply_bulk_end(r);
 }
 
 /* ---- Replies whose count is known at their end ---- */

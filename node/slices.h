@@ -39,6 +39,13 @@ static inline bool slices_tick(size_t work)
     return LIKELY(slices_running == NULL) || slices_look(slices_running, work);
 }
 
+/* Copies a long run of bytes, a piece at a time: to memory of the caller's own. */
+void slices_copy(char *to, const char *from, size_t len);
+/* Appends it. ERR_NOMEM also if it is given up. */
+MUST_CHECK int slices_append(struct buf *b, struct slice bytes);
+/* reply_bulk() of it. */
+void slices_bulk(struct reply *r, struct slice bytes);
+
 /* As reply_array_count(), which moves all that follows. */
 void slices_array_count(struct reply *r, size_t at, size_t n);
 void slices_set_count(struct reply *r, size_t at, size_t n);

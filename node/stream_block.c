@@ -309,11 +309,60 @@ uint32_t stream_block_before(const struct stream_block *b, uint32_t at)
     return at - (uint32_t)(total + packed_length_bytes(total));
 }
 
-uint32_t stream_block_seek(const struct stream_block *b, struct stream_id id)
+struct stream_id stream_block_last(const struct stream_block *b)
 {
     struct stream_entry e;
 
-    for (uint32_t at = stream_block_begin(b); at < b->used;) {
+    (void)stream_block_read(b, stream_block_before(b, b->used), &e);
+    return e.id;
+}
+
+/* By what the ids say: of the block's two ends, the last entry is the nearer one to id. */
+static bool is_nearer_the_end(const struct stream_block *b, struct stream_id last,
+                              struct stream_id id)
+{
+    uint64_t behind = last.ms - id.ms;
+    uint64_t before = id.ms - b->first.ms;
+
+    if (before == 0 && behind == 0) {
+        behind = last.seq - id.seq;
+        before = id.seq - b->first.seq;
+    }
+    return behind < before;
+}
+
+static uint32_t seek_backwards(const struct stream_block *b, struct stream_id id)
+{
+    struct stream_entry e;
+    uint32_t at = b->used;
+
+    while (at > b->shared_bytes) {
+        uint32_t before = stream_block_before(b, at);
+
+        (void)stream_block_read(b, before, &e);
+        if (stream_id_order(e.id, id) < 0) {
+            break;
+        }
+        at = before;
+    }
+    return at;
+}
+
+uint32_t stream_block_seek(const struct stream_block *b, struct stream_id id)
+{
+    struct stream_id last = stream_block_last(b);
+    struct stream_entry e;
+
+    if (stream_id_order(id, last) > 0) {
+        return b->used; /* who reads what is new asks for this again and again */
+    }
+    if (stream_id_order(id, b->first) <= 0) {
+        return stream_block_begin(b);
+    }
+    if (is_nearer_the_end(b, last, id)) {
+        return seek_backwards(b, id);
+    }
+    for (uint32_t at = stream_block_begin(b);;) {
         uint32_t next = stream_block_read(b, at, &e);
 
         if (stream_id_order(e.id, id) >= 0) {
@@ -321,7 +370,6 @@ uint32_t stream_block_seek(const struct stream_block *b, struct stream_id id)
         }
         at = next;
     }
-    return b->used;
 }
 
 bool stream_block_find(const struct stream_block *b, struct stream_id id, uint32_t *at)
@@ -334,14 +382,6 @@ bool stream_block_find(const struct stream_block *b, struct stream_id id, uint32
     }
     (void)stream_block_read(b, *at, &e);
     return stream_id_order(e.id, id) == 0;
-}
-
-struct stream_id stream_block_last(const struct stream_block *b)
-{
-    struct stream_entry e;
-
-    (void)stream_block_read(b, stream_block_before(b, b->used), &e);
-    return e.id;
 }
 
 void stream_block_mark(struct stream_block *b, uint32_t at, bool removed)

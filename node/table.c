@@ -66,7 +66,7 @@ static inline const struct bucket *bucket_find(const struct table *t, uint64_t h
 
 static inline bool names(const struct entry *e, struct slice name)
 {
-    return slice_is(entry_key(e), name); /* an empty name may have no address */
+    return slice_is_name(entry_key(e), name); /* an empty name may have no address */
 }
 
 static inline bool may_be(uintptr_t w, uintptr_t want)
@@ -179,7 +179,7 @@ void table_prefetch_bucket(const struct table *t, uint64_t hash)
     __builtin_prefetch(bucket_find(t, hash));
 }
 
-void table_prefetch_entry(const struct table *t, uint64_t hash)
+static inline void prefetch_entry(const struct table *t, uint64_t hash)
 {
     const struct bucket *b = bucket_find(t, hash);
 
@@ -192,6 +192,27 @@ void table_prefetch_entry(const struct table *t, uint64_t hash)
 
     __builtin_prefetch(entry_of(w));
     __builtin_prefetch((const char *)entry_of(w) + 64);
+}
+
+HOT void table_prefetch_entries(const struct table_look *v, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        prefetch_entry(v[i].table, v[i].hash);
+    }
+}
+
+const struct entry *table_guess(const struct table *t, uint64_t hash)
+{
+    const struct bucket *b = bucket_find(t, hash);
+    uint32_t found = b == NULL ? 0 : candidates(b, tag(hash));
+
+    if (found == 0) {
+        return NULL;
+    }
+    /* Acquire: pairs with the release in table_publish() and the like. */
+    uintptr_t w = atomic_load_explicit(&b->w[first_of(found)], memory_order_acquire);
+
+    return may_be(w, tag(hash)) ? entry_of(w) : NULL;
 }
 
 /* ---- The directory ---- */

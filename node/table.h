@@ -60,8 +60,14 @@ static inline uint64_t table_count_watched(const struct table_stats *s)
 /* Readers: RCU registered threads. */
 struct entry *table_find(const struct table *t, struct slice name, uint64_t hash);
 /* The passes of a batch, for prefetching: first the bucket's line, then the entry's. */
+struct table_look {
+    const struct table *table;
+    uint64_t hash;
+};
 void table_prefetch_bucket(const struct table *t, uint64_t hash);
-void table_prefetch_entry(const struct table *t, uint64_t hash);
+void table_prefetch_entries(const struct table_look *v, uint32_t n);
+/* An entry that may be the hash's, or another's of the same tag: nothing but prefetching may go by it. NULL: none. */
+const struct entry *table_guess(const struct table *t, uint64_t hash);
 
 /* Calls fn for the entries at hash positions from `cursor` on, whole positions at a time, until at
  * least `want` were given; returns the next cursor, 0 at the end. A cursor is below 2^32. Every entry

@@ -60,6 +60,13 @@ int type_log(struct change_writer *w, struct slice key, const struct entry *e)
     return type_ops[e->type]->log(w, key, e);
 }
 
+const struct table *type_members(const struct entry *e)
+{
+    const struct type_ops *t = type_ops[e->type];
+
+    return e->encoding == ENC_LARGE && t->members != NULL ? t->members(e) : NULL;
+}
+
 bool type_logged(struct section *s, int err)
 {
     if (err != OK) {

@@ -9,6 +9,7 @@
 #include "proto/change.h"
 
 struct section;
+struct table;
 
 enum type_life {
     TYPE_ALIVE,
@@ -40,6 +41,8 @@ struct type_ops {
     /* Whether anything of it is left alive (of a hash, whose fields may all have expired). NULL: always.
      * in_section: the caller holds the partition's lock; else none, and TYPE_BUSY may be the answer. */
     enum type_life (*life)(const struct entry *e, int64_t now_ms, bool in_section);
+    /* The table of its members by name, for fetching ahead: read without a lock. NULL: none has one. */
+    const struct table *(*members)(const struct entry *e);
     /* Writes the operations that make the key just this (RENAME, COPY, RESTORE, snapshots). */
     int (*log)(struct change_writer *w, struct slice key, const struct entry *e);
     /* For values that take longer than a turn may, a turn's part at a time; NULL: copy and log do all. Then
@@ -60,6 +63,8 @@ MUST_CHECK int type_log(struct change_writer *w, struct slice key, const struct 
 MUST_CHECK int type_copy_slice(struct entry *to, const struct entry *from, struct type_walk *walk);
 MUST_CHECK int type_log_slice(struct change_writer *w, struct slice key, const struct entry *e,
                               struct type_walk *walk);
+/* Where the members of a large collection are found by name; NULL: no such table. */
+const struct table *type_members(const struct entry *e);
 /* The block and what it points to, by size class. */
 size_t type_bytes(const struct entry *e);
 

@@ -290,6 +290,7 @@ const struct type_ops type_hash_ops = {
     .value_bytes = type_large_bytes,
     .copy = copy,
     .life = life,
+    .members = hash_large_members,
     .log = log_whole,
     .copy_slice = hash_large_copy_slice,
     .log_slice = log_slice,

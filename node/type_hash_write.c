@@ -317,7 +317,7 @@ static bool put_spliced(struct cmd *c, struct key key, const struct entry *e, st
     struct hash_packed_cut cut;
 
     if ((f->expire_at_ms != 0 && f->expire_at_ms != HASH_KEEP_TTL) ||
-        !hash_packed_cut(block, f->name, &cut) ||
+        !hash_packed_cut(block, f, &cut) ||
         !fits_packed(f, 1, hash_packed_total(block) + cut.is_new,
                      hash_packed_spliced_bytes(block, &cut, f))) {
         return false;
@@ -327,7 +327,8 @@ static bool put_spliced(struct cmd *c, struct key key, const struct entry *e, st
 
     if (now != NULL) {
         hash_packed_splice(entry_payload_ptr(now), block, &cut, f);
-        log_put(c, key, f, 1);
+        (void)type_logged(
+            c->section, change_put_field(section_change(c->section), key.name, f->name, f->value));
         section_put(c->section, key, now);
     }
     *added = cut.is_new;

@@ -65,6 +65,10 @@ static void log_push(struct cmd *c, struct key key, const struct splice *p, bool
 {
     struct change_writer *w = section_change(c->section);
 
+    if (p->n == 1 && !replace) {
+        (void)type_logged(c->section, change_push_one(w, key.name, p->backwards, number, p->v[0]));
+        return;
+    }
     if (!type_logged(c->section,
                      change_push_begin(w, key.name, replace, 0, p->backwards, number))) {
         return;
@@ -83,6 +87,10 @@ static void log_remove(struct cmd *c, struct key key, uint32_t number, const str
 {
     struct change_writer *w = section_change(c->section);
 
+    if (n == 1) {
+        (void)type_logged(c->section, change_remove_range(w, key.name, number, v->index, v->count));
+        return;
+    }
     if (!type_logged(c->section, change_remove_ranges_begin(w, key.name, number))) {
         return;
     }
@@ -413,12 +421,14 @@ static void remove_packed(struct cmd *c, struct key key, const struct entry *e,
     store(c, key, e, &p);
 }
 
+enum { KEPT_MAX = LIST_CHUNK_ROOM / 2 }; /* all of a chunk: an element takes two bytes at least */
+
 /* The ranges v[*from … to) end in one chunk, where the last of them begins, too: what stays of it between
  * them is put together anew. */
 static int remove_group(struct section *s, struct vlist_large *l, const struct vlist_range *v,
                         size_t n)
 {
-    struct slice kept[LIST_CHUNK_ROOM / 2];
+    struct slice kept[KEPT_MAX];
     struct vlist_view view = {.large = l};
     struct vlist_cursor at;
     size_t first = v[0].index;
@@ -443,8 +453,10 @@ static int remove_large(struct section *s, struct vlist_large *l, const struct v
         size_t chunk_at = v[n - 1].index - within;
         size_t from = n - 1;
 
-        /* From the back, so that the numbers before stay true; those of one chunk together. */
-        while (vlist_chunk_is_shared(c) && from > 0 && v[from - 1].index >= chunk_at) {
+        /* From the back, so that the numbers before stay true; those of one chunk together, or of so much of a
+         * long one. */
+        while (vlist_chunk_is_shared(c) && from > 0 && v[from - 1].index >= chunk_at &&
+               v[n - 1].index - v[from - 1].index <= KEPT_MAX) {
             from--;
         }
         if (remove_group(s, l, v + from, n - from) != OK) {

@@ -197,6 +197,7 @@ const struct type_ops type_set_ops = {
     .object = type_large_object,
     .value_bytes = type_large_bytes,
     .copy = copy,
+    .members = hash_large_members,
     .log = log_whole,
     .copy_slice = hash_large_copy_slice,
     .log_slice = log_slice,

@@ -243,5 +243,6 @@ const struct type_ops type_zset_ops = {
     .object = type_large_object,
     .value_bytes = type_large_bytes,
     .copy = copy,
+    .members = zset_large_members,
     .log = log_whole,
 };

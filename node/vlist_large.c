@@ -62,17 +62,24 @@ bool vlist_large_free(void *object, size_t *budget)
     return true;
 }
 
-/* A tree of one new chunk that such an element goes to. Chunks are as good as ordered by chance: xorshift,
- * whose period is all of 32 bits. */
-static struct vlist_chunk *chunk_for(struct vlist_large *l, size_t item_bytes)
+/* A tree of one new chunk. They are as good as ordered by chance: xorshift, whose period is all of 32 bits. */
+static struct vlist_chunk *chunk_of(struct vlist_large *l, size_t room)
 {
     l->chance ^= l->chance << 13;
     l->chance ^= l->chance >> 17;
     l->chance ^= l->chance << 5;
-    size_t room = item_bytes > LIST_SHARED_MAX ? item_bytes : LIST_CHUNK_ROOM;
+    return vlist_chunk_create(room, l->chance);
+}
 
+/* One that such an element goes to. */
+static struct vlist_chunk *chunk_for(struct vlist_large *l, size_t item_bytes)
+{
+    if (item_bytes <= LIST_SHARED_MAX) {
+        return chunk_of(l, LIST_CHUNK_ROOM);
+    }
     /* The room tells a chunk of several from an element's own, so that one has not just as much. */
-    return vlist_chunk_create(room + (item_bytes == LIST_CHUNK_ROOM), l->chance);
+    return chunk_of(l,
+                    item_bytes + (item_bytes == LIST_CHUNK_ROOM || item_bytes == LIST_LONG_ROOM));
 }
 
 /* Chunks between `prev` and `next` (NULL: to the end) leave and are returned; `with` takes their place. */
@@ -172,6 +179,7 @@ static const struct large_ops ops = {
     .note = note,
     .put_back = put_back,
     .end = end,
+    .end_keeps_bytes = true,
     .free = vlist_large_free,
 };
 
@@ -295,7 +303,10 @@ static void fill_own(struct vlist_chunk *c, struct slice v)
 static int push_chunk(struct section *s, struct vlist_large *l, enum vlist_end end,
                       const struct slice *v, size_t n, size_t *done)
 {
-    struct vlist_chunk *c = chunk_for(l, vlist_item_bytes(v[0].len));
+    size_t bytes = vlist_item_bytes(v[0].len);
+    bool is_long =
+        l->root != NULL && l->root->sum_live >= LIST_LONG_FROM && bytes <= LIST_SHARED_MAX;
+    struct vlist_chunk *c = is_long ? chunk_of(l, LIST_LONG_ROOM) : chunk_for(l, bytes);
 
     if (c == NULL || large_reserve(&l->large, 1) != OK) {
         return failed(s, c);
@@ -574,7 +585,7 @@ struct vlist_large *vlist_large_copy(const struct vlist_large *from)
     struct vlist_large *to = create();
 
     for (struct vlist_chunk *c = from->head; to != NULL && c != NULL; c = vlist_chunk_next(c)) {
-        struct vlist_chunk *twin = chunk_for(to, vlist_chunk_is_shared(c) ? 1 : c->room);
+        struct vlist_chunk *twin = chunk_of(to, c->room);
 
         if (!slices_tick(8 + c->room / 1024) || twin == NULL) {
             vlist_tree_free_now(twin);

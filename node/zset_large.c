@@ -12,6 +12,11 @@ static uint64_t hash_of(const struct entry *member)
     return hash_key(entry_key(member));
 }
 
+const struct table *zset_large_members(const struct entry *e)
+{
+    return &zset_large_of(e)->table;
+}
+
 struct entry *zset_large_find(const struct zset_large *l, struct slice member)
 {
     return table_find(&l->table, member, hash_key(member));

@@ -48,6 +48,9 @@ bool zset_large_free(void *object, size_t *budget);
 /* A copy under no section. NULL: no memory. */
 struct zset_large *zset_large_copy(const struct zset_large *from);
 
+/* A struct type_ops' members. */
+const struct table *zset_large_members(const struct entry *e);
+
 /* Reading: under the lock, or in a section. NULL: not there. */
 struct entry *zset_large_find(const struct zset_large *l, struct slice member);
 

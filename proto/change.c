@@ -298,6 +298,24 @@ void change_put_fields_end(struct change_writer *w)
     change_op_close(w);
 }
 
+int change_put_field(struct change_writer *w, struct slice key, struct slice name,
+                     struct slice value)
+{
+    uint64_t size = bytes_size(name.len) + bytes_size(value.len);
+
+    assert(!w->open);
+    if (buf_reserve(w->out, OP_OVERHEAD + key.len + name.len + value.len) != OK) {
+        return ERR_NOMEM;
+    }
+    char *p = put_op(w, key, LEN(4), 1 + varint_size(size) + size);
+
+    *p++ = LEN(3);
+    p = put_varint(p, size);
+    p = put_bytes(p, LEN(1), name);
+    wrote(w, put_bytes(p, LEN(2), value));
+    return OK;
+}
+
 int change_add_bytes(struct change_writer *w, char tag, struct slice bytes)
 {
     assert(w->open);

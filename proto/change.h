@@ -94,6 +94,9 @@ MUST_CHECK int change_put_fields_begin(struct change_writer *w, struct slice key
 MUST_CHECK int change_field(struct change_writer *w, struct slice name, struct slice value,
                             int64_t expire_at_ms);
 void change_put_fields_end(struct change_writer *w);
+/* All three, of one field that does not expire, in one step. */
+MUST_CHECK int change_put_field(struct change_writer *w, struct slice key, struct slice name,
+                                struct slice value);
 
 MUST_CHECK int change_delete_fields_begin(struct change_writer *w, struct slice key);
 MUST_CHECK int change_delete_fields_name(struct change_writer *w, struct slice name);
@@ -140,6 +143,11 @@ MUST_CHECK int change_push_begin(struct change_writer *w, struct slice key, bool
                                  int64_t expire_at_ms, bool head, uint32_t number);
 MUST_CHECK int change_push_value(struct change_writer *w, struct slice value);
 void change_push_end(struct change_writer *w);
+/* All three, of one value, in one step; the same for one range to remove. */
+MUST_CHECK int change_push_one(struct change_writer *w, struct slice key, bool head,
+                               uint32_t number, struct slice value);
+MUST_CHECK int change_remove_range(struct change_writer *w, struct slice key, uint32_t number,
+                                   uint64_t index, uint64_t count);
 MUST_CHECK int change_remove_ranges_begin(struct change_writer *w, struct slice key,
                                           uint32_t number);
 MUST_CHECK int change_remove_ranges_add(struct change_writer *w, uint64_t index, uint64_t count);

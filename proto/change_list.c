@@ -31,6 +31,27 @@ int change_push_begin(struct change_writer *w, struct slice key, bool replace, i
     return OK;
 }
 
+int change_push_one(struct change_writer *w, struct slice key, bool head, uint32_t number,
+                    struct slice value)
+{
+    uint64_t body = (head ? 2 : 0) + 1 + varint_size(number) + bytes_size(value.len);
+
+    assert(!w->open);
+    if (buf_reserve(w->out, OP_OVERHEAD + key.len + value.len) != OK) {
+        return ERR_NOMEM;
+    }
+    char *p = put_op(w, key, LEN(PUSH), body);
+
+    if (head) {
+        *p++ = VARINT(3);
+        *p++ = 1;
+    }
+    *p++ = VARINT(4);
+    p = put_varint(p, number);
+    wrote(w, put_bytes(p, LEN(5), value));
+    return OK;
+}
+
 int change_push_value(struct change_writer *w, struct slice value)
 {
     return change_add_bytes(w, LEN(5), value);
@@ -50,6 +71,28 @@ int change_remove_ranges_begin(struct change_writer *w, struct slice key, uint32
     }
     *p++ = VARINT(1);
     wrote(w, put_varint(p, number));
+    return OK;
+}
+
+int change_remove_range(struct change_writer *w, struct slice key, uint32_t number, uint64_t index,
+                        uint64_t count)
+{
+    uint64_t range = 2 + varint_size(index) + varint_size(count);
+
+    assert(!w->open);
+    if (buf_reserve(w->out, OP_OVERHEAD + key.len) != OK) {
+        return ERR_NOMEM;
+    }
+    char *p = put_op(w, key, LEN(REMOVE), 1 + varint_size(number) + 1 + varint_size(range) + range);
+
+    *p++ = VARINT(1);
+    p = put_varint(p, number);
+    *p++ = LEN(2);
+    p = put_varint(p, range);
+    *p++ = VARINT(1);
+    p = put_varint(p, index);
+    *p++ = VARINT(2);
+    wrote(w, put_varint(p, count));
     return OK;
 }
 

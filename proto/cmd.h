@@ -116,6 +116,7 @@ struct cmd_def {
     enum cmd_response response;
     struct cmd_def
         *subs; /* of a container, ends with CMD_END; each one's name without the container's */
+    uint8_t member; /* argument that names a member of what the key has, to be fetched ahead; 0: none */
     /* private: filled in by cmd_register */
     const char *group;
     const struct cmd_def *parent;

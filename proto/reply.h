@@ -42,6 +42,9 @@ struct reply {
     bool failed;
     /* Called at a reply's end when one of the watched flags is set: may rewrite out[from..]. */
     void (*settle)(struct reply *r, size_t from);
+    /* What settle() would rewrite of a long reply, ahead of it and in pieces: calls tick() as it goes, which may
+     * take turns in between, and stops when that says false. NULL: the door has nothing to rewrite. */
+    void (*settle_ahead)(struct reply *r, size_t from, bool (*tick)(size_t work));
     void *door; /* the door's own */
 };
 

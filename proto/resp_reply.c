@@ -170,6 +170,15 @@ static int flush_run(struct converter *c, size_t to)
     return buf_append(c->out, c->r.in.ptr + c->run, to - c->run);
 }
 
+/* What is copied as it is goes in pieces, too. */
+static int flush_run_so_far(struct converter *c)
+{
+    int err = flush_run(c, c->r.at);
+
+    c->run = c->r.at;
+    return err;
+}
+
 /* Head of a bulk or array, in place of what stood there. */
 static int put_head(struct buf *out, char type, uint64_t n)
 {
@@ -304,9 +313,19 @@ static int convert_value(struct converter *c, size_t start, const struct resp_va
     return OK;
 }
 
-int resp_reply_to2(struct slice resp3, struct buf *out)
+/* tick() is called after so many values. */
+enum { TICK_VALUES = 8 };
+
+static bool no_tick(size_t work)
+{
+    (void)work;
+    return true;
+}
+
+static int to2(struct slice resp3, struct buf *out, bool (*tick)(size_t work))
 {
     struct converter c;
+    uint32_t n = 0;
 
     if (resp3.len == 0) {
         return OK; /* ptr may be NULL */
@@ -330,14 +349,28 @@ int resp_reply_to2(struct slice resp3, struct buf *out)
         if (err != OK) {
             return err;
         }
+        if (++n % TICK_VALUES == 0) {
+            if (!tick(TICK_VALUES)) {
+                return ERR_FULL;
+            }
+            if (flush_run_so_far(&c) != OK) {
+                return ERR_NOMEM;
+            }
+        }
     }
     return c.depth > 0 ? ERR_CORRUPT : flush_run(&c, resp3.len);
 }
 
-int resp_reply_strip(struct slice resp3, struct buf *out)
+int resp_reply_to2(struct slice resp3, struct buf *out)
+{
+    return to2(resp3, out, no_tick);
+}
+
+static int strip(struct slice resp3, struct buf *out, bool (*tick)(size_t work))
 {
     struct resp_reader r = {resp3, 0};
     size_t run = 0;
+    uint32_t n = 0;
 
     if (resp3.len == 0) {
         return OK;
@@ -356,9 +389,42 @@ int resp_reply_strip(struct slice resp3, struct buf *out)
             buf_append_nofail(out, resp3.ptr + run, start - run);
             run = start + 2;
         }
+        if (++n % TICK_VALUES == 0 && !tick(TICK_VALUES)) {
+            return ERR_FULL;
+        }
     }
     buf_append_nofail(out, resp3.ptr + run, resp3.len - run);
     return OK;
+}
+
+int resp_reply_strip(struct slice resp3, struct buf *out)
+{
+    return strip(resp3, out, no_tick);
+}
+
+void resp_reply_settle_ahead(struct reply *r, size_t from, uint8_t protocol,
+                             bool (*tick)(size_t work))
+{
+    struct buf out = {0};
+    int err = buf_append(&out, r->out.ptr, from);
+
+    if (r->failed) {
+        buf_fini(&out);
+        return;
+    }
+    if (err == OK) {
+        struct slice resp3 = {r->out.ptr + from, r->out.len - from};
+
+        err = protocol == 2 ? to2(resp3, &out, tick) : strip(resp3, &out, tick);
+    }
+    if (err != OK) {
+        buf_fini(&out);
+        r->failed = true;
+        return;
+    }
+    buf_fini(&r->out);
+    r->out = out;
+    r->flags &= ~(uint32_t)(REPLY_DIFFERS | REPLY_DIFFERS_MORE | REPLY_MARKED);
 }
 
 static void settle(struct reply *r, size_t from, struct buf *scratch,

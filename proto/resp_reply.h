@@ -48,5 +48,9 @@ MUST_CHECK int resp_reply_strip(struct slice resp3, struct buf *out);
  * is the door's, kept from call to call. A failure sets r->failed. */
 void resp_reply_settle2(struct reply *r, size_t from, struct buf *scratch);
 void resp_reply_settle3(struct reply *r, size_t from, struct buf *scratch);
+/* The same for a long reply, in pieces: tick(work) after every few values, which says false to have it stop (then
+ * r->failed is set). r->out may be replaced, what stands before `from` stays. */
+void resp_reply_settle_ahead(struct reply *r, size_t from, uint8_t protocol,
+                             bool (*tick)(size_t work));
 
 #endif

@@ -108,10 +108,10 @@ static void add_places(struct cmd *c, uint32_t at, struct zset_item *items, size
     struct zset z;
     bool found;
 
-    for (size_t i = 0; i < n && slices_tick(2); i++) {
+    for (size_t i = 0; i < n; i++) {
         struct geo_point p;
 
-        if (!place_arg(c, at + 3 * (uint32_t)i, &p)) {
+        if (!slices_tick(2) || !place_arg(c, at + 3 * (uint32_t)i, &p)) {
             return;
         }
         items[i] = (struct zset_item){c->argv[at + 3 * i + 2], geo_score(p)};
@@ -545,6 +545,24 @@ static void reply_hits(struct cmd *c, const struct search *s)
     }
 }
 
+/* False: given up. */
+static bool items_of_hits(const struct search *s, struct zset_item *items)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        const struct hit *h = &s->hits[i];
+
+        items[i] = (struct zset_item){h->member,
+                                      s->stores_distance ? h->distance / s->shape.unit : h->score};
+        if (!slices_tick(1)) {
+            return false;
+        }
+    }
+    if (s->n > 1) {
+        qsort(items, s->n, sizeof(items[0]), zset_item_order);
+    }
+    return true;
+}
+
 static void store_hits(struct cmd *c, const struct search *s)
 {
     struct zset_item *items = s->n == 0 ? NULL : mem_alloc(s->n * sizeof(items[0]));
@@ -553,14 +571,9 @@ static void store_hits(struct cmd *c, const struct search *s)
         reply_err(c->reply, WIRE_NOMEM);
         return;
     }
-    for (size_t i = 0; i < s->n && slices_tick(1); i++) {
-        const struct hit *h = &s->hits[i];
-
-        items[i] = (struct zset_item){h->member,
-                                      s->stores_distance ? h->distance / s->shape.unit : h->score};
-    }
-    if (s->n > 1) {
-        qsort(items, s->n, sizeof(items[0]), zset_item_order);
+    if (!items_of_hits(s, items)) {
+        mem_free(items, s->n * sizeof(items[0]));
+        return;
     }
     zset_store(c, cmd_key(c, s->store), items, s->n);
     if (s->n > 0) {

@@ -6,6 +6,7 @@
 #include "node/cmd/families.h"
 #include "node/notify.h"
 #include "node/section.h"
+#include "node/slices.h"
 
 static const char no_root[] = "ERR new objects must be created at the root";
 
@@ -197,8 +198,22 @@ static bool mset_one(struct cmd *c, uint32_t i, struct slice value)
     return fine || !says_no_memory(c->reply, len);
 }
 
+/* Of all its arguments. */
+static size_t bytes_of(const struct cmd *c)
+{
+    size_t bytes = 0;
+
+    for (uint32_t i = 1; i < c->argc && bytes <= SLICES_BYTES; i++) {
+        bytes += c->argv[i].len;
+    }
+    return bytes;
+}
+
 static void cmd_json_mset(struct cmd *c)
 {
+    if (slices_take(c, c->argc > SLICES_FEW || bytes_of(c) > SLICES_BYTES)) {
+        return;
+    }
     struct buf values = {0};
     size_t len = c->reply->out.len;
     uint32_t flags = c->reply->flags;
@@ -516,11 +531,25 @@ static void mget_one(struct cmd *c, struct json_call *j)
     buf_fini(&array);
 }
 
+/* Its documents together; an error or a retry shows when they are looked at again. */
+static bool are_long(struct cmd *c)
+{
+    const char *doc;
+    size_t bytes = 0;
+
+    for (uint32_t i = 1; i + 1 < c->argc && bytes <= SLICES_BYTES; i++) {
+        if (json_find(c, cmd_key(c, i), &doc) == FOUND) {
+            bytes += (size_t)(json_end(doc) - doc);
+        }
+    }
+    return bytes > SLICES_BYTES;
+}
+
 static void cmd_json_mget(struct cmd *c)
 {
     struct json_call j = {.c = c};
 
-    if (cmd_is_long(c)) {
+    if (slices_take(c, c->argc > SLICES_FEW || are_long(c))) {
         return;
     }
     if (json_read_path(&j, c->argc - 1)) {

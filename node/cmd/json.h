@@ -15,7 +15,8 @@ struct json_call {
     struct json_matches found;
 };
 
-/* Looks the key up. False: the answer was an error. */
+/* Looks the key up. False: the answer was an error, or the command, whose only key it is, is long, and runs in
+ * slices: nothing else was done before, nothing is done after. */
 MUST_CHECK bool json_open(struct cmd *c, uint32_t key, struct json_call *j);
 /* Reads the path in that argument, "." if there is none, and what it matches in a document that is there.
  * False: the answer was an error. In any case json_close() afterwards. */

@@ -3,6 +3,7 @@
 #include "base/parse.h"
 #include "node/cmd/json.h"
 #include "node/notify.h"
+#include "node/slices.h"
 
 enum { TOLD_BYTES = 128 }; /* of a path, in an error */
 
@@ -63,6 +64,14 @@ void json_answer_failure(struct cmd *c, int err)
 
 /* ---- Looking up ---- */
 
+/* A document, or a text that becomes one. */
+static bool is_long(const struct cmd *c, const char *doc)
+{
+    size_t bytes = doc == NULL ? 0 : (size_t)(json_end(doc) - doc);
+
+    return bytes > SLICES_BYTES || c->argv[c->argc - 1].len > SLICES_BYTES;
+}
+
 bool json_open(struct cmd *c, uint32_t key, struct json_call *j)
 {
     *j = (struct json_call){.c = c, .key = cmd_key(c, key)};
@@ -70,7 +79,8 @@ bool json_open(struct cmd *c, uint32_t key, struct json_call *j)
         reply_err(c->reply, WIRE_WRONGTYPE);
         return false;
     }
-    return true;
+    /* One of several keys may have replied before. */
+    return !cmd_has_one_key(c->def) || !slices_take(c, is_long(c, j->doc));
 }
 
 bool json_read_path(struct json_call *j, uint32_t path)
@@ -146,7 +156,7 @@ static bool does_fit(const struct json_question *q, const char *value)
 static void ask_all(const struct json_call *j, const struct json_question *q)
 {
     reply_array(j->c->reply, j->found.count);
-    for (uint32_t i = 0; i < j->found.count; i++) {
+    for (uint32_t i = 0; i < j->found.count && slices_tick(2); i++) {
         const char *value = json_found(j, i);
 
         if (does_fit(q, value)) {
@@ -339,7 +349,7 @@ static void change_all(struct json_writer *w, const struct json_change *how)
     const struct json_call *j = w->j;
 
     reply_array(w->c->reply, j->found.count);
-    for (uint32_t i = 0; i < j->found.count; i++) {
+    for (uint32_t i = 0; i < j->found.count && slices_tick(2); i++) {
         if (how->fits(json_found(j, i))) {
             how->change(w, json_found(j, i), how->arg);
         } else {

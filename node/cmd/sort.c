@@ -449,8 +449,12 @@ static void sort_items(struct sort *s)
         return;
     }
     s->sorted_cap = s->count;
-    for (size_t i = 0; i < s->count && slices_tick(1); i++) {
+    for (size_t i = 0; i < s->count; i++) {
         s->sorted[i] = &s->items[i];
+        if (!slices_tick(1)) {
+            s->failed = true; /* given up */
+            return;
+        }
     }
     qsort_r(s->sorted, s->count, sizeof(s->sorted[0]), order, s);
 }

@@ -143,20 +143,29 @@ static bool increment(struct cmd *c, const struct add *a, const struct zset *z, 
     return true;
 }
 
+/* False when an error was answered, or the command is given up. */
+static bool read_items(struct cmd *c, const struct add *a, struct zset_item *items, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!number_parse_score(c->argv[a->pairs + 2 * i], &items[i].score)) {
+            reply_err(c->reply, WIRE_NOT_FLOAT);
+            return false;
+        }
+        items[i].member = c->argv[a->pairs + 2 * i + 1];
+        if (!slices_tick(1)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void add_items(struct cmd *c, const struct add *a, struct zset_item *items, size_t n)
 {
     struct zset z;
     bool found;
 
     assert(n > 0); /* add_options() saw to it */
-    for (size_t i = 0; i < n && slices_tick(1); i++) {
-        if (!number_parse_score(c->argv[a->pairs + 2 * i], &items[i].score)) {
-            reply_err(c->reply, WIRE_NOT_FLOAT);
-            return;
-        }
-        items[i].member = c->argv[a->pairs + 2 * i + 1];
-    }
-    if (!zset_arg(c, 1, &z, &found)) {
+    if (!read_items(c, a, items, n) || !zset_arg(c, 1, &z, &found)) {
         return;
     }
     bool fine = !found || !a->increments || increment(c, a, &z, &items[0]);
@@ -728,28 +737,28 @@ struct cmd_def zset_cmds[] = {
     { .name = "ZADD", .arity = -4, .flags = CMD_WRITE | CMD_GROWS | CMD_FAST, .keys = KEYS(1, 1, 1),
       .since = "1.2.0", .run = cmd_zadd,
       .args = "key [NX | XX] [GT | LT] [CH] [INCR] score member [score member ...]",
-      .summary = "Gives members of a sorted set their scores. Answers how many are new." },
+      .member = 3, .summary = "Gives members of a sorted set their scores. Answers how many are new." },
     { .name = "ZINCRBY", .arity = 4, .flags = CMD_WRITE | CMD_GROWS | CMD_FAST, .keys = KEYS(1, 1, 1),
       .since = "1.2.0", .run = cmd_zincrby, .args = "key increment member",
-      .summary = "Adds to a member's score; an absent one counts as 0." },
+      .member = 3, .summary = "Adds to a member's score; an absent one counts as 0." },
     { .name = "ZREM", .arity = -3, .flags = CMD_WRITE | CMD_FAST, .keys = KEYS(1, 1, 1),
       .since = "1.2.0", .run = cmd_zrem, .args = "key member [member ...]",
-      .summary = "Removes members, and the key with the last. Answers how many were there." },
+      .member = 2, .summary = "Removes members, and the key with the last. Answers how many were there." },
     { .name = "ZCARD", .arity = 2, .flags = CMD_READ | CMD_FAST, .keys = KEYS(1, 1, 1),
       .since = "1.2.0", .run = cmd_zcard, .args = "key",
       .summary = "How many members a sorted set has." },
     { .name = "ZSCORE", .arity = 3, .flags = CMD_READ | CMD_FAST, .keys = KEYS(1, 1, 1),
       .since = "1.2.0", .run = cmd_zscore, .args = "key member",
-      .summary = "A member's score, or null." },
+      .member = 2, .summary = "A member's score, or null." },
     { .name = "ZMSCORE", .arity = -3, .flags = CMD_READ | CMD_FAST, .keys = KEYS(1, 1, 1),
       .since = "6.2.0", .run = cmd_zmscore, .args = "key member [member ...]",
-      .summary = "The scores of members, null for each that is not there." },
+      .member = 2, .summary = "The scores of members, null for each that is not there." },
     { .name = "ZRANK", .arity = -3, .flags = CMD_READ | CMD_FAST, .keys = KEYS(1, 1, 1),
       .since = "2.0.0", .run = cmd_zrank, .args = "key member [WITHSCORE]",
-      .summary = "How many members stand before one, by score and then by name." },
+      .member = 2, .summary = "How many members stand before one, by score and then by name." },
     { .name = "ZREVRANK", .arity = -3, .flags = CMD_READ | CMD_FAST, .keys = KEYS(1, 1, 1),
       .since = "2.0.0", .run = cmd_zrevrank, .args = "key member [WITHSCORE]",
-      .summary = "How many members stand behind one." },
+      .member = 2, .summary = "How many members stand behind one." },
     { .name = "ZPOPMIN", .arity = -2, .flags = CMD_WRITE | CMD_FAST, .keys = KEYS(1, 1, 1),
       .since = "5.0.0", .run = cmd_zpopmin, .args = "key [count]",
       .summary = "Removes the members with the lowest scores, and answers them." },

@@ -460,7 +460,7 @@ static bool carry_out(struct cmd *c, struct ask *a)
             break;
         }
     }
-    if (!a->counts_only && a->count > 1) {
+    if (!a->counts_only && a->items != NULL) {
         qsort(a->items, a->count, sizeof(a->items[0]), zset_item_order);
     }
     return true;

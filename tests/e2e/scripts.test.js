@@ -59,6 +59,65 @@ test('node-redis: defined scripts', async (t) => {
   await assert.rejects(client.eval("return redis.call('LPUSH','k','x')"), /^.*WRONGTYPE/);
 });
 
+// What is kept from one run for the next (its coroutine, its globals, its memory) shows in nothing.
+test('runs share nothing', async (t) => {
+  const server = await startServer(t, { workers: 1 });
+  const client = await server.connect();
+  const clean = async () => assert.deepEqual(
+    await client.cmd('EVAL', "return {#KEYS,#ARGV,KEYS[1],ARGV[1],type(_G),_G.KEYS==KEYS and 1 or 0,tostring(rawget(_G,'seen'))}", '1', 'k', 'v'),
+    [1, 1, 'k', 'v', 'table', 1, 'nil'],
+  );
+  await clean();
+  for (const text of ['KEYS=7', 'ARGV=nil', '_G=3', 'redis=nil', '_G.KEYS=7']) {
+    await assert.rejects(client.cmd('EVAL', text, '1', 'k', 'v'), /readonly table/);
+    await clean();
+  }
+  assert.equal(await client.cmd('EVAL', "KEYS[2]='x' KEYS.y=1 setmetatable(ARGV,{__len=7}) return #KEYS", '1', 'k', 'v'), 2);
+  await clean();
+  for (const text of ['KEYS[1]=nil', 'KEYS.y=1', 'KEYS[2]=1 KEYS[3]=2 KEYS[2]=nil', 'setmetatable(KEYS,{__index=ARGV}) ARGV[1]={}']) {
+    await client.cmd('EVAL', text, '1', 'k', 'v');
+    await clean();
+    assert.deepEqual(await client.cmd('EVAL', 'local n=0 for _ in pairs(KEYS) do n=n+1 end return {n,getmetatable(KEYS) or 0}', '1', 'k'), [1, 0]);
+  }
+  assert.deepEqual(await client.cmd('EVAL', 'return {#KEYS,#ARGV}', '0'), [0, 0]);
+  await assert.rejects(client.cmd('EVAL', "local a,b,c=1,2,3 error('x')", '1', 'k'), /x/);
+  await clean();
+  await assert.rejects(client.cmd('EVAL', 'local function f() return 1+f() end return f()', '0'), /stack overflow/);
+  await clean();
+  await assert.rejects(client.cmd('EVAL', "rawset(_G,'seen',1)", '0'), /readonly table/);
+  await clean();
+  assert.deepEqual(
+    await client.cmd('EVAL', 'return {tostring(coroutine.running()),coroutine.wrap(function() return type(coroutine.running()) end)()}', '0'),
+    ['nil', 'thread'],
+  );
+  await assert.rejects(client.cmd('EVAL', 'return (coroutine.wrap(function() while true do coroutine.yield(error()) end end))()', '0'));
+  await clean();
+});
+
+test('numbers of texts, and tables that are arrays or are not', async (t) => {
+  const server = await startServer(t);
+  const client = await server.connect();
+  const text = "local t={} for i,a in ipairs(ARGV) do t[i]=string.format('%.17g',tonumber(a) or -1) end return t";
+  assert.deepEqual(
+    await client.cmd('EVAL', text, '0', '0', '007', '-5', '+5', '1e3', '0x10', ' 12 ', '', ' ', '1 2', '1.5', '999999999999999', '9007199254740993', '123456789012345678901', '12a', '1\0', '/', ':'),
+    ['0', '7', '-5', '5', '1000', '16', '12', '-1', '-1', '-1', '1.5', '999999999999999', '9007199254740992', '1.2345678901234568e+20', '-1', '1', '-1', '-1'],
+  );
+  const value = (lua) => client.cmd('EVAL', `return ${lua}`, '0');
+  assert.deepEqual(await value("{tonumber('10',2),tonumber('z',36),tonumber('10',10),tonumber(7),type(tonumber({}))}"), [2, 35, 10, 7, 'nil']);
+  await assert.rejects(value('tonumber()'), /bad argument #1 to 'tonumber'/);
+  assert.deepEqual(await value('{1,2,nil,4}'), [1, 2]);
+  assert.deepEqual(await value('{nil,2}'), []);
+  assert.deepEqual(await value('{}'), []);
+  assert.deepEqual(await value('{1,{2,{3,{}}},x=1}'), [1, [2, [3, []]]]);
+  assert.deepEqual(await value("(function() local t={} t[2]='b' t[1]='a' t.n=2 return t end)()"), ['a', 'b']);
+  assert.equal(await value("{1,2,ok='FINE'}"), 'FINE');
+  assert.equal(await value("{ok='FINE'}"), 'FINE');
+  await assert.rejects(value("{1,err='CODE bad'}"), /CODE bad/);
+  await client.cmd('SET', 'n', '1');
+  assert.deepEqual(await client.cmd('EVAL', "redis.call('MSET','a',1,'b',-2.5,'c',1e15,'d',2^53,'e',0.1,'f',3,'g',4,'h',5,'i',6.25) return redis.call('MGET','a','b','c','d','e','f','g','h','i')", '0'),
+    ['1', '-2.5', '1000000000000000', '9007199254740992', '0.10000000000000001', '3', '4', '5', '6.25']);
+});
+
 test('SCRIPT LOAD, EXISTS, FLUSH, KILL', async (t) => {
   const server = await startServer(t);
   const client = await server.connect();

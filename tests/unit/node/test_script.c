@@ -112,6 +112,27 @@ static void json_stays_within_the_limit(void)
     world_fini(&w);
 }
 
+/* Garbage may pile up while little is in use, and not when much is: else what could be collected would be
+ * "not enough memory". */
+static void garbage_stays_within_the_limit(void)
+{
+    static const char much[] =
+        "local keep = {} for i = 1, 1400 do keep[i] = ('x'):rep(1000) .. i end "
+        "for i = 1, 20000 do local s = ('y'):rep(1000) .. i end return #keep";
+
+    world_init(&w, 1 << 20);
+    CU_ASSERT_TRUE_FATAL(conf_set(&opt_lua_memory_limit, SLICE("4mb"), NULL));
+    for (int i = 0; i < 20; i++) {
+        for (int j = 0; j < 100; j++) {
+            CU_ASSERT_STRING_EQUAL(eval("local t = {KEYS[1], {}} return #t", "a"), ":2\r\n");
+        }
+        CU_ASSERT_TRUE(scripts_stats(w.db->scripts).vm_bytes <= (i == 0 ? 1 << 20 : 4 << 20));
+        CU_ASSERT_STRING_EQUAL(eval(much, "a"), ":1400\r\n");
+    }
+    CU_ASSERT_TRUE_FATAL(conf_set(&opt_lua_memory_limit, SLICE("64mb"), NULL));
+    world_fini(&w);
+}
+
 /* ---- The log ---- */
 
 struct taken {
@@ -208,6 +229,7 @@ const struct unit_test test_script[] = {UNIT(names_by_sha1),
                                         UNIT(undoes_what_failed),
                                         UNIT(is_whole_when_memory_runs_out),
                                         UNIT(json_stays_within_the_limit),
+                                        UNIT(garbage_stays_within_the_limit),
                                         UNIT(a_copy_is_exact),
                                         UNIT(a_state_that_rests_is_dropped),
                                         UNIT_END};

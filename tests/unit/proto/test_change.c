@@ -117,6 +117,16 @@ static void add_put_fields(struct change_writer *w, int i, struct slice key)
     put_fields[i].fields = field_ptrs[i];
     ops[i].kind_case = GODWIT__OP__KIND_PUT_FIELDS;
     ops[i].put_fields = &put_fields[i];
+    if (n == 1 && !replace) {
+        Godwit__Field *f = field_ptrs[i][0] = &fields[i][0];
+        struct slice name = some_bytes(), value = some_bytes();
+
+        godwit__field__init(f);
+        f->name = data_of(name);
+        f->value = data_of(value);
+        also(change_put_field(w, key, name, value));
+        return;
+    }
     also(change_put_fields_begin(w, key, replace, at));
     for (size_t j = 0; j < n; j++) {
         Godwit__Field *f = field_ptrs[i][j] = &fields[i][j];
@@ -360,6 +370,13 @@ static void add_push(struct change_writer *w, int i, struct slice key)
     m->values = names[i];
     ops[i].kind_case = GODWIT__OP__KIND_PUSH_VALUES;
     ops[i].push_values = m;
+    if (!replace && m->n_values == 1) {
+        struct slice value = some_bytes();
+
+        names[i][0] = data_of(value);
+        also(change_push_one(w, key, head, m->number, value));
+        return;
+    }
     also(change_push_begin(w, key, replace, at, head, m->number));
     for (size_t j = 0; j < m->n_values && failed == OK; j++) {
         struct slice value = some_bytes();
@@ -383,6 +400,15 @@ static void add_remove_ranges(struct change_writer *w, int i, struct slice key)
     m->ranges = range_ptrs[i];
     ops[i].kind_case = GODWIT__OP__KIND_REMOVE_RANGES;
     ops[i].remove_ranges = m;
+    if (m->n_ranges == 1) {
+        Godwit__Range *r = range_ptrs[i][0] = &ranges[i][0];
+
+        godwit__range__init(r);
+        r->index = rand_next(&chance) >> (8 + rand_below(&chance, 56));
+        r->count = 1 + (rand_next(&chance) >> (8 + rand_below(&chance, 56)));
+        also(change_remove_range(w, key, m->number, r->index, r->count));
+        return;
+    }
     also(change_remove_ranges_begin(w, key, m->number));
     for (size_t j = 0; j < m->n_ranges && failed == OK; j++) {
         Godwit__Range *r = range_ptrs[i][j] = &ranges[i][j];

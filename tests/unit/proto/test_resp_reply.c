@@ -266,6 +266,66 @@ static void without_memory_it_says_so(void)
     }
 }
 
+static size_t ticked, ticks_left;
+
+static bool tick(size_t work)
+{
+    ticked += work;
+    return ticks_left-- > 0;
+}
+
+/* Each row many times over, as one long array behind what was there: the same as at once, ticking. */
+static void a_long_reply_is_settled_in_pieces(void)
+{
+    enum { TIMES = 100 };
+
+    for (size_t i = 1; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct buf want = {0};
+        struct reply r;
+
+        reply_init(&r);
+        CU_ASSERT_EQUAL(buf_append_str(&r.out, "before"), OK);
+        CU_ASSERT_EQUAL(buf_append_str(&want, "before"), OK);
+        for (int k = 0; k < TIMES; k++) {
+            CU_ASSERT_EQUAL(buf_append_slice(&r.out, rows[i].resp3), OK);
+            CU_ASSERT_EQUAL(buf_append_slice(&want, rows[i].resp2), OK);
+        }
+        r.flags = REPLY_ERROR | REPLY_DIFFERS | REPLY_DIFFERS_MORE | REPLY_MARKED;
+        ticked = 0;
+        ticks_left = SIZE_MAX;
+        resp_reply_settle_ahead(&r, strlen("before"), 2, tick);
+        CU_ASSERT_FALSE(r.failed);
+        CU_ASSERT_TRUE(ticked >= TIMES / 2);
+        CU_ASSERT_EQUAL(r.flags, REPLY_ERROR);
+        CU_ASSERT(slice_is(buf_slice(&r.out), buf_slice(&want)));
+        reply_fini(&r);
+        buf_fini(&want);
+    }
+}
+
+static void a_long_reply_is_stripped_in_pieces(void)
+{
+    for (size_t left = 0; left < 20; left++) {
+        struct buf want = {0};
+        struct reply r;
+
+        reply_init(&r);
+        for (int k = 0; k < 50; k++) {
+            reply_null_array(&r);
+        }
+        CU_ASSERT_EQUAL(resp_reply_strip(buf_slice(&r.out), &want), OK);
+        ticks_left = left;
+        resp_reply_settle_ahead(&r, 0, 3, tick);
+        if (left < 6) {
+            CU_ASSERT_TRUE(r.failed); /* it was told to stop */
+        } else {
+            CU_ASSERT(slice_is(buf_slice(&r.out), buf_slice(&want)));
+        }
+        reply_fini(&r);
+        buf_fini(&want);
+    }
+}
+
 const struct unit_test test_resp_reply[] = {
     UNIT(says_in_resp2_what_redis_says),
     UNIT(refuses_what_is_no_whole_reply),
@@ -274,6 +334,8 @@ const struct unit_test test_resp_reply[] = {
     UNIT(strips_marks_and_nothing_else),
     UNIT(settles_a_map_of_plain_values),
     UNIT(settles_one_reply_of_many),
+    UNIT(a_long_reply_is_settled_in_pieces),
+    UNIT(a_long_reply_is_stripped_in_pieces),
     UNIT(without_memory_it_says_so),
     UNIT_END,
 };
