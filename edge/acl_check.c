@@ -13,14 +13,13 @@
 
 enum { KEYS_NEAR = 64 };
 
-enum special { PLAIN, OF_SET, OF_BITFIELD };
 enum channels { NO_CHANNELS, ONE_CHANNEL, CHANNELS, CHANNEL_PATTERNS };
 
 /* Of a row. */
 struct fact {
     bool has_keys;
     uint8_t first, rest; /* ACL_READ | ACL_WRITE of its first key, and of those behind it */
-    uint8_t special;     /* whose first key's access is in its arguments */
+    bool is_varying;     /* the access to its first key is in its arguments */
     uint8_t channels;
 };
 
@@ -101,9 +100,7 @@ void acl_check_learn(void)
             .has_keys = def->keys.kind != CMD_KEYS_NONE && strcmp(flags->first, "not_key") != 0,
             .first = access_of(flags->first),
             .rest = access_of(flags->rest != NULL ? flags->rest : flags->first),
-            .special = slice_is(full, SLICE("set"))        ? OF_SET
-                       : slice_is(full, SLICE("bitfield")) ? OF_BITFIELD
-                                                           : PLAIN,
+            .is_varying = strstr(flags->first, "variable_flags") != NULL,
             .channels = channels_of(full)};
     }
 }
@@ -180,43 +177,10 @@ static void find_keys(struct call *k)
     }
 }
 
-/* SET reads if it is to GET. */
-static uint8_t set_access(const struct call *k)
-{
-    for (uint32_t i = 3; i < k->argc; i++) {
-        if (slice_is_word(k->argv[i], "get")) {
-            return ACL_READ | ACL_WRITE;
-        }
-    }
-    return ACL_WRITE;
-}
-
-/* BITFIELD of GETs only reads; what is no BITFIELD at all is taken for the worst. */
-static uint8_t bitfield_access(const struct call *k)
-{
-    for (uint32_t i = 2; i < k->argc; i++) {
-        uint32_t left = k->argc - i - 1;
-
-        if (slice_is_word(k->argv[i], "get") && left >= 2) {
-            i += 2;
-        } else if (slice_is_word(k->argv[i], "overflow") && left >= 1) {
-            i += 1;
-        } else {
-            return ACL_READ | ACL_WRITE;
-        }
-    }
-    return ACL_READ;
-}
-
 static uint8_t key_access(const struct call *k, int i)
 {
-    switch ((enum special)k->fact->special) {
-    case OF_SET:
-        return set_access(k);
-    case OF_BITFIELD:
-        return bitfield_access(k);
-    case PLAIN:
-        break;
+    if (k->fact->is_varying) {
+        return access_of(cmd_keyflags_of_call(k->def, k->argv, k->argc)->first);
     }
     return i == 0 ? k->fact->first : k->fact->rest;
 }

@@ -230,7 +230,6 @@ static struct client_stats sum_all(void)
 #define DO(field) s.field += load(&n->field);
         SUMS(DO)
 #undef DO
-        s.blocked += load(&n->blocked);
         s.monitors += load(&n->monitors);
         s.ops_a_second += load(&n->ops_a_second);
         raise_to(&s.in_max, load(&n->in_max));

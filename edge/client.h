@@ -53,7 +53,7 @@ MUST_CHECK int client_line(const struct conn *c, struct buf *out) ON_WORKER;
 
 /* What INFO and metrics say. */
 struct client_stats {
-    uint64_t connected, blocked, monitors;
+    uint64_t connected, monitors;
     uint64_t received, rejected, accept_errors, closed, killed;
     uint64_t in_bytes, out_bytes;
     uint64_t in_max, out_max; /* the largest buffers seen since CONFIG RESETSTAT */

@@ -50,7 +50,7 @@ struct conn_scratch {
 struct conn_counters {
     _Atomic uint64_t received, closed, in_bytes, out_bytes, requests, errors;
     _Atomic uint64_t output_limit, input_limit, idle_timeout, trickle, killed, protocol_errors;
-    _Atomic uint64_t auth_failed, blocked, monitors, in_max, out_max, ops_a_second, busy_permille;
+    _Atomic uint64_t auth_failed, monitors, in_max, out_max, ops_a_second, busy_permille;
 };
 
 struct conn_set {

@@ -280,8 +280,9 @@ static void cmd_function_load(struct cmd *c)
 
     for (; at + 1 < c->argc; at++) {
         if (!slice_is_word(c->argv[at], "replace")) {
-            reply_errf(c->reply, "ERR Unknown option given: %.*s",
-                       (int)(c->argv[at].len < 128 ? c->argv[at].len : 128), c->argv[at].ptr);
+            /* Whole, as Redis: it may be the code, given in the wrong place. */
+            reply_errf(c->reply, "ERR Unknown option given: %.*s", (int)c->argv[at].len,
+                       c->argv[at].ptr);
             return;
         }
         replace = true;

@@ -225,6 +225,11 @@ function sameRefusal(a, b) {
 
 export const DIFFERENCES = [
   {
+    about: (c) => sub('ACL', 'GENPASS')(c) && c.length === 2,
+    why: 'each makes a password of its own',
+    same: (a, b) => a.t === '$' && b.t === '$' && a.b?.length === b.b?.length,
+  },
+  {
     about: (c) =>
       sub('ACL', 'DRYRUN')(c) &&
       ((upper(c, 3) === 'PFMERGE' && c.length === 5) ||

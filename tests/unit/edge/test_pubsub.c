@@ -8,6 +8,7 @@
 #include "edge/pubsub.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -205,8 +206,11 @@ static void keeps_the_order_of_a_channel(void)
 
 /* --- P2: who listens from when ---------------------------------------------------------------- */
 
+enum { JOINING = 5000, LISTENING = 100 }; /* messages beside either */
+
 static _Atomic bool is_racing;
 static _Atomic int last_sent;
+static _Atomic int may_send; /* up to which, so that who reads byte by byte keeps up */
 
 static void *count_up(void *arg)
 {
@@ -217,7 +221,9 @@ static void *count_up(void *arg)
         (void)snprintf(text, sizeof(text), "%08d", i);
         (void)publish("c", text);
         atomic_store(&last_sent, i);
-        (void)usleep(20); /* who reads byte by byte keeps up */
+        while (i >= atomic_load(&may_send) && atomic_load(&is_racing)) {
+            sched_yield();
+        }
     }
     return NULL;
 }
@@ -232,14 +238,18 @@ static void hears_all_from_its_joining_on(void)
     toy_send(a, "PSUBSCRIBE c\r\nSUBSCRIBE other\r\n");
     atomic_store(&is_racing, true);
     atomic_store(&last_sent, 0);
+    atomic_store(&may_send, 0);
     CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, count_up, NULL), 0);
     for (int round = 0; round < 20; round++) {
         int before = atomic_load(&last_sent);
 
+        atomic_store(&may_send, before + JOINING);
         toy_send(b, "SUBSCRIBE c\r\n");
         CU_ASSERT(toy_gets(b, "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"));
         int told = atomic_load(&last_sent);
         int first = 0;
+
+        atomic_store(&may_send, told + LISTENING);
 
         for (int n = 0; n < 10; n++) {
             CU_ASSERT(toy_gets(b, "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$8\r\n"));
