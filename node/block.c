@@ -365,7 +365,8 @@ static enum block_woken end_as(struct block *b, struct cmd *c, enum cmd_unblocke
 
 enum block_woken block_wake(struct block *b, struct cmd *c)
 {
-    if (atomic_load_explicit(&b->state, memory_order_acquire) == DONE) {
+    /* Not by its state: the message that follows DONE may be on its way, and is a part of *b. */
+    if (b->is_told) {
         leave_keys(b);
         c->unblocked = b->is_taken ? CMD_NOT_UNBLOCKED : b->why;
         return b->is_taken ? BLOCK_TAKEN : BLOCK_ENDED;

@@ -17,7 +17,7 @@
  * gone what somebody waited for, as in Redis. A writer that has no connection to hold up (the janitor, the
  * evictor), or has lost it, pokes instead: the command tries again by itself.
  *
- * Invariants (unit/node/test_block.c; tests/e2e/blocking.test.js)
+ * Invariants (unit/node/test_block.c, test_block_race.c; tests/e2e/blocking.test.js)
  *  B1  looking and queueing are one step under the locks of all its keys: no push falls between them.
  *  B2  one claimant at a time; only it touches a claimed command, but for marking it LATE.
  *  B3  first come first served at each key: a claim that is given back keeps its place.

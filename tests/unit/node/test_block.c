@@ -1,5 +1,5 @@
 /* Commands that wait for data: lines, claims, and what may happen between a claim and its end (node/block.h). Told
- * step by step on one thread. */
+ * step by step on one thread; test_block_race.c has the threads. */
 #include "node/block.h"
 
 #include "base/err.h"
