@@ -303,8 +303,7 @@ bool block_wait(struct cmd *c, uint32_t first, uint32_t count, enum value_type t
         c->blocked = b;
         c->argv = b->args->argv; /* which may be others than the request's, such as ids for $ */
     }
-    c->again = true;
-    c->again_at_ms = b->deadline_ms;
+    c->again = true; /* until block_deadline_ms(), which its own worker asks for */
     return true;
 }
 

@@ -93,7 +93,7 @@ uint64_t exec_mask(const struct request *r);
 /* So many commands are hashed and prefetched together: their lines fit the first-level cache. */
 enum { EXEC_GROUP = 32 };
 
-/* Hashes the first key of each, at most EXEC_GROUP, and brings near bucket, then entry, then what they name of
+/* Hashes the first key of each, and by groups brings near bucket, then entry, then what they name of
  * it. */
 void exec_look_ahead(struct database *db, struct request *r, uint32_t n);
 

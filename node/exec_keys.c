@@ -70,7 +70,8 @@ static void fetch_lines(const struct entry *e)
     size_t bytes = entry_bytes(e);
 
     bytes = bytes < FETCH_BYTES ? bytes : FETCH_BYTES;
-    for (size_t at = 2 * LINE; at < bytes; at += LINE) { /* table_prefetch_entries() took two */
+    for (size_t at = (size_t)2 * LINE; at < bytes;
+         at += LINE) { /* table_prefetch_entries() took two */
         __builtin_prefetch((const char *)e + at);
     }
 }
@@ -118,7 +119,7 @@ static void hash_first_key(struct request *r, const struct request *before)
     }
 }
 
-void exec_look_ahead(struct database *db, struct request *r, uint32_t n)
+static void look_ahead_group(struct database *db, struct request *r, uint32_t n)
 {
     struct table_look look[EXEC_GROUP];
     uint32_t count = 0;
@@ -146,5 +147,12 @@ void exec_look_ahead(struct database *db, struct request *r, uint32_t n)
     }
     if (members) {
         fetch_members(db, r, n);
+    }
+}
+
+void exec_look_ahead(struct database *db, struct request *r, uint32_t n)
+{
+    for (uint32_t at = 0; at < n; at += EXEC_GROUP) {
+        look_ahead_group(db, r + at, n - at < EXEC_GROUP ? n - at : EXEC_GROUP);
     }
 }

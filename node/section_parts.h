@@ -22,6 +22,8 @@
 #include "node/table.h"
 #include "replication/changelog.h"
 
+#include <assert.h>
+
 /* One key that the section writes. */
 struct item {
     struct key key;
@@ -135,6 +137,7 @@ static inline void *section_pile_add(struct section *s, struct pile *p, size_t s
     if (UNLIKELY(p->count == p->cap) && !section_pile_grow(s, p, size)) {
         return NULL;
     }
+    assert(p->v != NULL); /* it has room */
     return memset(p->v + (size_t)p->count++ * size, 0, size);
 }
 
