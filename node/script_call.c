@@ -14,7 +14,6 @@
 
 #include <assert.h>
 #include <math.h>
-#include <stdio.h>
 #include <x86intrin.h>
 
 enum { NAMES_MAX = 256 << 20, NAMES_BLOCK = 4096, ARGS_INLINE = 8, INT_BYTES = 24 };
@@ -90,18 +89,20 @@ struct args {
     char ints[ARGS_INLINE][INT_BYTES];
 };
 
-/* The text of the number at i, as Redis has them: 17 digits. */
+/* The text of the number at i as Redis 7.2 has it: the fewest digits that read back; NaN keeps its sign. */
 static struct slice number_text(lua_State *L, int i, char room[INT_BYTES])
 {
     double x = lua_tonumber(L, i);
     struct slice s = {room, 0};
-    char text[64];
+    char text[1 + NUMBER_DOUBLE_MAX] = "-";
 
-    if (fabs(x) < 9007199254740992.0 && x == (double)(int64_t)x) {
+    if (fabs(x) < 9007199254740992.0 && x == (double)(int64_t)x && !(x == 0 && signbit(x))) {
         s.len = number_print_int(room, (int64_t)x);
         return s;
     }
-    lua_pushlstring(L, text, (size_t)snprintf(text, sizeof(text), "%.17g", x));
+    bool has_sign = isnan(x) && signbit(x);
+
+    lua_pushlstring(L, text, has_sign + number_print_double(text + has_sign, x));
     lua_replace(L, i);
     s.ptr = lua_tolstring(L, i, &s.len);
     return s;

@@ -65,6 +65,12 @@ static void cmd_lolwut(struct cmd *c)
                                "         \\__,~~.\n"
                                "Redis ver. " VERSION_REDIS ", Godwit ver. " VERSION_GODWIT "\n";
 
+    int64_t version;
+
+    if (c->argc > 2 && slice_is_word(c->argv[1], "version") && !parse_i64(c->argv[2], &version)) {
+        reply_err(c->reply, WIRE_NOT_INTEGER);
+        return;
+    }
     reply_verbatim(c->reply, "txt", slice_of(kite));
 }
 
