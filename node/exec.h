@@ -88,8 +88,14 @@ void exec_count_turn(struct exec *x, const struct cmd *c);
 
 /* ---- Keys (exec_keys.c) ---- */
 
+uint64_t exec_mask_of_many(const struct request *r); /* private */
 /* The partitions of all its keys. */
-uint64_t exec_mask(const struct request *r);
+static inline uint64_t exec_mask(const struct request *r)
+{
+    return LIKELY(cmd_has_one_key(r->def) && (r->def->flags & (CMD_WHOLE | CMD_PATTERNS)) == 0)
+               ? (uint64_t)1 << r->key.partition
+               : exec_mask_of_many(r);
+}
 /* So many commands are hashed and prefetched together: their lines fit the first-level cache. */
 enum { EXEC_GROUP = 32 };
 

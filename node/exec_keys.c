@@ -20,16 +20,13 @@ static uint64_t bit(const struct key *k)
  * would hold the worker for tens of milliseconds. Where they share a {tag} others wait for nothing, rarely. */
 enum { KEYS_HASHED = 16384 };
 
-uint64_t exec_mask(const struct request *r)
+uint64_t exec_mask_of_many(const struct request *r)
 {
     uint32_t some[256];
     uint64_t mask = 0;
     uint32_t *at = some;
     int n;
 
-    if (LIKELY(cmd_has_one_key(r->def) && (r->def->flags & (CMD_WHOLE | CMD_PATTERNS)) == 0)) {
-        return bit(&r->key);
-    }
     if (cmd_reads_any_key(r->def, r->argv, r->argc)) {
         return UINT64_MAX >> (64 - PARTITIONS);
     }
@@ -107,16 +104,18 @@ static void fetch_members(struct database *db, const struct request *r, uint32_t
     }
 }
 
-static void hash_first_key(struct request *r, const struct request *before)
+/* True if it is the one before's. */
+static bool hash_first_key(struct request *r, const struct request *before)
 {
     struct slice name = r->argv[r->def->keys.first];
 
     if (before != NULL && is_same(before->key.name, name)) {
         r->key = before->key;
         r->key.name = name;
-    } else {
-        r->key = key_of(name);
+        return true;
     }
+    r->key = key_of(name);
+    return false;
 }
 
 static void look_ahead_group(struct database *db, struct request *r, uint32_t n)
@@ -133,19 +132,21 @@ static void look_ahead_group(struct database *db, struct request *r, uint32_t n)
         if (def->keys.kind != CMD_KEYS_RANGE || (uint32_t)def->keys.first >= r[i].argc) {
             continue;
         }
-        hash_first_key(&r[i], i == 0 ? NULL : &r[i - 1]);
+        members |= def->member != 0;
+        if (hash_first_key(&r[i], i == 0 ? NULL : &r[i - 1]) || n == 1) {
+            continue;
+        }
         struct partition *p = database_partition(db, r[i].key.partition);
 
-        if (n > 1 && p != NULL) {
+        if (p != NULL) {
             table_prefetch_bucket(&p->table, r[i].key.hash);
             look[count++] = (struct table_look){&p->table, r[i].key.hash};
-            members |= def->member != 0;
         }
     }
     if (count > 0) {
         table_prefetch_entries(look, count);
     }
-    if (members) {
+    if (members && n > 1) {
         fetch_members(db, r, n);
     }
 }

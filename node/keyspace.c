@@ -24,16 +24,6 @@ struct key key_of(struct slice name)
     return (struct key){name, hash_key(name), slot, (uint8_t)(slot % PARTITIONS)};
 }
 
-struct key cmd_key(const struct cmd *c, uint32_t index)
-{
-    struct slice name = c->argv[index];
-
-    /* Behind an empty argument the next may begin at the same byte. */
-    return c->key.name.ptr == name.ptr && c->key.name.len == name.len && name.ptr != NULL
-               ? c->key
-               : key_of(name);
-}
-
 bool keyspace_clocked(const struct database *db)
 {
     (void)db;
@@ -114,22 +104,27 @@ static const struct entry *find_unlocked(struct cmd *c, const struct key *key)
     return NULL;
 }
 
-const struct entry *keyspace_peek(struct cmd *c, struct key key)
+static inline const struct entry *peek(struct cmd *c, const struct key *key)
 {
     if (c->section == NULL) {
-        return find_unlocked(c, &key);
+        return find_unlocked(c, key);
     }
     if ((c->def->flags & (CMD_WRITE | CMD_CACHES)) != 0 || c->in_txn) {
-        return section_find(c->section, key);
+        return section_find(c->section, *key);
     }
-    const struct entry *e = section_look(c->section, key);
+    const struct entry *e = section_look(c->section, *key);
 
     return e == NULL || life_of(c, e) == TYPE_DEAD ? NULL : found_alive(c, e);
 }
 
+const struct entry *keyspace_peek(struct cmd *c, struct key key)
+{
+    return peek(c, &key);
+}
+
 const struct entry *keyspace_find(struct cmd *c, struct key key)
 {
-    const struct entry *e = keyspace_peek(c, key);
+    const struct entry *e = peek(c, &key);
     struct database_usage *u = database_usage(c->db);
 
     if (UNLIKELY(c->progress != NULL || slices_running != NULL)) {

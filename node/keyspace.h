@@ -13,9 +13,17 @@
 /* What a look-up for a value of one type comes to. */
 enum found { ABSENT, FOUND, WRONG_TYPE };
 
-/* The key in argv[index], hashed (the first one's hash was made ahead). */
-struct key cmd_key(const struct cmd *c, uint32_t index);
 struct key key_of(struct slice name);
+/* The key in argv[index], hashed (the first one's hash was made ahead). */
+static inline struct key cmd_key(const struct cmd *c, uint32_t index)
+{
+    struct slice name = c->argv[index];
+
+    /* Behind an empty argument the next may begin at the same byte. */
+    return LIKELY(c->key.name.ptr == name.ptr && c->key.name.len == name.len && name.ptr != NULL)
+               ? c->key
+               : key_of(name);
+}
 
 /* NULL if absent or expired. Counts a hit or a miss, and touches the eviction clock. */
 const struct entry *keyspace_find(struct cmd *c, struct key key);

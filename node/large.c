@@ -215,14 +215,35 @@ UNCHECKED_LOCKS static void end(void *object, void *arg)
         }
     }
     journal_free(hold);
+    struct large_hold **spare = section_spare_hold(hold->section);
+
+    if (*spare == NULL) {
+        *spare = hold;
+    } else {
+        large_hold_free(hold);
+    }
+}
+
+void large_hold_free(struct large_hold *hold)
+{
     mem_free(hold, sizeof(*hold));
+}
+
+/* Most sections change one collection: the one before's hold serves the next. */
+static struct large_hold *hold_alloc(struct section *s)
+{
+    struct large_hold **spare = section_spare_hold(s);
+    struct large_hold *hold = *spare;
+
+    *spare = NULL;
+    return hold != NULL ? hold : mem_alloc(sizeof(*hold));
 }
 
 /* The lock is taken last: whatever fails before needs no unlocking. */
 UNCHECKED_LOCKS static int hold_begin(struct section *s, struct key key, struct large *l,
                                       bool created)
 {
-    struct large_hold *hold = mem_alloc(sizeof(*hold));
+    struct large_hold *hold = hold_alloc(s);
 
     if (hold == NULL) {
         section_fail(s, SECTION_NOMEM);

@@ -117,6 +117,8 @@ bool large_is_new(const struct large *l);
 /* While changes are undone: whether some are left that may yet be undone, since a section goes back to its
  * savepoint only. */
 bool large_goes_on(const struct large *l);
+/* What section_spare_hold() kept. */
+void large_hold_free(struct large_hold *hold);
 /* Room in the journal for n changes more, before the first of them is made. ERR_NOMEM. */
 MUST_CHECK int large_reserve(struct large *l, size_t n);
 /* A change was made, and accounts follow. The journal had room. */

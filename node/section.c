@@ -9,6 +9,7 @@
 #include "node/entry.h"
 #include "node/evict.h"
 #include "node/keyed.h"
+#include "node/large.h"
 #include "node/library.h"
 #include "node/notify.h"
 #include "node/type.h"
@@ -28,6 +29,7 @@ bool section_pile_grow(struct section *s, struct pile *p, size_t size)
     }
     p->v = v;
     p->cap = cap;
+    s->pile_most = cap > s->pile_most ? cap : s->pile_most;
     return true;
 }
 
@@ -59,6 +61,7 @@ void section_destroy(struct section *s)
     mem_free(s->touched.v, s->touched.cap * sizeof(struct key));
     mem_free(s->saved.v, s->saved.cap * sizeof(struct saved_item));
     mem_free(s->index, s->index_cap * sizeof(s->index[0]));
+    large_hold_free(s->spare_hold);
     change_writer_fini(&s->change);
     notices_fini(&s->notices);
     buf_fini(&s->change_bytes);
@@ -97,6 +100,7 @@ void section_suspend(struct section *s)
         partition_busy_set(database_partition(s->db, (unsigned)__builtin_ctzl(m)), true);
     }
     s->is_suspended = true;
+    s->seen = NULL; /* arguments may lie elsewhere in the next turn, and others where they lay */
 }
 
 UNCHECKED_LOCKS static int lock_all(struct section *s, bool make, struct partition **held)
@@ -230,27 +234,40 @@ static struct item *item_find(struct section *s, const struct key *key)
     return NULL;
 }
 
-static struct entry *in_table(struct section *s, const struct key *key, table_place **place)
+/* The same bytes where they were, or others that are alike. */
+static inline bool is_seen(const struct section *s, const struct key *key)
+{
+    return s->seen != NULL && s->seen_hash == key->hash &&
+           ((s->seen_name.ptr == key->name.ptr && s->seen_name.len == key->name.len) ||
+            slice_is_name(entry_key(s->seen), key->name));
+}
+
+static struct entry *look_up(struct section *s, const struct key *key, table_place **place)
 {
     assert((s->mask & (uint64_t)1 << key->partition) != 0); /* S1 */
     /* What was absent when the section began stays so for it. */
     if ((s->locked & (uint64_t)1 << key->partition) == 0 || s->flushed) {
         return NULL;
     }
-    if (s->seen != NULL && s->seen_hash == key->hash &&
-        slice_is_name(entry_key(s->seen), key->name)) {
-        *place = s->seen_place;
-        return s->seen;
-    }
     struct entry *e = table_find_place(&database_partition(s->db, key->partition)->table, key->name,
                                        key->hash, place);
 
     if (e != NULL) {
         s->seen = e;
+        s->seen_name = key->name;
         s->seen_hash = key->hash;
         s->seen_place = *place;
     }
     return e;
+}
+
+static inline struct entry *in_table(struct section *s, const struct key *key, table_place **place)
+{
+    if (is_seen(s, key)) {
+        *place = s->seen_place;
+        return s->seen;
+    }
+    return look_up(s, key, place);
 }
 
 /* NULL: no memory, and the section has failed. */
@@ -265,7 +282,7 @@ static struct item *item_for(struct section *s, const struct key *key)
     if (it == NULL) {
         return NULL;
     }
-    it->key = *key;
+    *it = (struct item){.key = *key};
     it->old = it->now = in_table(s, key, &it->place);
     if (it->old != NULL) {
         it->key.name = entry_key(it->old); /* the caller's may not live as long as the section */
@@ -473,6 +490,7 @@ void section_flush(struct section *s)
         it->keep_old = it->keep_now = false;
     }
     s->flushed = true;
+    s->seen = NULL;
 }
 
 bool section_holds(const struct section *s, struct key key)
@@ -601,6 +619,11 @@ void section_on_abort(struct section *s, void (*fn)(void *, void *), void *objec
     } else {
         fn(object, arg); /* undone at once: the section has failed, and nothing uses it any more */
     }
+}
+
+struct large_hold **section_spare_hold(struct section *s)
+{
+    return &s->spare_hold;
 }
 
 void section_on_end(struct section *s, void (*fn)(void *, void *), void *object, void *arg)

@@ -21,6 +21,7 @@
 #include "proto/change.h"
 
 struct entry;
+struct large_hold;
 struct libraries;
 struct partition;
 struct section;
@@ -149,6 +150,8 @@ void section_retire(struct section *s, void *object, size_t bytes, rcu_free_fn f
  * section frees its entry's own block, and nothing behind it). */
 void section_on_abort(struct section *s, void (*fn)(void *object, void *arg), void *object,
                       void *arg);
+/* A hold that node/large.c is done with, kept for the section's next; NULL: none. */
+struct large_hold **section_spare_hold(struct section *s);
 /* At the end, after publication or undoing: to drop a collection's own lock. */
 void section_on_end(struct section *s, void (*fn)(void *object, void *arg), void *object,
                     void *arg);

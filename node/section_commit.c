@@ -23,13 +23,32 @@
 
 enum { CHANGE_MAX = 512 << 20, CHANGE_KEEP = 256 << 10 };
 
-static void pile_reset(struct pile *p, size_t size)
+enum { PILE_KEEP = 1024 };
+
+static void pile_shrink(struct pile *p, size_t size)
 {
-    p->count = 0;
-    if (p->cap > 1024) {
+    if (p->cap > PILE_KEEP) {
         mem_free(p->v, p->cap * size);
         *p = (struct pile){0};
     }
+}
+
+static void piles_reset(struct section *s)
+{
+    s->items.count = s->discards.count = s->kept.count = s->retires.count = 0;
+    s->aborts.count = s->ends.count = s->touched.count = s->saved.count = 0;
+    if (LIKELY(s->pile_most <= PILE_KEEP)) {
+        return;
+    }
+    s->pile_most = 0;
+    pile_shrink(&s->items, sizeof(struct item));
+    pile_shrink(&s->discards, sizeof(struct discard));
+    pile_shrink(&s->kept, sizeof(struct kept));
+    pile_shrink(&s->retires, sizeof(struct deferred));
+    pile_shrink(&s->aborts, sizeof(struct deferred));
+    pile_shrink(&s->ends, sizeof(struct deferred));
+    pile_shrink(&s->touched, sizeof(struct key));
+    pile_shrink(&s->saved, sizeof(struct saved_item));
 }
 
 static void run_ends(struct section *s)
@@ -48,14 +67,7 @@ static void finish(struct section *s)
     section_put_libraries(s, NULL);
     section_unlock_all(s);
     notices_clear(&s->notices);
-    pile_reset(&s->items, sizeof(struct item));
-    pile_reset(&s->discards, sizeof(struct discard));
-    pile_reset(&s->kept, sizeof(struct kept));
-    pile_reset(&s->retires, sizeof(struct deferred));
-    pile_reset(&s->aborts, sizeof(struct deferred));
-    pile_reset(&s->ends, sizeof(struct deferred));
-    pile_reset(&s->touched, sizeof(struct key));
-    pile_reset(&s->saved, sizeof(struct saved_item));
+    piles_reset(s);
     s->savepoint.number = 0;
     if (s->index != NULL) {
         mem_free(s->index, s->index_cap * sizeof(s->index[0]));

@@ -108,16 +108,19 @@ struct section {
     struct buf change_bytes;
     struct change_writer change;
     struct pile items, discards, kept, retires, aborts, ends, touched;
+    uint32_t pile_most; /* none is longer */
     struct savepoint savepoint;
-    uint64_t savepoints;         /* so far */
-    struct pile saved;           /* items, since the savepoint */
-    struct libraries *libraries; /* owned: what the database's become; NULL: they stay */
-    struct notices notices;      /* what it publishes at its end */
-    uint64_t client;             /* that asked for it; 0: none */
-    struct block_ready *ready;   /* owned: changed keys that commands wait at */
+    uint64_t savepoints;           /* so far */
+    struct pile saved;             /* items, since the savepoint */
+    struct libraries *libraries;   /* owned: what the database's become; NULL: they stay */
+    struct notices notices;        /* what it publishes at its end */
+    struct large_hold *spare_hold; /* owned; NULL: none */
+    uint64_t client;               /* that asked for it; 0: none */
+    struct block_ready *ready;     /* owned: changed keys that commands wait at */
     /* What a table was last found to have, which stays so while its partition is locked: a command looks
      * several times for the key that it writes. */
-    struct entry *seen; /* NULL: nothing */
+    struct entry *seen;     /* NULL: nothing */
+    struct slice seen_name; /* as it was asked for: not looked into, it may be gone */
     uint64_t seen_hash;
     table_place *seen_place;
     uint32_t *index; /* owned: open addressing, item number + 1; NULL while items are few */
@@ -131,14 +134,14 @@ void section_unlock_all(struct section *s);
 void section_index_again(struct section *s);
 bool section_pile_grow(struct section *s, struct pile *p, size_t size);
 
-/* A growing array's next element, zeroed; NULL: no memory, and the section has failed. */
+/* A growing array's next element, to be filled in whole; NULL: no memory, and the section has failed. */
 static inline void *section_pile_add(struct section *s, struct pile *p, size_t size)
 {
     if (UNLIKELY(p->count == p->cap) && !section_pile_grow(s, p, size)) {
         return NULL;
     }
     assert(p->v != NULL); /* it has room */
-    return memset(p->v + (size_t)p->count++ * size, 0, size);
+    return p->v + (size_t)p->count++ * size;
 }
 
 /* Before the item changes: keeps it for the savepoint. True if its entry is still the savepoint's. */

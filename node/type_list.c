@@ -57,7 +57,7 @@ void vlist_seek(const struct vlist_view *l, size_t index, struct vlist_cursor *o
         enter(out, l->large->tail);
         out->at = out->end;
     } else {
-        enter(out, vlist_tree_find(l->large->root, &index));
+        enter(out, vlist_large_find(l->large, &index));
         out->at = vlist_item_seek(out->begin, out->end, out->chunk->count, index);
     }
 }

@@ -67,19 +67,27 @@ static void sum(struct vlist_chunk *c)
         mem_size(block_bytes(c)) + (l != NULL ? l->sum_bytes : 0) + (r != NULL ? r->sum_bytes : 0);
 }
 
+/* Differences up to the root, since the others' children need not be looked at; a fall wraps around, and back. */
+static void add_from(struct vlist_chunk *c, size_t count, size_t live)
+{
+    for (; c != NULL; c = c->parent) {
+        c->sum_count += count;
+        c->sum_live += live;
+    }
+}
+
 void vlist_chunk_changed(struct vlist_chunk *c)
 {
     size_t count = c->sum_count;
     size_t live = c->sum_live;
 
     sum(c);
-    /* Differences, since the others' children need not be looked at; a fall wraps around, and back. */
-    count = c->sum_count - count;
-    live = c->sum_live - live;
-    for (c = c->parent; c != NULL; c = c->parent) {
-        c->sum_count += count;
-        c->sum_live += live;
-    }
+    add_from(c->parent, c->sum_count - count, c->sum_live - live);
+}
+
+void vlist_chunk_moved(struct vlist_chunk *c, size_t count_was, size_t live_was)
+{
+    add_from(c, c->count - count_was, vlist_chunk_live(c) - live_was);
 }
 
 /* ---- Walking ---- */

@@ -117,6 +117,21 @@ static struct large_undo borders_of(struct vlist_chunk *c)
                                       (int64_t)c->end << 17 | (int64_t)c->count << 33};
 }
 
+static uint32_t begin_of(const struct large_undo *u)
+{
+    return (uint32_t)(u->arg >> 1) & 0xffff;
+}
+
+static uint32_t end_of(const struct large_undo *u)
+{
+    return (uint32_t)(u->arg >> 17) & 0xffff;
+}
+
+static uint16_t count_of(const struct large_undo *u)
+{
+    return (uint16_t)(u->arg >> 33);
+}
+
 static void settle_borders(struct vlist_chunk *c)
 {
     if (vlist_chunk_is_shared(c)) {
@@ -135,9 +150,9 @@ static void undo(struct large *large, const struct large_undo *u)
     }
     struct vlist_chunk *c = u->now;
 
-    c->begin = (uint32_t)(u->arg >> 1) & 0xffff;
-    c->end = (uint32_t)(u->arg >> 17) & 0xffff;
-    c->count = (uint16_t)(u->arg >> 33);
+    c->begin = begin_of(u);
+    c->end = end_of(u);
+    c->count = count_of(u);
     /* Back to a savepoint only, the chunk keeps what the changes before it may yet have to bring back. */
     if (!large_goes_on(large)) {
         settle_borders(c);
@@ -245,7 +260,7 @@ static void moved(struct vlist_large *l, struct vlist_chunk *c, struct large_und
     if (large_is_new(&l->large)) {
         settle_borders(c);
     }
-    vlist_chunk_changed(c);
+    vlist_chunk_moved(c, count_of(&u), end_of(&u) - begin_of(&u));
     large_changed(&l->large, u);
 }
 
@@ -375,11 +390,11 @@ int vlist_large_pop(struct section *s, struct vlist_large *l, enum vlist_end end
     }
     if (n < count && end == LIST_HEAD) {
         within = n;
-        c = vlist_tree_find(l->root, &within);
+        c = vlist_large_find(l, &within);
     } else if (n < count) {
         size_t last = count - n - 1;
 
-        c = vlist_tree_find(l->root, &last);
+        c = vlist_large_find(l, &last);
         within = c->count - 1 - last;
     }
     if (c != (end == LIST_HEAD ? l->head : l->tail)) {

@@ -15,6 +15,8 @@
 #include "node/section.h"
 #include "node/vlist_chunk.h"
 
+#include <assert.h>
+
 struct vlist_large {
     struct large large; /* first */
     struct vlist_chunk *root, *head, *tail;
@@ -34,6 +36,22 @@ static inline struct vlist_large *vlist_large_of(const struct entry *e)
 static inline size_t vlist_large_count(const struct vlist_large *l)
 {
     return l->root == NULL ? 0 : l->root->sum_count;
+}
+
+/* vlist_tree_find(); at the ends, where most look, without the tree. */
+static inline struct vlist_chunk *vlist_large_find(const struct vlist_large *l, size_t *index)
+{
+    size_t before = l->root->sum_count - l->tail->count;
+
+    if (*index < l->head->count) {
+        return l->head;
+    }
+    if (*index >= before) {
+        assert(*index < l->root->sum_count);
+        *index -= before;
+        return l->tail;
+    }
+    return vlist_tree_find(l->root, index);
 }
 
 /* Whether a list of so many elements and bytes is beyond list-max-listpack-size (a share of it). */
