@@ -12,6 +12,7 @@ struct beginning {
     struct client_round round;
     struct tracker *tracker;
     uint64_t to; /* 0: itself */
+    bool failed; /* `to` is there, and no memory for its handle */
 };
 
 static void visit(struct client_round *r, struct conn_set *set)
@@ -21,6 +22,7 @@ static void visit(struct client_round *r, struct conn_set *set)
 
     if (c != NULL) {
         b->tracker->to = conn_handle_of(c);
+        b->failed = b->tracker->to == NULL;
     }
 }
 
@@ -31,7 +33,9 @@ static void done(struct client_round *r, struct conn *c)
     if (c != NULL) {
         size_t from = conn_answer_begin(c);
 
-        if (b->to != 0 && b->tracker->to == NULL) {
+        if (b->failed) {
+            reply_err(&c->reply, WIRE_NOMEM);
+        } else if (b->to != 0 && b->tracker->to == NULL) {
             reply_errf(&c->reply, "ERR The client ID you want redirect to does not exist");
         } else {
             tracker_begin(c, b->tracker);
