@@ -15,6 +15,8 @@ struct beginning {
     bool failed; /* `to` is there, and no memory for its handle */
 };
 
+static const char no_such_client[] = "ERR The client ID you want redirect to does not exist";
+
 static void visit(struct client_round *r, struct conn_set *set)
 {
     struct beginning *b = LIST_ITEM(r, struct beginning, round);
@@ -36,7 +38,7 @@ static void done(struct client_round *r, struct conn *c)
         if (b->failed) {
             reply_err(&c->reply, WIRE_NOMEM);
         } else if (b->to != 0 && b->tracker->to == NULL) {
-            reply_errf(&c->reply, "ERR The client ID you want redirect to does not exist");
+            reply_errf(&c->reply, "%s", no_such_client);
         } else {
             tracker_begin(c, b->tracker);
             reply_ok(&c->reply);
@@ -74,6 +76,10 @@ static bool parse(struct cmd *c, struct options *o)
             }
             if (!parse_i64(c->argv[++i], &o->redirect)) {
                 reply_err(c->reply, WIRE_NOT_INTEGER);
+                return false;
+            }
+            if (o->redirect <= 0) { /* to visit() 0 means: itself */
+                reply_errf(c->reply, "%s", no_such_client);
                 return false;
             }
             o->has_redirect = true;

@@ -65,6 +65,12 @@ static void cmd_lolwut(struct cmd *c)
                                "         \\__,~~.\n"
                                "Redis ver. " VERSION_REDIS ", Godwit ver. " VERSION_GODWIT "\n";
 
+    int64_t version;
+
+    if (c->argc >= 3 && slice_is_word(c->argv[1], "version") && !parse_i64(c->argv[2], &version)) {
+        reply_err(c->reply, WIRE_NOT_INTEGER);
+        return;
+    }
     reply_verbatim(c->reply, "txt", slice_of(kite));
 }
 
@@ -110,9 +116,9 @@ static void cmd_swapdb(struct cmd *c)
     int64_t a;
     int64_t b;
 
-    if (!parse_i64(c->argv[1], &a)) {
+    if (!parse_i64(c->argv[1], &a) || a < INT32_MIN || a > INT32_MAX) {
         reply_errf(c->reply, "ERR invalid first DB index");
-    } else if (!parse_i64(c->argv[2], &b)) {
+    } else if (!parse_i64(c->argv[2], &b) || b < INT32_MIN || b > INT32_MAX) {
         reply_errf(c->reply, "ERR invalid second DB index");
     } else if (a != 0 || b != 0) {
         reply_err(c->reply, WIRE_DB_INDEX);
