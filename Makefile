@@ -126,7 +126,7 @@ prop prop-broken:
 else
 prop: $(B)/prop_isolation
 	$(Q)$< $(or $(SECONDS),4) $(PART)
-BREAKS      := 1-many 2-many 3-order 4-twice 5-relies 6-present 7-gone 8-gone 2-multi 9-watch 2-script 10-script 11-turns 12-pops 13-grow
+BREAKS      := 1-many 2-many 3-order 2-pair 4-twice 5-relies 6-present 7-gone 8-gone 2-multi 9-watch 2-script 10-script 11-turns 12-pops 14-limit 13-grow
 BREAK_SRC    = $(shell grep -lw BROKEN $(SRC))
 $(B)/broken_%: $(PROP_OBJ) $(B)/libgodwit.a FORCE
 	$(Q)for f in $(BREAK_SRC); do mkdir -p "$@.d/$$(dirname $$f)" && $(CC) $(CFLAGS) -DGODWIT_BREAK=$(firstword $(subst -, ,$*)) \

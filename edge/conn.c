@@ -41,9 +41,8 @@ enum {
     IN_AHEAD_BYTES = 1024 * 1024,
     IN_WHOLE_FROM =
         1024 * 1024, /* an argument of which so much has come gets all the room it asks for */
-    IN_TURN_BYTES = 256 * 1024,   /* read at once, of a long argument */
-    OUT_TURN_BYTES = 1024 * 1024, /* written at once */
-    SPARES = 8
+    IN_TURN_BYTES = 256 * 1024,  /* read at once, of a long argument */
+    OUT_TURN_BYTES = 1024 * 1024 /* written at once */
 };
 
 _Atomic uint32_t conn_open_count;
@@ -52,73 +51,6 @@ static _Atomic uint64_t next_id = 1;
 static void on_events(struct worker_file *f, uint32_t events);
 static void conn_task(struct worker_task *t);
 static void on_ready(struct session *s);
-
-/* --- scratches ------------------------------------------------------------------------------- */
-
-static struct conn_scratch *scratch_create(void)
-{
-    struct conn_scratch *s = mem_alloc(sizeof(*s));
-
-    if (s != NULL) {
-        s->next = NULL;
-        s->args = s->own_args;
-        s->args_cap = CONN_ARGS_MAX;
-        s->args_used = 0;
-    }
-    return s;
-}
-
-static void scratch_destroy(struct conn_scratch *s)
-{
-    if (s->args != s->own_args) {
-        mem_free(s->args, s->args_cap * sizeof(s->args[0]));
-    }
-    mem_free(s, sizeof(*s));
-}
-
-/* The one that no turn uses, or NULL. */
-static struct conn_scratch *scratch_take(struct conn_set *set)
-{
-    struct conn_scratch *s = set->spare;
-
-    if (s == NULL) {
-        return scratch_create();
-    }
-    set->spare = s->next;
-    set->spare_count--;
-    return s;
-}
-
-static void scratch_give(struct conn_set *set, struct conn_scratch *s)
-{
-    if (s->args != s->own_args) {
-        mem_free(s->args, s->args_cap * sizeof(s->args[0]));
-        s->args = s->own_args;
-        s->args_cap = CONN_ARGS_MAX;
-    }
-    if (set->spare_count >= SPARES) {
-        scratch_destroy(s);
-        return;
-    }
-    s->next = set->spare;
-    set->spare = s;
-    set->spare_count++;
-}
-
-void conn_scratch_free_all(struct conn_set *set)
-{
-    struct conn_scratch *s;
-
-    while ((s = set->spare) != NULL) {
-        set->spare = s->next;
-        scratch_destroy(s);
-    }
-    if (set->scratch != NULL) {
-        scratch_destroy(set->scratch);
-        set->scratch = NULL;
-    }
-    set->spare_count = 0;
-}
 
 /* --- what epoll watches ---------------------------------------------------------------------- */
 
@@ -399,7 +331,7 @@ static void settle_input(struct conn *c)
 static bool begin_turn(struct conn *c)
 {
     if (c->scratch == NULL) {
-        c->scratch = c->set->scratch != NULL ? c->set->scratch : scratch_take(c->set);
+        c->scratch = c->set->scratch != NULL ? c->set->scratch : conn_scratch_take(c->set);
         c->set->scratch = NULL;
         if (c->scratch == NULL) {
             conn_close(c, "no memory for its turn");
@@ -417,7 +349,7 @@ static void end_turn(struct conn *c)
         if (c->set->scratch == NULL && c->scratch->args == c->scratch->own_args) {
             c->set->scratch = c->scratch;
         } else {
-            scratch_give(c->set, c->scratch);
+            conn_scratch_give(c->set, c->scratch);
         }
         c->scratch = NULL;
     }
@@ -670,7 +602,7 @@ void conn_text_set(char **text, struct slice s)
 static void free_parts(struct conn *c)
 {
     if (c->scratch != NULL) {
-        scratch_give(c->set, c->scratch);
+        conn_scratch_give(c->set, c->scratch);
         c->scratch = NULL;
     }
     multi_destroy(c->multi);

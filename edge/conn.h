@@ -184,6 +184,9 @@ size_t conn_out_bytes(const struct conn *c);
 void conn_text_set(char **text, struct slice s);
 /* Of one that is closed; for conn_set.c. */
 void conn_free(struct conn *c);
+/* One that no turn uses; NULL: no memory. */
+struct conn_scratch *conn_scratch_take(struct conn_set *set);
+void conn_scratch_give(struct conn_set *set, struct conn_scratch *s);
 void conn_scratch_free_all(struct conn_set *set);
 
 /* Open connections of the process, against maxclients. */

@@ -4,7 +4,7 @@
  *
  * Written are version 10 and forms that Redis 7.0 reads, except a hash whose fields expire, which
  * needs version 12 (7.4). Read is everything up to version 12 for the types that are built. A type to
- * come adds its rows to the two tables in dump.c.
+ * come adds its rows to the tables in dump_read.c, dump_write.c and dump.c.
  *
  * Reading is apart from storing, so that all that can be wrong is known before anything is written.
  *

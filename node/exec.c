@@ -18,6 +18,7 @@
 #include "node/script.h"
 #include "node/section.h"
 #include "node/txn.h"
+#include "node/versions.h"
 #include "node/wait.h"
 #include "node/watched.h"
 #include "replication/changelog.h"
@@ -27,8 +28,7 @@
 #include <x86intrin.h>
 
 enum {
-    READ_TRIES = 2, /* of a read of several keys, before it takes the locks */
-    VERSION_SPINS = 60,
+    READ_TRIES = 2,   /* of a read of several keys, before it takes the locks */
     AGAIN_TRIES = 100 /* of a section whose keys expire under it */
 };
 
@@ -382,46 +382,6 @@ static enum outcome run_write(struct call *k)
     }
     refuse(k, WIRE_NOMEM);
     return RAN;
-}
-
-/* What readers of several keys compare. */
-struct versions {
-    uint64_t mask;
-    uint64_t v[PARTITIONS];
-};
-
-/* False if a publication is under way for longer than one takes; *held is then where. */
-static bool versions_take(struct versions *v, const struct database *db, struct partition **held)
-{
-    for (uint64_t m = v->mask; m != 0; m &= m - 1) {
-        unsigned i = (unsigned)__builtin_ctzl(m);
-        struct partition *p = database_partition(db, i);
-
-        v->v[i] = p == NULL ? 0 : partition_version(p);
-        for (int n = 0; (v->v[i] & 1) != 0; n++) {
-            if (n == VERSION_SPINS) {
-                *held = p;
-                return false;
-            }
-            __builtin_ia32_pause();
-            v->v[i] = partition_version(p);
-        }
-    }
-    return true;
-}
-
-static bool versions_unmoved(const struct versions *v, const struct database *db)
-{
-    for (uint64_t m = v->mask; m != 0; m &= m - 1) {
-        unsigned i = (unsigned)__builtin_ctzl(m);
-        /* One that was made meanwhile has version 0 until something is published in it. */
-        const struct partition *p = database_partition(db, i);
-
-        if (p != NULL && !partition_version_unmoved(p, v->v[i])) {
-            return false;
-        }
-    }
-    return true;
 }
 
 /* Whether a key that was found alive expired before the last was looked at: the reply may then hold

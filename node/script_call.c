@@ -387,9 +387,23 @@ static int redis_sha1hex(lua_State *L)
     return 1;
 }
 
+/* Without the ends of lines around it. */
+static void trim(const char **text, size_t *len)
+{
+    while (*len > 0 && strchr("\r\n", (*text)[*len - 1]) != NULL) {
+        --*len;
+    }
+    while (*len > 0 && strchr("\r\n", **text) != NULL) {
+        ++*text;
+        --*len;
+    }
+}
+
+/* A first word is the error's code, if others follow. */
 static int redis_error_reply(lua_State *L)
 {
     const char *text;
+    size_t code, len;
 
     if (lua_gettop(L) != 1 || lua_type(L, 1) != LUA_TSTRING) {
         push_error(L, "ERR wrong number or type of arguments");
@@ -397,12 +411,20 @@ static int redis_error_reply(lua_State *L)
     }
     text = lua_tostring(L, 1);
     text += *text == '-';
+    len = strlen(text);
+    code = strcspn(text, " ");
     lua_createtable(L, 0, 1);
-    if (strchr(text, ' ') == NULL) {
-        (void)lua_pushfstring(L, "ERR %s", text);
+    if (code == len) {
+        lua_pushliteral(L, "ERR");
     } else {
-        lua_pushstring(L, text);
+        lua_pushlstring(L, text, code);
+        text += code + 1;
+        len -= code + 1;
     }
+    trim(&text, &len);
+    lua_pushliteral(L, " ");
+    lua_pushlstring(L, text, len);
+    lua_concat(L, 3);
     lua_setfield(L, -2, "err");
     return 1;
 }

@@ -1,4 +1,4 @@
-/* table_segment.h - what a table consists of: words, buckets, segments. For table.c alone.
+/* table_segment.h - what a table consists of: words, buckets, segments, the directory. For table*.c alone.
  *
  * A word: | 63…48 tag | 47…4 address | 2 expires | 1 pending | 0 link |. Addresses of entries are 16-byte
  * aligned on 64-bit jemalloc and glibc but for classes under 16 bytes, which no entry has; 8 would
@@ -85,6 +85,36 @@ static inline uint32_t scaled(uint32_t pos, uint32_t depth, uint32_t buckets)
 static inline uint32_t bucket_index(const struct segment *s, uint32_t pos)
 {
     return scaled(pos, s->depth, s->buckets);
+}
+
+struct table_dir {
+    uint32_t depth;
+    _Atomic segment_ref seg[];
+};
+
+static inline segment_ref ref_at(const struct table_dir *d, uint32_t pos)
+{
+    /* Acquire: pairs with the release in point_to() (table.c). */
+    return atomic_load_explicit(&d->seg[((uint64_t)pos << d->depth) >> 32], memory_order_acquire);
+}
+
+static inline struct segment *segment_at(const struct table_dir *d, uint32_t pos)
+{
+    return ref_segment(ref_at(d, pos));
+}
+
+/* The bucket where the hash belongs, or NULL: no table yet. */
+static inline const struct bucket *bucket_find(const struct table *t, uint64_t hash)
+{
+    /* Acquire: pairs with the release in set_dir() (table.c). */
+    const struct table_dir *d = atomic_load_explicit(&t->dir, memory_order_acquire);
+
+    if (UNLIKELY(d == NULL)) {
+        return NULL;
+    }
+    segment_ref r = ref_at(d, position(hash));
+
+    return &ref_segment(r)->b[scaled(position(hash), (r >> 56) & 63, (r >> 48) & 255)];
 }
 
 static inline size_t table_segment_bytes(uint32_t buckets)

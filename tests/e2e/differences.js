@@ -501,13 +501,45 @@ export const DIFFERENCES = [
   },
 ];
 
+// What is a change of a watched key to one of the two only: EXEC would be carried out by the other. Here whoever
+// changes a watched key marks it, and nobody else (tests/spec/transactions.spec):
+// - consumers, claims, groups and the last id belong to a stream; redis-server forgets to tell of them;
+// - redis-server tells of some that change nothing: trimming nothing, appending nothing, moving a list's only element
+//   to where it was, setting what has expired before it is there.
+function marksOneOnly(command) {
+  const name = upper(command, 0);
+  return (
+    /^(XREADGROUP|XCLAIM|XAUTOCLAIM|XACK|XGROUP|XSETID|LTRIM)$/.test(name) ||
+    (name === 'APPEND' && (command[2] ?? '').length === 0) ||
+    (/^(B?LMOVE|B?RPOPLPUSH)$/.test(name) && String(command[1]) === String(command[2])) ||
+    (/^(SET|GETEX)$/.test(name) && (hasWord(command, 'EXAT') || hasWord(command, 'PXAT')))
+  );
+}
+
 // What one of the two refuses and the other does not must not stand in a transaction: EXEC would carry out
-// the one and drop the other. Such commands become a PING there.
-export function safeInTransactions(commands) {
+// the one and drop the other; nor may marksOneOnly() change a watched key. Such commands become a PING there.
+// Nor may the two come to different data by what both refuse.
+export function comparable(commands) {
   let isOpen = false;
+  let isDamaged = false;
+  let watched = new Set();
   return commands.map((command) => {
     const name = upper(command, 0);
-    isOpen = name === 'MULTI' || (isOpen && !['EXEC', 'DISCARD', 'RESET'].includes(name));
+    if (name === 'WATCH') {
+      command.slice(1).forEach((key) => watched.add(String(key)));
+    } else if (command.length === 1 && (isOpen ? /^(EXEC|DISCARD|RESET)$/ : /^(UNWATCH|RESET)$/).test(name)) {
+      watched = new Set();
+    }
+    isOpen = (name === 'MULTI' && command.length === 1) || (isOpen && !['EXEC', 'DISCARD', 'RESET'].includes(name));
+    // Redis finds a damaged HyperLogLog out on the way, and has then added some of the elements to it for which it
+    // answers an error; here what is refused changes nothing. So one at a time.
+    isDamaged ||= /^(SETRANGE|SETBIT|BITFIELD|APPEND)$/.test(name) && /^p\d/.test(String(command[1]));
+    if (isDamaged && name === 'PFADD') {
+      return command.slice(0, 3);
+    }
+    if (marksOneOnly(command) && command.some((arg) => watched.has(String(arg)))) {
+      return ['PING'];
+    }
     const isRefused =
       (name === 'UNLINK' && command.length === 1) ||
       (/^Z(REV)?RANK$/.test(name) && command.length === 4) ||

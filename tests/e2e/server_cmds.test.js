@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { eventually, passTime, within } from '../lib/eventually.js';
 import { plain, show } from '../lib/resp.js';
-import { godwitOnly, parseInfo, startServer } from '../lib/server.js';
+import { godwitOnly, KIND, parseInfo, startServer } from '../lib/server.js';
 
 // What redis_exporter, RedisInsight, Datadog's agent and redis-cli --stat read.
 const FIELDS = {
@@ -475,6 +475,8 @@ test('MEMORY', async (t) => {
   }
   assert.equal(stats['keys.count'], 3);
   assert.match(await client.cmd('MEMORY', 'DOCTOR'), /\w/);
+  assert.match(await client.cmd('MEMORY', 'MALLOC-STATS'), /\w/);
+  assert.equal(await client.cmd('MEMORY', 'PURGE'), 'OK');
   assert.ok((await client.cmd('MEMORY', 'HELP')).length > 4);
 });
 
@@ -541,7 +543,7 @@ test('COMMAND DOCS has no group of arguments that is empty', async (t) => {
   }
 });
 
-test('TIME, LOLWUT, ECHO, SELECT, WAIT, DBSIZE', async (t) => {
+test('TIME, LOLWUT, ECHO, SELECT, WAIT, WAITAOF, DBSIZE', async (t) => {
   const client = await (await startServer(t)).client(t);
   const [seconds, micros] = await client.cmd('TIME');
 
@@ -555,6 +557,11 @@ test('TIME, LOLWUT, ECHO, SELECT, WAIT, DBSIZE', async (t) => {
   const begun = performance.now();
   assert.equal(await client.cmd('WAIT', 1, 100), 0);
   assert.ok(performance.now() - begun > 80, 'WAIT waits for what cannot come');
+  if (KIND !== 'redis') {
+    assert.deepEqual(await client.cmd('WAITAOF', 0, 0, 10), [0, 0]);
+    assert.match(show(await client.call('WAITAOF', 1, 0, 10)), /^-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled/);
+    assert.match(show(await client.call('WAITAOF', 2, 0, 10)), /^-ERR value is out of range/);
+  }
   assert.equal(await client.cmd('PING'), 'PONG');
 });
 

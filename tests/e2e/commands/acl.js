@@ -1,6 +1,6 @@
 // Users and their rules, tried out by ACL DRYRUN; acl_differential.test.js has many more commands to try.
 // Rules name only what redis-server 7.0 knows too.
-const USERS = ['u0', 'u1', 'u2'];
+export const USERS = ['u0', 'u1', 'u2'];
 const COMMANDS = [
   'get', 'set', 'GETSET', 'mget', 'del', 'copy', 'rename', 'sort', 'sort_ro', 'eval', 'evalsha', 'bitfield',
   'bitop', 'lmove', 'lpush', 'zunionstore', 'zadd', 'georadius', 'xread', 'xreadgroup', 'xadd', 'sinterstore',

@@ -72,11 +72,24 @@ const keys = (g) => {
 
 export const kinds = [];
 
+const RETURN_1 = 'e0e1f9fabfc9d4800c877a703b823ac0578ff8db'; // its SHA-1
+
 export const rows = [
   [12, 'EVAL', (g) => [g.pick(TEXTS), ...keys(g)]],
   [3, 'EVAL_RO', (g) => [g.pick(TEXTS), ...keys(g)]],
   [1, 'EVAL', (g) => [g.pick(TEXTS), g.pick(['-1', '5', 'x', '0']), 'a']],
-  [1, 'EVALSHA', (g) => [g.pick(['e0e1f9fabfc9d4800c877a703b823ac0578ff8db', 'nosuch']), '0']],
-  [1, 'EVALSHA_RO', (g) => [g.pick(['e0e1f9fabfc9d4800c877a703b823ac0578ff8db', 'nosuch']), '0']],
-  [1, 'SCRIPT', () => ['EXISTS', 'nosuch']],
+  [1, 'EVALSHA', (g) => [g.pick([RETURN_1, 'nosuch']), '0']],
+  [1, 'EVALSHA_RO', (g) => [g.pick([RETURN_1, 'nosuch']), '0']],
+  [
+    1,
+    'SCRIPT',
+    (g) =>
+      g.pick([
+        ['EXISTS', 'nosuch', RETURN_1],
+        ['LOAD', 'return 1'],
+        ['LOAD', 'return 1'],
+        ['LOAD', 'return ('],
+        ['FLUSH', ...g.maybe([g.pick(['SYNC', 'async', 'x'])])],
+      ]),
+  ],
 ];

@@ -37,7 +37,7 @@ export const rows = [
   [1, 'ASKING', () => []],
 ];
 
-// What is in no row of any family, and why.
+// What is in no row of any family, and why. Of a subcommand "container|name"; every HELP is prose.
 export const apart = {
   bgrewriteaof: 'writes files; Godwit has none yet (server_cmds.test.js)',
   bgsave: 'as bgrewriteaof',
@@ -60,7 +60,7 @@ export const apart = {
   time: 'a time',
   monitor: 'ends the connection’s replies (server_cmds.test.js)',
   quit: 'ends the connection (lifecycle.test.js)',
-  reset: 'ends its authentication (spec/connection.spec)',
+  reset: 'ends its authentication (pubsub.test.js, tracking.test.js)',
   shutdown: 'ends the server (lifecycle.test.js)',
   subscribe: 'its replies come one by one (pubsub.test.js)',
   psubscribe: 'as subscribe',
@@ -68,4 +68,26 @@ export const apart = {
   unsubscribe: 'as subscribe',
   punsubscribe: 'as subscribe',
   sunsubscribe: 'as subscribe',
+  waitaof: 'came with 7.2 (server_cmds.test.js)',
+  'client|setinfo': 'came with 7.2 (server_cmds.test.js)',
+  'client|no-touch': 'came with 7.2 (server_cmds.test.js)',
+  'client|no-evict': 'of the server itself (server_cmds.test.js)',
+  'client|info': 'ids and ages (server_cmds.test.js)',
+  'client|list': 'as client|info',
+  'client|kill': 'ends connections (server_cmds.test.js, unit/edge/client)',
+  'client|pause': 'holds up the other side of the comparison (server_cmds.test.js)',
+  'client|unpause': 'as client|pause',
+  'client|unblock': 'of other connections (blocking.test.js)',
+  'script|kill': 'of a script that runs (scripts.test.js)',
+  'function|kill': 'as script|kill (functions.test.js)',
+  'config|resetstat': 'of the server itself (config.test.js)',
+  'config|rewrite': 'writes a file (config.test.js)',
+  'memory|doctor': 'the allocator’s figures (server_cmds.test.js)',
+  'memory|malloc-stats': 'as memory|doctor',
+  'memory|purge': 'as memory|doctor',
+  'memory|stats': 'as memory|doctor',
+  'latency|doctor': 'times (server_cmds.test.js)',
+  'latency|histogram': 'as latency|doctor',
+  'latency|latest': 'as latency|doctor',
+  'command|count': 'another number of commands (server_cmds.test.js)',
 };
