@@ -60,6 +60,10 @@ async function both(t) {
   const server = await startServer(t, KIND === 'redis' ? { args } : {});
   const admins = [await redis.client(t), await server.client(t)];
   const [theirs, ours] = await Promise.all(admins.map(readDocs));
+  for (const admin of admins) {
+    await admin.cmd('CONFIG', 'SET', 'slowlog-log-slower-than', '-1'); // one may have been slow to tell
+    await admin.cmd('SLOWLOG', 'RESET');
+  }
   return { redis, server, admins, theirs, ours, commands: await readCommands(admins[1]) };
 }
 
