@@ -12,7 +12,10 @@ struct beginning {
     struct client_round round;
     struct tracker *tracker;
     uint64_t to; /* 0: itself */
+    bool failed; /* `to` is there, and no memory for its handle */
 };
+
+static const char no_such_client[] = "ERR The client ID you want redirect to does not exist";
 
 static void visit(struct client_round *r, struct conn_set *set)
 {
@@ -21,6 +24,7 @@ static void visit(struct client_round *r, struct conn_set *set)
 
     if (c != NULL) {
         b->tracker->to = conn_handle_of(c);
+        b->failed = b->tracker->to == NULL;
     }
 }
 
@@ -31,8 +35,10 @@ static void done(struct client_round *r, struct conn *c)
     if (c != NULL) {
         size_t from = conn_answer_begin(c);
 
-        if (b->to != 0 && b->tracker->to == NULL) {
-            reply_errf(&c->reply, "ERR The client ID you want redirect to does not exist");
+        if (b->failed) {
+            reply_err(&c->reply, WIRE_NOMEM);
+        } else if (b->to != 0 && b->tracker->to == NULL) {
+            reply_errf(&c->reply, "%s", no_such_client);
         } else {
             tracker_begin(c, b->tracker);
             reply_ok(&c->reply);
@@ -70,6 +76,10 @@ static bool parse(struct cmd *c, struct options *o)
             }
             if (!parse_i64(c->argv[++i], &o->redirect)) {
                 reply_err(c->reply, WIRE_NOT_INTEGER);
+                return false;
+            }
+            if (o->redirect <= 0) { /* to visit() 0 means: itself */
+                reply_errf(c->reply, "%s", no_such_client);
                 return false;
             }
             o->has_redirect = true;

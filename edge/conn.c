@@ -547,6 +547,9 @@ void conn_push(struct conn *c, struct slice head, struct slice tail, uint64_t po
      * a message to many takes a small block of each, not a lent buffer. */
     to = c->scratch != NULL ? &c->pushed : &c->reply.out;
     if (buf_reserve(to, head.len + tail.len) != OK) {
+        log_error("conn: closed, no memory for a message to it\tid=%lu",
+                  (unsigned long)c->session.id);
+        conn_count(&c->set->count.output_limit, 1);
         c->reply.failed = true;
     } else {
         char *first = to->ptr + to->len;

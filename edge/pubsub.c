@@ -42,6 +42,7 @@ struct hand {
     struct seat *seat;
     struct message *message; /* NULL: it could not be carried, and the listeners are to know (P4) */
     uint64_t arrivals;       /* who came later is not meant */
+    bool is_void;            /* the publication was given up: nobody is meant */
 };
 
 static _Atomic(struct space *) spaces[SPACES];
@@ -379,17 +380,42 @@ struct round {
     struct hand *hands; /* one a worker */
     uint64_t receivers;
     uint32_t workers;
+    bool must;   /* nothing may fail any more: what cannot be carried closes who was to get it */
+    bool failed; /* else: nobody gets it */
 };
+
+static void on_lost(struct inbox_msg *msg);
+
+/* P4 where there is no memory to say so: by what the seat has with it. */
+static void seat_lose(struct seat *seat)
+{
+    uint64_t to = seat->channel->arrivals;
+    uint64_t was = atomic_load_explicit(&seat->lost_arrivals, memory_order_relaxed);
+
+    while (was < to &&
+           !atomic_compare_exchange_weak_explicit(&seat->lost_arrivals, &was, to,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
+    }
+    /* Acquire and release: pairs with on_lost(), which reads lost_arrivals behind its own exchange. */
+    if (!atomic_exchange_explicit(&seat->is_lost, true, memory_order_acq_rel)) {
+        atomic_fetch_add_explicit(&seat->under_way, 1, memory_order_relaxed);
+        seat->lost.fn = on_lost;
+        worker_post(seat->set->worker, &seat->lost);
+    }
+}
 
 /* Under the lock by which the seat was found. */
 static void round_add(struct round *r, struct seat *seat)
 {
-    struct hand *h = mem_zalloc(sizeof(*h));
+    struct hand *h = r->failed ? NULL : mem_zalloc(sizeof(*h));
     struct hand *first = r->hands;
 
     if (h == NULL) {
-        log_error("pubsub: a message is lost, no memory");
-        metric_add(&metric_pubsub_lost_total, seat->count);
+        r->failed = !r->must;
+        if (r->must) {
+            r->receivers += seat->count;
+            seat_lose(seat);
+        }
         return;
     }
     h->seat = seat;
@@ -447,6 +473,7 @@ static void post_all(struct round *r, struct message *m)
         next = h->next_worker;
         h->msg.fn = deliver;
         h->message = m;
+        h->is_void = r->failed;
         if (atomic_fetch_add_explicit(&set->push_backlog, len, memory_order_relaxed) + len >
             LIMIT_PUSH_BACKLOG) {
             atomic_fetch_sub_explicit(&set->push_backlog, len, memory_order_relaxed);
@@ -457,22 +484,21 @@ static void post_all(struct round *r, struct message *m)
     }
 }
 
-static struct round round_begin(struct space *s, struct stripe *st, enum pubsub_kind kind,
-                                struct slice channel, uint64_t hash)
+static void round_begin(struct round *r, struct space *s, struct stripe *st, enum pubsub_kind kind,
+                        struct slice channel, uint64_t hash)
 {
-    struct round r = {0};
-
-    round_add_channel(&r, channel_find(st, kind, channel, hash));
+    round_add_channel(r, channel_find(st, kind, channel, hash));
     if (kind == PUBSUB_CHANNEL && has_any(s, PUBSUB_PATTERN)) {
-        round_add_patterns(&r, s, channel);
+        round_add_patterns(r, s, channel);
     }
-    return r;
 }
 
-uint64_t pubsub_publish(const struct database *db, enum pubsub_kind kind, struct slice channel,
-                        struct slice message, uint64_t position)
+/* The receivers, or, unless it must, ERR_NOMEM. */
+static int64_t send_all(const struct database *db, enum pubsub_kind kind, struct slice channel,
+                        struct slice text, uint64_t position, bool must)
 {
     struct space *s = space_find(db);
+    struct round r = {.must = must};
 
     metric_add(&metric_pubsub_published_total, 1);
     if (s == NULL ||
@@ -483,25 +509,40 @@ uint64_t pubsub_publish(const struct database *db, enum pubsub_kind kind, struct
     struct stripe *st = stripe_of(s, hash);
 
     lock_write(&st->lock);
-    struct round r = round_begin(s, st, kind, channel, hash);
-
+    round_begin(&r, s, st, kind, channel, hash);
     if (r.hands != NULL) {
-        post_all(&r, message_create(kind, channel, message, position)); /* P1: under the lock */
+        struct message *m = r.failed ? NULL : message_create(kind, channel, text, position);
+
+        r.failed = m == NULL && !must;
+        post_all(&r, m); /* P1: under the lock */
     }
     lock_write_end(&st->lock);
-    return r.receivers;
+    if (r.failed) {
+        log_error("pubsub: no memory for a message, its publisher is told");
+        return ERR_NOMEM;
+    }
+    return (int64_t)r.receivers;
+}
+
+int64_t pubsub_publish(const struct database *db, enum pubsub_kind kind, struct slice channel,
+                       struct slice message, uint64_t position)
+{
+    return send_all(db, kind, channel, message, position, false);
+}
+
+void pubsub_announce(const struct database *db, enum pubsub_kind kind, struct slice channel,
+                     struct slice message, uint64_t position)
+{
+    (void)send_all(db, kind, channel, message, position, true);
 }
 
 /* --- delivery, on the listeners' worker ------------------------------------------------------- */
 
-static void push_to(struct hand *h, struct conn *c)
+static void push_to(const struct hand *h, struct conn *c)
 {
     const struct message *m = h->message;
 
-    if (m == NULL) {
-        conn_count(&c->set->count.output_limit, 1);
-        conn_close(c, "pub/sub fell behind");
-    } else if (h->seat->channel->kind == PUBSUB_PATTERN) {
+    if (h->seat->channel->kind == PUBSUB_PATTERN) {
         conn_push(c, head_of(h->seat->channel),
                   (struct slice){m->bytes + m->head_len, m->len - m->head_len}, m->position);
     } else {
@@ -509,9 +550,19 @@ static void push_to(struct hand *h, struct conn *c)
     }
 }
 
-static void deliver_seat(struct hand *h)
+/* P4 */
+static void close_behind(struct conn *c)
 {
-    struct seat *seat = h->seat;
+    log_error("pubsub: closed, a message could not be carried to it\tid=%lu",
+              (unsigned long)c->session.id);
+    metric_add(&metric_pubsub_lost_total, 1);
+    conn_count(&c->set->count.output_limit, 1);
+    conn_close(c, "pub/sub fell behind");
+}
+
+/* h NULL: those who came up to `arrivals` are closed. */
+static void deliver_each(struct seat *seat, const struct hand *h, uint64_t arrivals)
+{
     struct list *n = seat->subs.next;
     uint64_t count = 0;
 
@@ -522,16 +573,35 @@ static void deliver_seat(struct hand *h)
         if (n != &seat->subs) {
             __builtin_prefetch(&LIST_ITEM(n, struct sub, link)->conn->reply);
         }
-        if (sub->arrival <= h->arrivals) {
+        if (sub->arrival > arrivals) {
+            continue;
+        }
+        if (h == NULL) {
+            close_behind(sub->conn);
+        } else {
             push_to(h, sub->conn);
             count++;
         }
     }
     metric_add(&metric_pubsub_delivered_total, (int64_t)count);
+}
+
+static void seat_arrived(struct seat *seat)
+{
     if (atomic_fetch_sub_explicit(&seat->under_way, 1, memory_order_relaxed) == 1 &&
         seat->is_gone) {
         mem_free(seat, sizeof(*seat));
     }
+}
+
+static void on_lost(struct inbox_msg *msg)
+{
+    struct seat *seat = LIST_ITEM(msg, struct seat, lost);
+
+    /* Acquire and release: what is lost from now on is posted anew. */
+    (void)atomic_exchange_explicit(&seat->is_lost, false, memory_order_acq_rel);
+    deliver_each(seat, NULL, atomic_load_explicit(&seat->lost_arrivals, memory_order_relaxed));
+    seat_arrived(seat);
 }
 
 static void deliver(struct inbox_msg *msg)
@@ -544,10 +614,15 @@ static void deliver(struct inbox_msg *msg)
     if (m != NULL) {
         atomic_fetch_sub_explicit(&set->push_backlog, m->len, memory_order_relaxed);
     }
+    bool is_void = h->is_void;
+
     for (; h != NULL; h = next) {
         next = h->same;
         h->message = m;
-        deliver_seat(h);
+        if (!is_void) {
+            deliver_each(h->seat, m == NULL ? NULL : h, h->arrivals);
+        }
+        seat_arrived(h->seat);
         mem_free(h, sizeof(*h));
     }
     message_put(m);

@@ -11,7 +11,8 @@
  *  P2  who is told that it listens hears every later publication, and none that ended before it asked.
  *  P3  a message leaves when its position has passed the gate, and behind what was answered before.
  *  P4  a connection is never left with a gap it does not know of: what cannot be handed to it (no
- *      memory, too much under way to its worker, its output limit) closes it.
+ *      memory, too much under way to its worker, its output limit) closes it. Only a publisher that can
+ *      still be told of it gets the error instead, and then nobody gets anything.
  *  P5  databases share no channel.
  *
  * Limits   a connection's subscriptions, by LIMIT_SUBSCRIPTION_BYTES; what is under way to a worker, by
@@ -36,9 +37,13 @@ enum pubsub_kind { PUBSUB_CHANNEL, PUBSUB_PATTERN, PUBSUB_SHARD, PUBSUB_KINDS };
 
 /* Sends the message to who listens on the channel (PUBSUB_CHANNEL: patterns too; PUBSUB_SHARD: not);
  * returns how many. What it tells of is visible by now; `position` is the highest change that it
- * depends on. Cannot fail: see P4. On an RCU registered thread or not; needs no session. */
-uint64_t pubsub_publish(const struct database *db, enum pubsub_kind kind, struct slice channel,
-                        struct slice message, uint64_t position) ON_ANY;
+ * depends on. ERR_NOMEM: nobody gets it. On an RCU registered thread or not; needs no session. */
+MUST_CHECK int64_t pubsub_publish(const struct database *db, enum pubsub_kind kind,
+                                  struct slice channel, struct slice message,
+                                  uint64_t position) ON_ANY;
+/* The same of what has happened already. Cannot fail: see P4. */
+void pubsub_announce(const struct database *db, enum pubsub_kind kind, struct slice channel,
+                     struct slice message, uint64_t position) ON_ANY;
 /* How many would get it. For a publication that is queued, and for PUBSUB NUMSUB (patterns are not
  * among those that listen on a channel, so they are counted only if asked). */
 uint64_t pubsub_receivers(const struct database *db, enum pubsub_kind kind, struct slice channel,

@@ -4,6 +4,7 @@
 #define EDGE_PUBSUB_PARTS_H
 
 #include "base/hash.h"
+#include "base/inbox.h"
 #include "base/list.h"
 #include "base/lock.h"
 #include "edge/pubsub.h"
@@ -24,6 +25,10 @@ struct seat {
     _Atomic uint32_t
         under_way; /* messages; raised under the channel's lock, lowered by the worker */
     bool is_gone;  /* the worker's: its last listener left, the last message frees it */
+    /* Where no memory is for a message's way: this one, which closes who was to get it (P4). */
+    struct inbox_msg lost;
+    _Atomic bool is_lost; /* it is on its way */
+    _Atomic uint64_t lost_arrivals;
 };
 
 /* Guarded by its stripe's lock; a pattern's seats by its space's lock of patterns besides, since

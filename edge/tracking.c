@@ -371,8 +371,10 @@ static bool register_key(struct tracker *t, struct slice key)
         struct watched *w = *at;
 
         done = w != NULL && add_tracker(w, t);
-        if (w != NULL) {
+        if (done) {
             bound(st, w);
+        } else if (w != NULL && w->count == 0) {
+            take_out(st, place(st, t->db, key, hash), 0, 0);
         }
     }
     lock_write_end(&st->lock);

@@ -17,9 +17,10 @@
 enum {
     STEPS = 64, /* keys removed at most for one command: bounded, and more than one adds */
     SAMPLES_MAX = 64,
-    LFU_FIRST = 5,   /* Redis: a new key is not the first to go */
-    BUCKETS = 32,    /* looked at for keys with an expiry */
-    WEIGH_EVERY = 64 /* draws: so few do not change what is where */
+    LFU_FIRST = 5,    /* Redis: a new key is not the first to go */
+    BUCKETS = 32,     /* looked at for keys with an expiry */
+    WEIGH_EVERY = 64, /* draws: so few do not change what is where */
+    FAR_BYTES = 16 << 20
 };
 
 enum evict_policy evict_policy(void)
@@ -160,6 +161,23 @@ bool evict_is_over(const struct database *db)
 
     return (all != 0 && database_used_by_all() > (int64_t)all) ||
            (own != 0 && database_used(db) > (int64_t)own);
+}
+
+static bool is_far(uint64_t max, int64_t used, uint64_t more)
+{
+    uint64_t slack = max / 8 > FAR_BYTES ? max / 8 : FAR_BYTES;
+
+    return max != 0 && more > slack && used + (int64_t)more > (int64_t)(max + slack);
+}
+
+bool evict_is_far_over(const struct database *db, uint64_t more)
+{
+    if (LIKELY(more <= FAR_BYTES)) {
+        return false;
+    }
+    return is_far(conf_u64(&opt_maxmemory), database_used_by_all(), more) ||
+           is_far(atomic_load_explicit(&db->maxmemory, memory_order_relaxed), database_used(db),
+                  more);
 }
 
 static bool is_volatile_only(enum evict_policy p)

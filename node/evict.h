@@ -47,6 +47,9 @@ void evict_set_frequency(struct entry *e, uint8_t frequency);
 
 /* Whether the database, or the node, uses more than it may. One relaxed load when there is no limit. */
 bool evict_is_over(const struct database *db);
+/* Whether it would with so many bytes more be over by an eighth, which is what a section may take of it
+ * before others are evicted: under a policy that evicts, use is always near the limit. */
+bool evict_is_far_over(const struct database *db, uint64_t more);
 /* Removes keys until it is not, in bounded steps: false if it still is. Holds no lock on entry. */
 bool evict_make_room(struct exec *x, struct database *db);
 

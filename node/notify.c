@@ -8,7 +8,10 @@
 #include "node/section.h"
 #include "replication/changelog.h"
 
-enum { NOTICES_KEPT = 64 * 1024 };
+#define KEYSPACE "__keyspace@0__:"
+#define KEYEVENT "__keyevent@0__:"
+
+enum { NOTICES_KEPT = 64 * 1024, KEYSPACE_LEN = sizeof(KEYSPACE) - 1 };
 
 _Atomic uint32_t notify_wanted;
 
@@ -78,40 +81,47 @@ void notify_start(void)
 
 /* ---- Sending ---- */
 
-static void send_to(const struct database *db, struct slice prefix, struct slice name,
-                    struct slice text, uint64_t position)
-{
-    char some[256];
-    struct buf channel = {some, 0, sizeof(some)};
-    bool is_long = prefix.len + name.len > sizeof(some);
-
-    if (is_long) {
-        buf_init(&channel);
-        if (buf_reserve(&channel, prefix.len + name.len) != OK) {
-            return;
-        }
-    }
-    buf_append_nofail(&channel, prefix.ptr, prefix.len);
-    buf_append_nofail(&channel, name.ptr, name.len);
-    (void)pubsub_publish(db, PUBSUB_CHANNEL, buf_slice(&channel), text, position);
-    if (is_long) {
-        buf_fini(&channel);
-    }
-}
-
+/* `channel` is the keyspace's. No event's name comes near the room for its channel. */
 static void send_event(const struct database *db, enum notify_class class, struct slice event,
-                       struct slice key, uint64_t position)
+                       struct slice channel, uint64_t position)
 {
     uint32_t wanted = atomic_load_explicit(&notify_wanted, memory_order_relaxed);
+    struct slice key = {channel.ptr + KEYSPACE_LEN, channel.len - KEYSPACE_LEN};
+    char some[128];
+    struct buf keyevent = {some, 0, sizeof(some)};
 
     if ((wanted & class) == 0) {
         return;
     }
     if ((wanted & NOTIFY_KEYSPACE) != 0) {
-        send_to(db, SLICE("__keyspace@0__:"), key, event, position);
+        pubsub_announce(db, PUBSUB_CHANNEL, channel, event, position);
     }
     if ((wanted & NOTIFY_KEYEVENT) != 0) {
-        send_to(db, SLICE("__keyevent@0__:"), event, key, position);
+        buf_append_nofail(&keyevent, KEYEVENT, sizeof(KEYEVENT) - 1);
+        buf_append_nofail(&keyevent, event.ptr, event.len);
+        pubsub_announce(db, PUBSUB_CHANNEL, buf_slice(&keyevent), key, position);
+    }
+}
+
+/* Outside a section. Who may still be told that it failed is the reader of the key: its connection ends. */
+static void say_now(struct cmd *c, enum notify_class class, struct slice event, struct slice key)
+{
+    char some[256];
+    struct buf channel = {some, 0, sizeof(some)};
+    bool is_long = KEYSPACE_LEN + key.len > sizeof(some);
+
+    if (is_long) {
+        buf_init(&channel);
+        if (buf_reserve(&channel, KEYSPACE_LEN + key.len) != OK) {
+            c->reply->failed = true;
+            return;
+        }
+    }
+    buf_append_nofail(&channel, KEYSPACE, KEYSPACE_LEN);
+    buf_append_nofail(&channel, key.ptr, key.len);
+    send_event(c->db, class, event, buf_slice(&channel), changelog_seen_seq(node_self()->log));
+    if (is_long) {
+        buf_fini(&channel);
     }
 }
 
@@ -120,7 +130,7 @@ void notify_say(struct cmd *c, enum notify_class class, const char *event, struc
     if (c->section != NULL) {
         notify_queue(c->section, class, event, key);
     } else {
-        send_event(c->db, class, slice_of(event), key, changelog_seen_seq(node_self()->log));
+        say_now(c, class, slice_of(event), key);
     }
 }
 
@@ -149,22 +159,27 @@ struct notice {
     size_t name_len, text_len;
 };
 
-static bool add(struct notices *n, const struct notice *head, struct slice name, struct slice text)
+static bool add(struct notices *n, const struct notice *head, struct slice prefix,
+                struct slice name, struct slice text)
 {
-    if (buf_reserve(&n->bytes, sizeof(*head) + name.len + text.len) != OK) {
+    size_t len = prefix.len + name.len + text.len;
+
+    if (buf_reserve(&n->bytes, sizeof(*head) + len) != OK) {
         return false;
     }
     buf_append_nofail(&n->bytes, head, sizeof(*head));
+    buf_append_nofail(&n->bytes, prefix.ptr, prefix.len);
     buf_append_nofail(&n->bytes, name.ptr, name.len);
     buf_append_nofail(&n->bytes, text.ptr, text.len);
     return true;
 }
 
+/* The keyspace's channel is made here, since sending it cannot fail. */
 bool notices_event(struct notices *n, enum notify_class class, const char *event, struct slice key)
 {
-    struct notice head = {.class = class, .event = event, .name_len = key.len};
+    struct notice head = {.class = class, .event = event, .name_len = KEYSPACE_LEN + key.len};
 
-    return add(n, &head, key, (struct slice){NULL, 0});
+    return add(n, &head, SLICE(KEYSPACE), key, (struct slice){NULL, 0});
 }
 
 bool notices_message(struct notices *n, enum pubsub_kind kind, struct slice channel,
@@ -172,7 +187,7 @@ bool notices_message(struct notices *n, enum pubsub_kind kind, struct slice chan
 {
     struct notice head = {.kind = kind, .name_len = channel.len, .text_len = text.len};
 
-    return add(n, &head, channel, text);
+    return add(n, &head, (struct slice){NULL, 0}, channel, text);
 }
 
 void notices_send(struct notices *n, const struct database *db, uint64_t position)
@@ -191,7 +206,7 @@ void notices_send(struct notices *n, const struct database *db, uint64_t positio
         if (head.class != 0) {
             send_event(db, head.class, slice_of(head.event), name, position);
         } else {
-            (void)pubsub_publish(db, head.kind, name, text, position);
+            pubsub_announce(db, head.kind, name, text, position);
         }
     }
     notices_clear(n);

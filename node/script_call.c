@@ -216,6 +216,22 @@ static const char *denial(lua_State *L, const struct session *s, const struct re
     return lua_tostring(L, -1);
 }
 
+/* What it has written counts, though nobody sees it yet: a script may not fill the memory before its end. */
+static const char *no_room(lua_State *L, const struct script_run *r)
+{
+    uint64_t pending = section_pending_bytes(r->cmd->section);
+
+    if (UNLIKELY(pending > SECTION_BYTES_MAX)) {
+        section_fail(r->cmd->section, SECTION_TOO_LARGE);
+        script_doom(L, SCRIPT_FAILED);
+    }
+    if ((r->flags & SCRIPT_ALLOW_OOM) == 0 &&
+        UNLIKELY(evict_is_over(r->cmd->db) || evict_is_far_over(r->cmd->db, pending))) {
+        return wire_err_text(WIRE_OOM);
+    }
+    return NULL;
+}
+
 static const char *refusal(lua_State *L, const struct script_run *r, const struct request *q)
 {
     const struct cmd_def *def = q->def;
@@ -237,9 +253,8 @@ static const char *refusal(lua_State *L, const struct script_run *r, const struc
     if (r->is_read_only && (def->flags & CMD_WRITE) != 0) {
         return "ERR Write commands are not allowed from read-only scripts.";
     }
-    if ((def->flags & CMD_GROWS) != 0 && (r->flags & SCRIPT_ALLOW_OOM) == 0 &&
-        UNLIKELY(evict_is_over(r->cmd->db))) {
-        return wire_err_text(WIRE_OOM);
+    if ((def->flags & CMD_GROWS) != 0) {
+        return no_room(L, r);
     }
     return NULL;
 }

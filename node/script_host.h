@@ -203,8 +203,9 @@ int script_call(lua_State *L);
 int script_pcall(lua_State *L);
 /* Pushes a reply's Lua form. */
 void script_push_reply(lua_State *L, struct script_run *r);
-/* Writes the value at the top of the stack. False: nested too deep. */
-bool script_write_reply(lua_State *L, struct reply *to, int resp);
+/* Writes the value at the top of the stack; `limit` is what the state may take in memory. NULL, or why not: what
+ * a table holds many times takes its memory once and its place in the reply each time. */
+const char *script_write_reply(lua_State *L, struct reply *to, int resp, size_t limit);
 
 /* The memory of one that has ended; NULL is fine. */
 void script_run_forget(struct script_run *r);

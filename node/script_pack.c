@@ -362,7 +362,7 @@ static int unpack_some(lua_State *L, lua_Integer most, lua_Integer from, bool sa
 
     if (from < 0 || most < 0) {
         return luaL_error(L, "Invalid request to unpack with offset of %d and limit of %d.",
-                          (int)from, (int)most);
+                          (int)from, (int)len); /* as the library says it */
     }
     if ((size_t)from > len) {
         return luaL_error(L, "Start offset %d greater than input length %d.", (int)from, (int)len);

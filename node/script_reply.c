@@ -10,7 +10,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { DEPTH_MAX = RESP_REPLY_DEPTH_MAX };
+/* A value in a table takes no less memory than VALUE_BYTES, so more of them are some of them again. */
+enum { DEPTH_MAX = RESP_REPLY_DEPTH_MAX, VALUE_BYTES = sizeof(double) * 2, SHARED_MAX = 2 };
 
 /* ---- To Lua ---- */
 
@@ -404,22 +405,27 @@ static bool next_element(lua_State *L, struct reply *to, struct open_table *t)
     return false;
 }
 
-bool script_write_reply(lua_State *L, struct reply *to, int resp)
+const char *script_write_reply(lua_State *L, struct reply *to, int resp, size_t limit)
 {
     struct open_table levels[DEPTH_MAX];
+    size_t bytes_end = to->out.len + limit * SHARED_MAX;
+    size_t values_left = limit / VALUE_BYTES;
     uint32_t depth = 0;
 
     luaL_checkstack(L, DEPTH_MAX * 3 + 8, "a value that nests deep");
     do {
         bool plain = lua_istable(L, -1) && is_plain(L);
 
+        if (UNLIKELY(values_left-- == 0 || to->out.len > bytes_end)) {
+            return "the script's reply is too large";
+        }
         if (!lua_istable(L, -1)) {
             write_scalar(L, to, resp);
             lua_pop(L, 1);
         } else if (!plain && write_as_one(L, to)) {
             lua_pop(L, 1);
         } else if (depth == DEPTH_MAX - 1) {
-            return false;
+            return "reached lua stack limit";
         } else {
             open_table(L, to, &levels[depth++], plain);
         }
@@ -427,5 +433,5 @@ bool script_write_reply(lua_State *L, struct reply *to, int resp)
             depth--;
         }
     } while (depth > 0 && !to->failed);
-    return true;
+    return NULL;
 }

@@ -153,7 +153,8 @@ static void write_failure(lua_State *L, struct script_run *r, lua_State *T)
 struct finish {
     struct script_run *run;
     lua_State *T;
-    bool is_too_deep, has_failed;
+    bool has_failed;
+    const char *refusal; /* of the reply */
 };
 
 int script_finish(lua_State *L)
@@ -169,7 +170,7 @@ int script_finish(lua_State *L)
     }
     lua_settop(f->T, 1); /* what is returned first */
     lua_xmove(f->T, L, 1);
-    f->is_too_deep = !script_write_reply(L, f->run->cmd->reply, f->run->resp);
+    f->refusal = script_write_reply(L, f->run->cmd->reply, f->run->resp, f->run->host->limit);
     return 0;
 }
 
@@ -187,9 +188,9 @@ static void end_well(struct script_run *r, size_t from, int rc)
         reply_restart(c->reply, from);
         reply_errf(c->reply, "ERR not enough memory for the script's reply script: %.*s.", NAME(r));
         c->undo = true;
-    } else if (f.is_too_deep) {
+    } else if (f.refusal != NULL) {
         reply_restart(c->reply, from);
-        reply_errf(c->reply, "ERR reached lua stack limit");
+        reply_errf(c->reply, "ERR %s", f.refusal);
         c->undo = true;
     }
 }

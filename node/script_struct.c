@@ -8,7 +8,7 @@
 
 #include <ctype.h>
 
-enum { INT_BYTES_MAX = 8, ALIGN_MAX = 16, LEN_MAX = 1 << 30 };
+enum { INT_BYTES_MAX = 32, LEN_MAX = INT32_MAX }; /* those of the library */
 
 struct format {
     lua_State *L;
@@ -79,10 +79,10 @@ static size_t padding(const struct format *f, char c, size_t size, size_t at)
 {
     size_t align = size < f->align ? size : f->align;
 
-    if (c == 'c' || c == 'x' || c == 's' || align <= 1 || (align & (align - 1)) != 0) {
+    if (c == 'c' || c == 'x' || c == 's' || align <= 1) {
         return 0;
     }
-    return (align - (at & (align - 1))) & (align - 1);
+    return (align - (at & (align - 1))) & (align - 1); /* also of a size that is no power of 2 */
 }
 
 static void control(struct format *f, char c)
@@ -99,7 +99,7 @@ static void control(struct format *f, char c)
         break;
     case '!':
         f->align = number(f, 8);
-        if (f->align == 0 || (f->align & (f->align - 1)) != 0 || f->align > ALIGN_MAX) {
+        if (f->align == 0 || (f->align & (f->align - 1)) != 0) {
             (void)luaL_error(f->L, "alignment %d is not a power of 2", (int)f->align);
         }
         break;
@@ -111,7 +111,9 @@ static void control(struct format *f, char c)
 static void add_integer(const struct format *f, luaL_Buffer *b, uint64_t value, size_t size)
 {
     for (size_t i = 0; i < size; i++) {
-        luaL_addchar(b, (char)(value >> (8 * (f->is_big ? size - 1 - i : i))));
+        size_t at = f->is_big ? size - 1 - i : i;
+
+        luaL_addchar(b, (char)(at < sizeof(value) ? value >> (8 * at) : 0));
     }
 }
 
@@ -241,7 +243,9 @@ static size_t unpack_one(const struct format *f, char c, size_t size, const char
     default:
         raw = read_integer(f, u, size);
         if (islower((unsigned char)c)) {
-            lua_pushnumber(L, (lua_Number)((int64_t)(raw << (64 - 8 * size)) >> (64 - 8 * size)));
+            unsigned unused = size < sizeof(raw) ? (unsigned)(64 - 8 * size) : 0;
+
+            lua_pushnumber(L, (lua_Number)((int64_t)(raw << unused) >> unused));
         } else {
             lua_pushnumber(L, (lua_Number)raw);
         }

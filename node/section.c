@@ -561,6 +561,11 @@ struct change_writer *section_change(struct section *s)
     return &s->change;
 }
 
+uint64_t section_pending_bytes(const struct section *s)
+{
+    return change_bytes(&s->change) + s->notices.bytes.len;
+}
+
 void section_fail(struct section *s, enum section_failure why)
 {
     if (s->failure == SECTION_OK) {
@@ -596,7 +601,9 @@ struct notices *section_notices(struct section *s)
 void section_publish(struct section *s, enum pubsub_kind kind, struct slice channel,
                      struct slice text)
 {
-    if (!notices_message(&s->notices, kind, channel, text)) {
+    if (section_pending_bytes(s) > SECTION_BYTES_MAX) {
+        section_fail(s, SECTION_TOO_LARGE);
+    } else if (!notices_message(&s->notices, kind, channel, text)) {
         section_fail(s, SECTION_NOMEM);
     }
 }

@@ -26,6 +26,9 @@ struct libraries;
 struct partition;
 struct section;
 
+/* Of a change. A script ends where what it has made, values and publications too, comes to more. */
+enum { SECTION_BYTES_MAX = 512 << 20 };
+
 enum section_failure { SECTION_OK, SECTION_NOMEM, SECTION_TOO_LARGE, SECTION_CLIENT };
 
 /* ---- For the executor, the janitor and whoever applies changes ---- */
@@ -140,6 +143,8 @@ int64_t section_added(const struct section *s);
 void section_expect(struct section *s, size_t bytes);
 /* Where operations of the change are written. */
 struct change_writer *section_change(struct section *s);
+/* What it has made so far and nobody sees yet: the change, the values that it refers to, publications. */
+uint64_t section_pending_bytes(const struct section *s);
 /* For `if (change_x(...) != OK) section_fail(s, SECTION_NOMEM)`. The first failure stays. */
 void section_fail(struct section *s, enum section_failure why);
 bool section_has_failed(const struct section *s);

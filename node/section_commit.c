@@ -21,7 +21,7 @@
 #include <assert.h>
 #include <sched.h>
 
-enum { CHANGE_MAX = 512 << 20, CHANGE_KEEP = 256 << 10 };
+enum { CHANGE_KEEP = 256 << 10 };
 
 enum { PILE_KEEP = 1024 };
 
@@ -592,7 +592,7 @@ static enum section_end commit(struct section *s, uint64_t *seq)
         return SECTION_COMMITTED;
     }
     s->changed = s->in_place | (s->flushed || s->libraries != NULL ? s->locked : 0);
-    if (s->change_bytes.len > CHANGE_MAX) {
+    if (s->change_bytes.len > SECTION_BYTES_MAX) {
         section_fail(s, SECTION_TOO_LARGE);
         return fail(s, NULL, SECTION_FAILED);
     }

@@ -9,6 +9,8 @@
 #include "node/partition.h"
 #include "node/section.h"
 
+enum { INDEX_FIRST = 16 };
+
 struct watch {
     struct keyed_node node;           /* its key's name lies behind the struct */
     struct watch *next, *same_bucket; /* of its session */
@@ -22,28 +24,52 @@ struct watch {
 struct watches {
     struct watch *first;
     uint32_t count;
+    uint32_t cap; /* of index, a power of two */
     uint64_t mask;
-    struct watch
-        *index[KEYED_BUCKETS]; /* by hash, so that watching many keys twice costs no walk */
+    struct watch **index; /* by hash, so that watching many keys twice costs no walk */
 };
 
-static unsigned bucket_of(uint64_t hash)
+static struct watch **bucket_of(const struct watches *ws, uint64_t hash)
 {
-    return (unsigned)(hash >> 8) % KEYED_BUCKETS;
+    return &ws->index[(hash >> 8) & (ws->cap - 1)];
+}
+
+/* Room for one more; an index that cannot grow has longer chains. */
+static bool index_grow(struct watches *ws)
+{
+    uint32_t cap = ws->cap == 0 ? INDEX_FIRST : ws->cap * 2;
+    struct watch **index;
+
+    if (ws->count < ws->cap || (index = mem_zalloc(cap * sizeof(struct watch *))) == NULL) {
+        return ws->cap > 0;
+    }
+    mem_free(ws->index, ws->cap * sizeof(struct watch *));
+    ws->index = index;
+    ws->cap = cap;
+    for (struct watch *w = ws->first; w != NULL; w = w->next) {
+        struct watch **at = bucket_of(ws, w->node.key.hash);
+
+        w->same_bucket = *at;
+        *at = w;
+    }
+    return true;
 }
 
 static struct watches *watches_of(struct session *s)
 {
-    if (s->backend_watches == NULL) {
-        s->backend_watches = mem_zalloc(sizeof(struct watches));
+    struct watches *ws = s->backend_watches;
+
+    if (ws == NULL) {
+        ws = mem_zalloc(sizeof(*ws));
+        s->backend_watches = ws;
     }
-    return s->backend_watches;
+    return ws != NULL && index_grow(ws) ? ws : NULL;
 }
 
 static struct watch *find(const struct watches *ws, const struct partition *p,
                           const struct key *key)
 {
-    for (struct watch *w = ws->index[bucket_of(key->hash)]; w != NULL; w = w->same_bucket) {
+    for (struct watch *w = *bucket_of(ws, key->hash); w != NULL; w = w->same_bucket) {
         if (w->partition == p && w->node.key.hash == key->hash &&
             slice_is(w->node.key.name, key->name)) {
             return w;
@@ -59,12 +85,12 @@ static size_t watch_bytes(const struct watch *w)
 
 static void link_in(struct watches *ws, struct watch *w)
 {
-    unsigned i = bucket_of(w->node.key.hash);
+    struct watch **at = bucket_of(ws, w->node.key.hash);
 
     w->next = ws->first;
     ws->first = w;
-    w->same_bucket = ws->index[i];
-    ws->index[i] = w;
+    w->same_bucket = *at;
+    *at = w;
     ws->count++;
     ws->mask |= (uint64_t)1 << w->node.key.partition;
     keyed_put(w->partition->watched, &w->node);
@@ -142,6 +168,7 @@ void watched_clear(struct session *s)
         keyed_take(w->partition->watched, &w->node);
         mem_free(w, watch_bytes(w));
     }
+    mem_free(ws->index, ws->cap * sizeof(struct watch *));
     mem_free(ws, sizeof(*ws));
 }
 

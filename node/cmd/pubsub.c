@@ -15,16 +15,20 @@
  * get it now. Else the connection's own writes before it are visible already. */
 static void publish(struct cmd *c, enum pubsub_kind kind)
 {
-    uint64_t n;
+    int64_t n;
 
     if (c->section != NULL) {
         section_publish(c->section, kind, c->argv[1], c->argv[2]);
-        n = pubsub_receivers(c->db, kind, c->argv[1], kind == PUBSUB_CHANNEL);
+        n = (int64_t)pubsub_receivers(c->db, kind, c->argv[1], kind == PUBSUB_CHANNEL);
     } else {
         n = pubsub_publish(c->db, kind, c->argv[1], c->argv[2],
                            changelog_seen_seq(node_self()->log));
     }
-    reply_int(c->reply, (int64_t)n);
+    if (n < 0) {
+        reply_err(c->reply, WIRE_NOMEM);
+    } else {
+        reply_int(c->reply, n);
+    }
 }
 
 static void cmd_publish(struct cmd *c)

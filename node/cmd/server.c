@@ -116,9 +116,9 @@ static void cmd_swapdb(struct cmd *c)
     int64_t a;
     int64_t b;
 
-    if (!parse_i64(c->argv[1], &a)) {
+    if (!parse_i64(c->argv[1], &a) || a < INT32_MIN || a > INT32_MAX) {
         reply_errf(c->reply, "ERR invalid first DB index");
-    } else if (!parse_i64(c->argv[2], &b)) {
+    } else if (!parse_i64(c->argv[2], &b) || b < INT32_MIN || b > INT32_MAX) {
         reply_errf(c->reply, "ERR invalid second DB index");
     } else if (a != 0 || b != 0) {
         reply_err(c->reply, WIRE_DB_INDEX);

@@ -389,6 +389,11 @@ export const DIFFERENCES = [
     same: (a, b) => isError(a) && says(/^ERR (syntax error|wrong number)|^WRONGTYPE/)(a, b),
   },
   {
+    about: named('BLPOP', 'BRPOP', 'BLMOVE', 'BRPOPLPUSH', 'BLMPOP', 'BZPOPMIN', 'BZPOPMAX', 'BZMPOP'),
+    why: '7.2 finds a time-out of more than 64 bits out of range, 7.0 negative; and it spells doubles as below',
+    same: (a, b) => says(/^ERR timeout is out of range/)(a, b) || sameNumbers(a, b),
+  },
+  {
     about: (c) => /^(B?Z|GEO)/.test(upper(c, 0)),
     why: '7.2 spells a double by the fewest digits that read back as it; 7.0 by 17',
     same: sameNumbers,
@@ -464,13 +469,18 @@ export const DIFFERENCES = [
   },
   {
     about: named('XREAD', 'XREADGROUP'),
-    why: '7.2 names the command in this error otherwise',
-    same: says(/^ERR Unbalanced 'xread(group)?' list of streams/),
+    why: '7.2 names the command in this error otherwise; 7.0 adds any time-out to the time, past 64 bits too',
+    same: says(/^ERR Unbalanced 'xread(group)?' list of streams|^ERR timeout is out of range/),
   },
   {
-    about: named('BLPOP', 'BRPOP', 'BLMOVE', 'BRPOPLPUSH', 'BLMPOP'),
-    why: '7.2 finds a time-out of more than 64 bits out of range, 7.0 negative',
-    same: says(/^ERR timeout is out of range/),
+    about: named('LPOS', 'LREM'),
+    why: '7.2 refuses the one number whose opposite is none',
+    same: says(/^ERR value is out of range, value must between -9223372036854775807 and /),
+  },
+  {
+    about: named('LOLWUT'),
+    why: 'a picture of another bird',
+    same: sameType,
   },
   {
     about: named('LCS'),

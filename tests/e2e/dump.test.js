@@ -1,6 +1,7 @@
 // DUMP of one server is RESTOREd by the other, both ways, and a damaged payload by neither.
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { crc64 } from '../lib/crc64.js';
 import { plain, show } from '../lib/resp.js';
 import { seeded } from '../lib/seed.js';
 import { godwitOnly, startServer } from '../lib/server.js';
@@ -203,21 +204,6 @@ test('RESTORE refuses payloads whose inside lies', godwitOnly, async (t) => {
   }
   assert.ok(server.rssBytes() < before + (256 << 20));
 });
-
-// CRC-64 as Redis computes it (Jones polynomial, reflected).
-function crc64(bytes) {
-  const poly = 0x95ac9329ac4bc9b5n;
-  let crc = 0n;
-  for (const byte of bytes) {
-    crc ^= BigInt(byte);
-    for (let i = 0; i < 8; i++) {
-      crc = crc & 1n ? (crc >> 1n) ^ poly : crc >> 1n;
-    }
-  }
-  const out = Buffer.alloc(8);
-  out.writeBigUInt64LE(crc);
-  return out;
-}
 
 // Use is noted under a policy that goes by it, and one policy's is nothing to the other.
 test('RESTORE sets how long unused and how often used', async (t) => {

@@ -2,6 +2,7 @@
 // afterwards as they would have at home.
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { crc64 } from '../lib/crc64.js';
 import { show } from '../lib/resp.js';
 import { seeded } from '../lib/seed.js';
 import { startServer } from '../lib/server.js';
@@ -87,18 +88,3 @@ test('RESTORE refuses streams whose inside lies', async (t) => {
   }
   assert.ok(server.rssBytes() < before + (256 << 20));
 });
-
-// CRC-64 as Redis computes it (Jones polynomial, reflected).
-function crc64(bytes) {
-  const poly = 0x95ac9329ac4bc9b5n;
-  let crc = 0n;
-  for (const byte of bytes) {
-    crc ^= BigInt(byte);
-    for (let i = 0; i < 8; i++) {
-      crc = crc & 1n ? (crc >> 1n) ^ poly : crc >> 1n;
-    }
-  }
-  const out = Buffer.alloc(8);
-  out.writeBigUInt64LE(crc);
-  return out;
-}

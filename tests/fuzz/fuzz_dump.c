@@ -2,9 +2,12 @@
  * here so that everything gets past them. All that is read must be there, hold together, and come back
  * from what rdb_write_string() makes of it. */
 #include "base/err.h"
+#include "base/rcu.h"
 #include "node/dump.h"
 #include "node/json_doc.h"
+#include "node/json_dump.h"
 #include "node/lzf.h"
+#include "node/stream_dump.h"
 #include "node/type_hash.h"
 
 #include <stdlib.h>
@@ -34,6 +37,44 @@ static void check_string(struct slice s)
     rdb_memory_fini(&memory);
 }
 
+/* Written and read again it is the same document. */
+static void check_json(const struct dump_value *v)
+{
+    struct rdb_memory memory = {0};
+    struct buf written = {0};
+    struct buf again = {0};
+
+    require(json_slice(v->json.ptr).len == v->json.len);
+    require(json_dump_write(v->json.ptr, &written) == OK);
+    struct rdb_reader r = {.rest = buf_slice(&written), .memory = &memory};
+
+    require(json_dump_read(&r, &again) == OK);
+    require(r.rest.len == 0 && slice_is(buf_slice(&v->json), buf_slice(&again)));
+    buf_fini(&again);
+    buf_fini(&written);
+    rdb_memory_fini(&memory);
+}
+
+/* Written and read again it is written the same. */
+static void check_stream(const struct stream *st)
+{
+    struct rdb_memory memory = {0};
+    struct buf first = {0};
+    struct buf second = {0};
+    struct stream *again = NULL;
+
+    require(st != NULL && stream_dump_write(st, &first) == OK);
+    struct rdb_reader r = {.rest = buf_slice(&first), .memory = &memory};
+
+    require(stream_dump_read(&r, STREAM_DUMP_2, &again) == OK && r.rest.len == 0);
+    require(stream_dump_write(again, &second) == OK);
+    require(slice_is(buf_slice(&first), buf_slice(&second)));
+    large_free_now(&again->large);
+    buf_fini(&second);
+    buf_fini(&first);
+    rdb_memory_fini(&memory);
+}
+
 static void check_value(const struct dump_value *v)
 {
     if (v->type == TYPE_STRING) {
@@ -41,7 +82,11 @@ static void check_value(const struct dump_value *v)
         return;
     }
     if (v->type == TYPE_JSON) {
-        require(json_slice(v->json.ptr).len == v->json.len);
+        check_json(v);
+        return;
+    }
+    if (v->type == TYPE_STREAM) {
+        check_stream(*v->stream);
         return;
     }
     require((v->type == TYPE_HASH || v->type == TYPE_LIST || v->type == TYPE_SET ||
@@ -68,6 +113,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct dump_value v;
     uint64_t crc;
 
+    if (!rcu_is_registered()) { /* a stream is freed behind readers */
+        rcu_register();
+    }
     require(buf_append(&payload, data, size) == OK);
     require(buf_append(&payload, version, sizeof(version)) == OK);
     crc = rdb_crc64(0, buf_slice(&payload));
@@ -81,5 +129,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(v.memory.bytes <= (uint64_t)size * (264 + 64) + 4096);
     dump_value_fini(&v);
     buf_fini(&payload);
+    rcu_drain();
     return 0;
 }

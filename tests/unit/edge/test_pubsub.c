@@ -4,6 +4,8 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/fault.h"
+#include "base/log.h"
 #include "edge/client.h"
 #include "edge/pubsub.h"
 
@@ -43,13 +45,13 @@ static void stop_two(void)
     toy_stop(&toy);
 }
 
-static uint64_t publish_at(enum pubsub_kind kind, const char *channel, const char *text,
-                           uint64_t position)
+static int64_t publish_at(enum pubsub_kind kind, const char *channel, const char *text,
+                          uint64_t position)
 {
     return pubsub_publish(NULL, kind, slice_of(channel), slice_of(text), position);
 }
 
-static uint64_t publish(const char *channel, const char *text)
+static int64_t publish(const char *channel, const char *text)
 {
     return publish_at(PUBSUB_CHANNEL, channel, text, 0);
 }
@@ -474,6 +476,139 @@ static void bounds_subscriptions(void)
     stop_two();
 }
 
+/* Both listen: a to the channel, b to that and to two patterns, so a message goes five ways. */
+static void listen_in_four_ways(void)
+{
+    start_two();
+    toy_send(a, "SUBSCRIBE c\r\n");
+    toy_send(b, "SUBSCRIBE c\r\nPSUBSCRIBE c* *\r\n");
+    CU_ASSERT(toy_gets(a, "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"));
+    CU_ASSERT(toy_gets(b, "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"
+                          "*3\r\n$10\r\npsubscribe\r\n$2\r\nc*\r\n:2\r\n"
+                          "*3\r\n$10\r\npsubscribe\r\n$1\r\n*\r\n:3\r\n"));
+}
+
+#define TO_A(text)          "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$3\r\n" text "\r\n"
+#define TO_B(pattern, text) "*4\r\n$8\r\npmessage\r\n" pattern "\r\n$1\r\nc\r\n$3\r\n" text "\r\n"
+
+/* The table has the newest pattern last. */
+static bool both_get(const char *to_a, const char *to_b)
+{
+    return toy_gets(a, to_a) && toy_gets(b, to_b);
+}
+
+/* PUBLISH answers an error, and nobody has a part of what it did not publish. */
+static void without_memory_nothing_is_published(void)
+{
+    int faults = 0;
+
+    listen_in_four_ways();
+    log_level_set(LOG_ERROR - 1);
+    for (int64_t got = ERR_NOMEM; got < 0 && faults < 100;) {
+        fault_fail_nth(++faults);
+        got = publish("c", "one");
+        (void)fault_off();
+        CU_ASSERT(got == ERR_NOMEM || got == 4);
+    }
+    log_level_set(LOG_INFO);
+    CU_ASSERT_EQUAL(faults, 6); /* four listeners, the message, and none fails */
+    CU_ASSERT(both_get(TO_A("one"), TO_A("one") TO_B("$2\r\nc*", "one") TO_B("$1\r\n*", "one")));
+    CU_ASSERT_EQUAL(publish("c", "two"), 4);
+    CU_ASSERT(both_get(TO_A("two"), TO_A("two") TO_B("$2\r\nc*", "two") TO_B("$1\r\n*", "two")));
+    stop_two();
+}
+
+/* What has happened is told of whatever fails: who cannot be told is closed, who can be hears it. */
+static void without_memory_who_misses_an_announcement_is_closed(void)
+{
+    for (int nth = 1; nth <= 5; nth++) {
+        listen_in_four_ways();
+        uint64_t before = client_stats_sum().output_limit;
+
+        log_level_set(LOG_ERROR - 1);
+        fault_fail_nth(nth);
+        pubsub_announce(NULL, PUBSUB_CHANNEL, SLICE("c"), SLICE("one"), 0);
+        CU_ASSERT_EQUAL(fault_off(), 5);
+        bool has_a = recv(a, (char[1]){0}, 1, MSG_PEEK) == 1;
+        char got[512] = {0};
+        size_t len = 0;
+
+        for (ssize_t n = 1;
+             n > 0 && len < sizeof(got) - 1 &&
+             strcmp(got, TO_A("one") TO_B("$2\r\nc*", "one") TO_B("$1\r\n*", "one")) != 0;
+             len += n > 0 ? (size_t)n : 0) {
+            n = recv(b, got + len, 1, 0);
+        }
+        bool has_b =
+            strlen(got) == strlen(TO_A("one") TO_B("$2\r\nc*", "one") TO_B("$1\r\n*", "one"));
+
+        CU_ASSERT(has_a ? toy_gets(a, TO_A("one")) : toy_is_closed(a));
+        CU_ASSERT(has_b || toy_is_closed(b));
+        CU_ASSERT_EQUAL(client_stats_sum().output_limit - before, (uint64_t)!has_a + !has_b);
+        CU_ASSERT(nth == 5 ? !has_a && !has_b
+                           : has_a != has_b); /* the fifth is the message itself */
+        log_level_set(LOG_INFO);
+        stop_two();
+    }
+}
+
+static void fail_on_both(int nth)
+{
+    toy_fault(&toy, 0, nth);
+    toy_fault(&toy, 1, nth);
+}
+
+/* A message that came to the listener's worker and has no room in its output. */
+static void without_memory_for_its_output_a_listener_is_closed(void)
+{
+    listen_in_four_ways();
+    uint64_t before = client_stats_sum().output_limit;
+
+    log_level_set(LOG_ERROR - 1);
+    fail_on_both(1);
+    CU_ASSERT_EQUAL(publish("c", "one"), 4);
+    CU_ASSERT(toy_is_closed(a));
+    CU_ASSERT(toy_is_closed(b));
+    CU_ASSERT_EQUAL(client_stats_sum().output_limit - before, 2);
+    fail_on_both(0);
+    log_level_set(LOG_INFO);
+    stop_two();
+}
+
+/* SUBSCRIBE where there is no memory answers so and listens to nothing, or it hears. */
+static void subscribes_wholly_or_not_at_all(void)
+{
+    int nth = 0;
+    bool ok = false;
+
+    start_two();
+    while (!ok && nth < 100) {
+        char line[128];
+
+        fail_on_both(++nth);
+        toy_send(a, "SUBSCRIBE c\r\n");
+        (void)toy_gets_line(a, "", line, sizeof(line));
+        if (line[0] == '\0') {
+            close(a);
+            fail_on_both(0);
+            a = toy_connect(&toy); /* no memory for the reply either */
+        } else if (line[0] == '-') {
+            CU_ASSERT_NSTRING_EQUAL(line, "-OOM ", 5);
+            CU_ASSERT_EQUAL(publish("c", "x"), 0);
+        } else {
+            CU_ASSERT(toy_gets(a, "$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"));
+            fail_on_both(0);
+            CU_ASSERT_EQUAL(publish("c", "one"), 1);
+            CU_ASSERT(toy_gets(a, TO_A("one")));
+            ok = true;
+        }
+    }
+    fail_on_both(0);
+    CU_ASSERT(ok);
+    CU_ASSERT(nth > 3);
+    stop_two();
+}
+
 /* --- P5 --------------------------------------------------------------------------------------- */
 
 static void databases_share_nothing(void)
@@ -542,6 +677,10 @@ const struct unit_test test_pubsub[] = {
     UNIT(closes_who_stays_past_the_soft_limit),
     UNIT(carries_a_burst),
     UNIT(bounds_subscriptions),
+    UNIT(without_memory_nothing_is_published),
+    UNIT(without_memory_who_misses_an_announcement_is_closed),
+    UNIT(without_memory_for_its_output_a_listener_is_closed),
+    UNIT(subscribes_wholly_or_not_at_all),
     UNIT(databases_share_nothing),
     UNIT(holds_many),
     UNIT_END,

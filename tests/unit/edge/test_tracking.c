@@ -103,8 +103,121 @@ static void a_redirection_too(void)
     toy_stop(&toy);
 }
 
+/* Whether the next line begins so; false also at the end of the connection. */
+static bool next_is(int fd, const char *begin)
+{
+    char line[128];
+
+    (void)toy_gets_line(fd, "", line, sizeof(line));
+    return line[0] != '\0' && strncmp(line, begin, strlen(begin)) == 0;
+}
+
+/* CLIENT TRACKING ON with one allocation after the other of a worker failing: an error and nothing is
+ * registered, or it is on and told of changes. How many failed. */
+static int turn_on(int *fd, int to, const char *text, uint32_t worker)
+{
+    char line[128] = "";
+    int nth = 0;
+
+    while (strcmp(line, "+OK") != 0 && nth < 100) {
+        toy_fault(&toy, worker, ++nth);
+        toy_send(*fd, text);
+        (void)toy_gets_line(*fd, "", line, sizeof(line));
+        toy_fault(&toy, worker, 0);
+        if (line[0] == '\0' || strncmp(line, "-ERR Protocol", 13) == 0) {
+            close(*fd); /* no memory for the request or the reply */
+            CU_ASSERT(toy_until(nobody_tracks, NULL));
+            *fd = connect_as("HELLO 3\r\n");
+        } else if (line[0] == '-') {
+            CU_ASSERT_NSTRING_EQUAL(line, "-OOM ", 5);
+            CU_ASSERT(toy_until(nobody_tracks, NULL));
+            CU_ASSERT_EQUAL(tracking_stats_sum().prefixes, 0);
+        }
+    }
+    CU_ASSERT_EQUAL(tracking_stats_sum().prefixes, 2);
+    change("c", 0);
+    change("b1", 0);
+    CU_ASSERT(toy_gets(to, ">2\r\n$10\r\ninvalidate\r\n*1\r\n$2\r\nb1\r\n"));
+    toy_send(*fd, "CLIENT TRACKING OFF\r\n");
+    CU_ASSERT(toy_gets(*fd, "+OK\r\n"));
+    return nth - 1;
+}
+
+static void turns_on_wholly_or_not_at_all(void)
+{
+    char text[100];
+    int failed = 0;
+
+    toy_start(&toy, 2, NULL);
+    log_level_set(LOG_ERROR - 1);
+    for (uint32_t worker = 0; worker < 2; worker++) {
+        int fd = connect_as("HELLO 3\r\n");
+        int to = connect_as("HELLO 3\r\n"); /* on the other worker */
+
+        toy_send(to, "CLIENT ID\r\n");
+        (void)snprintf(text, sizeof(text),
+                       "CLIENT TRACKING ON BCAST PREFIX a PREFIX b REDIRECT %ld\r\n",
+                       skip_to(to, ":"));
+        failed += turn_on(&fd, to, text, worker);
+        close(to);
+        close(fd);
+        CU_ASSERT(toy_until(nobody_tracks, NULL));
+    }
+    log_level_set(LOG_INFO);
+    CU_ASSERT(failed > 3);
+    toy_stop(&toy);
+}
+
+/* T4: a read that cannot be registered is told of at once, or its reader is closed; never does it keep in good
+ * faith what has changed. */
+static void without_memory_a_read_is_told_of_at_once(void)
+{
+    int nth = 0;
+
+    toy_start(&toy, 1, NULL);
+    log_level_set(LOG_ERROR - 1);
+    for (bool ok = false; !ok && nth < 100;) {
+        int fd = connect_as("HELLO 3\r\nCLIENT TRACKING ON\r\n");
+        uint64_t had = tracking_stats_sum().keys;
+        char text[40];
+        char told[100];
+
+        (void)snprintf(text, sizeof(text), "TECHO k%03d\r\n", ++nth);
+        (void)snprintf(told, sizeof(told), ">2\r\n$10\r\ninvalidate\r\n*1\r\n$4\r\nk%03d\r\n", nth);
+        toy_fault(&toy, 0, nth);
+        toy_send(fd, text);
+        bool answered = next_is(fd, "$4");
+
+        toy_fault(&toy, 0, 0);
+        if (answered) {
+            text[10] = '\0';
+            CU_ASSERT(next_is(fd, text + 6));
+            bool is_registered = tracking_stats_sum().keys > had;
+
+            if (is_registered) {
+                change(text + 6, 0);
+                ok = true; /* the reply's own allocations are others' to test */
+                CU_ASSERT(toy_gets(fd, told));
+            } else {
+                /* By its name, or as one of all keys. */
+                CU_ASSERT(toy_gets(fd, told));
+            }
+        } else {
+            CU_ASSERT(toy_is_closed(fd));
+        }
+        CU_ASSERT_EQUAL(tracking_stats_sum().keys, had);
+        close(fd);
+        CU_ASSERT(toy_until(nobody_tracks, NULL));
+    }
+    log_level_set(LOG_INFO);
+    CU_ASSERT(nth > 3);
+    toy_stop(&toy);
+}
+
 const struct unit_test test_tracking[] = {
     UNIT(without_memory_all_keys_have_changed),
     UNIT(a_redirection_too),
+    UNIT(turns_on_wholly_or_not_at_all),
+    UNIT(without_memory_a_read_is_told_of_at_once),
     UNIT_END,
 };

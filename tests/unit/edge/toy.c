@@ -1,6 +1,7 @@
 #include "tests/unit/edge/toy.h"
 
 #include "base/err.h"
+#include "base/fault.h"
 #include "base/parse.h"
 #include "base/rcu.h"
 #include "cli/options.h"
@@ -9,6 +10,7 @@
 #include "edge/commands.h"
 #include "edge/options.h"
 #include "edge/out_limit.h"
+#include "edge/tracking.h"
 #include "tests/lib/unit.h"
 
 #include <arpa/inet.h>
@@ -104,10 +106,16 @@ static enum backend_progress run(struct backend *b, struct session *s, struct ba
             (void)!parse_u64(q->argv[1], &position);
             batch->position = position > batch->position ? position : batch->position;
         }
+        if (s->is_tracking) {
+            tracking_read(s, q);
+        }
         size_t from = reply_begin(batch->reply);
 
         q->def->run(&c);
         reply_end(batch->reply, from);
+        if (s->is_tracking) {
+            tracking_has_read(s, q, false);
+        }
         atomic_fetch_add(&t->ran, 1);
     }
     return BACKEND_DONE;
@@ -310,6 +318,33 @@ void toy_set(const char *name, const char *value)
     buf_init(&why);
     CU_ASSERT(conf_set(conf_find(slice_of(name)), slice_of(value), &why));
     buf_fini(&why);
+}
+
+struct fault {
+    struct inbox_msg msg;
+    int nth;
+    _Atomic bool done;
+};
+
+static void fail_here(struct inbox_msg *msg)
+{
+    struct fault *f = LIST_ITEM(msg, struct fault, msg);
+
+    fault_fail_nth(f->nth);
+    atomic_store(&f->done, true);
+}
+
+static bool is_done(void *arg)
+{
+    return atomic_load(&((struct fault *)arg)->done);
+}
+
+void toy_fault(struct toy *t, uint32_t worker, int nth)
+{
+    struct fault f = {.msg.fn = fail_here, .nth = nth};
+
+    worker_post(&t->workers[worker].worker, &f.msg);
+    CU_ASSERT_FATAL(toy_until(is_done, &f));
 }
 
 /* --- the client ------------------------------------------------------------------------------- */

@@ -39,6 +39,9 @@ void toy_gate_set(struct toy *t, uint64_t position);
 /* A setting for the rest of the test; toy_stop() restores all. */
 void toy_set(const char *name, const char *value);
 
+/* Has the nth fault point that the worker reaches from now on fail (base/fault.h); 0: none. */
+void toy_fault(struct toy *t, uint32_t worker, int nth);
+
 int toy_connect(struct toy *t);
 void toy_send(int fd, const char *text);
 void toy_send_bytes(int fd, const void *bytes, size_t len);
