@@ -515,12 +515,13 @@ export function comparable(commands) {
   let watched = new Set();
   return commands.map((command) => {
     const name = upper(command, 0);
+    const isWhole = command.length === 1; // else it is an error, and ends nothing
     if (name === 'WATCH') {
       command.slice(1).forEach((key) => watched.add(String(key)));
-    } else if (command.length === 1 && (isOpen ? /^(EXEC|DISCARD|RESET)$/ : /^(UNWATCH|RESET)$/).test(name)) {
+    } else if (isWhole && (isOpen ? /^(EXEC|DISCARD|RESET)$/ : /^(UNWATCH|RESET)$/).test(name)) {
       watched = new Set();
     }
-    isOpen = (name === 'MULTI' && command.length === 1) || (isOpen && !['EXEC', 'DISCARD', 'RESET'].includes(name));
+    isOpen = isWhole && /^(MULTI|EXEC|DISCARD|RESET)$/.test(name) ? name === 'MULTI' : isOpen;
     // Redis finds a damaged HyperLogLog out on the way, and has then added some of the elements to it for which it
     // answers an error; here what is refused changes nothing. So one at a time.
     isDamaged ||= /^(SETRANGE|SETBIT|BITFIELD|APPEND)$/.test(name) && /^p\d/.test(String(command[1]));
