@@ -1,5 +1,6 @@
 /* section.c - see section.h and section_parts.h. The end of a section is in section_commit.c. */
 #include "node/section_parts.h"
+#include "node/slices.h"
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -38,6 +39,7 @@ int section_create(struct section **out, struct changelog *log)
         return ERR_NOMEM;
     }
     s->log = log;
+    s->change.copy = slices_copy;
     *out = s;
     return OK;
 }

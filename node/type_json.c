@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "node/json_ref.h"
 #include "node/json_text.h"
+#include "node/slices.h"
 #include "node/type.h"
 
 const char *json_of(const struct entry *e)
@@ -101,7 +102,7 @@ static struct entry *copy(const struct entry *e, struct slice key, int64_t expir
         entry_free(n);
         return NULL;
     }
-    memcpy(b->bytes, ref.block->bytes, b->size);
+    slices_copy(b->bytes, ref.block->bytes, b->size);
     ref.block = b;
     memcpy(entry_payload_ptr(n), &ref, sizeof(ref));
     return n;

@@ -116,7 +116,7 @@ static int text_of(const struct json_edit *e, struct buf *out)
     int err = many ? buf_append_char(out, '[') : OK;
 
     if (e->text.len > 0) {
-        return buf_append_slice(out, e->text);
+        return slices_append(out, e->text);
     }
     while (rest.len > 0 && err == OK) {
         size_t len = json_slice(rest.ptr).len;

@@ -37,6 +37,8 @@ struct change_writer {
     uint32_t refs_count, refs_cap;
     uint64_t refs_bytes; /* of all refs */
     uint32_t ops;        /* operations so far */
+    /* How a document's text is copied, which may be long; NULL: memcpy. Stays over change_begin(). */
+    void (*copy)(char *to, const char *from, size_t len);
     /* private */
     size_t op_at, body_at; /* of the operation that is open */
     bool open;

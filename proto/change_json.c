@@ -2,6 +2,18 @@
 #include "proto/change.pb-c.h"
 #include "proto/change_write.h"
 
+static char *put_text(const struct change_writer *w, char *p, struct slice text)
+{
+    *p++ = LEN(4);
+    p = put_varint(p, text.len);
+    if (w->copy != NULL) {
+        w->copy(p, text.ptr, text.len);
+    } else if (text.len > 0) {
+        memcpy(p, text.ptr, text.len);
+    }
+    return p + text.len;
+}
+
 /* The numbers of the kinds take two bytes as tags. */
 int change_put_json(struct change_writer *w, struct slice key, bool replace, int64_t expire_at_ms,
                     uint32_t number, struct slice json)
@@ -26,7 +38,7 @@ int change_put_json(struct change_writer *w, struct slice key, bool replace, int
     }
     *p++ = VARINT(3);
     p = put_varint(p, number);
-    wrote(w, put_bytes(p, LEN(4), json));
+    wrote(w, put_text(w, p, json));
     return OK;
 }
 
@@ -64,7 +76,7 @@ int change_json_patch(struct change_writer *w, enum change_json_kind kind, struc
         *p++ = VARINT(3);
         p = put_varint(p, count);
     } else {
-        p = put_bytes(p, LEN(4), json);
+        p = put_text(w, p, json);
     }
     wrote(w, p);
     return OK;
