@@ -65,8 +65,7 @@ uint32_t acl_category_bit(struct slice name)
             return (uint32_t)1 << i;
         }
     }
-    /* Redis 8's; not in the list that 7.2 shows. */
-    return slice_is_word(name, "json") ? (uint32_t)1 << 31 : 0;
+    return 0;
 }
 
 uint32_t acl_categories_of(uint16_t id)

@@ -22,7 +22,8 @@ struct slices {
     bool is_given_up;
     bool is_ending; /* the section is */
     size_t steps;
-    size_t from; /* where its reply begins */
+    size_t from;  /* where its reply begins */
+    uint32_t due; /* what settle() has to do for a transaction's earlier replies */
     int64_t begun_ns;
 };
 
@@ -70,12 +71,13 @@ static bool tick_for_reply(size_t work)
     return slices_tick(work);
 }
 
-/* A reply of a million values that the client's protocol says otherwise is rewritten here, in slices. */
+/* A reply of a million values that the client's protocol says otherwise is rewritten here, in slices; not in a
+ * transaction whose earlier replies need it too: settle() will go over all of them. */
 static void settle_reply(const struct slices *s)
 {
     struct reply *r = s->cmd.reply;
 
-    if (r->settle_ahead != NULL && !s->is_given_up && !r->failed && !s->cmd.again &&
+    if (r->settle_ahead != NULL && s->due == 0 && !s->is_given_up && !r->failed && !s->cmd.again &&
         !s->cmd.retry && s->cmd.blocked == NULL && r->out.len - s->from > SETTLED_AT_ONCE) {
         r->settle_ahead(r, s->from, tick_for_reply);
     }
@@ -185,6 +187,7 @@ bool slices_take(struct cmd *c, bool is_long)
         return true;
     }
     s->from = c->reply->out.len;
+    s->due = c->reply->flags & (REPLY_DIFFERS | REPLY_MARKED);
     c->progress = s;
     go_on(c);
     return true;

@@ -123,10 +123,12 @@ size_t cmd_categories(const struct cmd_def *def, const char *out[CMD_CATEGORIES_
 
 const char *cmd_category_at(size_t i)
 {
+    /* Last what modules bring: RedisJSON has a category since 8. */
     static const char *const all[] = {
-        "keyspace", "read",   "write",       "set",       "sortedset",  "list",        "hash",
-        "string",   "bitmap", "hyperloglog", "geo",       "stream",     "pubsub",      "admin",
-        "fast",     "slow",   "blocking",    "dangerous", "connection", "transaction", "scripting",
+        "keyspace",   "read",        "write",     "set",         "sortedset", "list",
+        "hash",       "string",      "bitmap",    "hyperloglog", "geo",       "stream",
+        "pubsub",     "admin",       "fast",      "slow",        "blocking",  "dangerous",
+        "connection", "transaction", "scripting", "json",
     };
 
     return i < sizeof(all) / sizeof(all[0]) ? all[i] : NULL;

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import test from 'node:test';
 import { eventually } from '../lib/eventually.js';
-import { plain } from '../lib/resp.js';
+import { plain, show } from '../lib/resp.js';
 import { godwitOnly, startServer } from '../lib/server.js';
 
 const FIELDS = 200000;
@@ -168,4 +168,33 @@ test('a client that goes away in the middle leaves nothing behind', godwitOnly, 
       assert.equal(Number(await client.cmd('LLEN', '{t}dest')), FIELDS);
   }
   assert.equal(await client.cmd('FLUSHALL'), 'OK');
+});
+
+// What settled a long reply ahead forgot that replies before it in the same transaction were still to be settled:
+// the marks in them went out.
+test('a long reply in a transaction leaves the others as the protocol has them', godwitOnly, async (t) => {
+  const server = await startServer(t, { workers: 1 });
+  const commands = [
+    ['ZMPOP', 1, 'none', 'MAX'],
+    ['HGETALL', 'h'],
+    ['SORT', 'l', 'BY', 'nosort', 'GET', 'w_*'], // nulls only
+    ['SORT', 'l', 'BY', '*', 'ALPHA'],
+    ['ZRANGE', 'z', 0, -1, 'WITHSCORES'],
+    ['ZMPOP', 1, 'none', 'MAX'],
+  ];
+
+  for (const proto of [2, 3]) {
+    const client = await server.client(t, { proto });
+    await client.cmd('FLUSHALL');
+    await client.cmd('HSET', 'h', 'f', 'v');
+    await client.cmd('ZADD', 'z', 1, 'a');
+    for (let i = 0; i < 20; i++) {
+      await client.cmd('RPUSH', 'l', ...Array.from({ length: 400 }, (_, n) => `${i}:${n}:${'x'.repeat(60)}`));
+    }
+    const one = (await client.pipeline(commands)).map(show);
+    for (const order of [[0, 1, 2, 3, 4, 5], [2, 0, 3, 1], [3, 4], [0, 3], [1, 2]]) {
+      const replies = await client.pipeline([['MULTI'], ...order.map((i) => commands[i]), ['EXEC']]);
+      assert.deepEqual(replies.at(-1).a.map(show), order.map((i) => one[i]), `RESP${proto}: ${order}`);
+    }
+  }
 });
