@@ -100,7 +100,6 @@ void section_suspend(struct section *s)
         partition_busy_set(database_partition(s->db, (unsigned)__builtin_ctzl(m)), true);
     }
     s->is_suspended = true;
-    s->seen = NULL; /* arguments may lie elsewhere in the next turn, and others where they lay */
 }
 
 UNCHECKED_LOCKS static int lock_all(struct section *s, bool make, struct partition **held)
@@ -234,12 +233,11 @@ static struct item *item_find(struct section *s, const struct key *key)
     return NULL;
 }
 
-/* The same bytes where they were, or others that are alike. */
+/* By the entry's own name: what a look-up was asked by may be gone (SORT makes names up in a buffer). */
 static inline bool is_seen(const struct section *s, const struct key *key)
 {
     return s->seen != NULL && s->seen_hash == key->hash &&
-           ((s->seen_name.ptr == key->name.ptr && s->seen_name.len == key->name.len) ||
-            slice_is_name(entry_key(s->seen), key->name));
+           slice_is_name(entry_key(s->seen), key->name);
 }
 
 static struct entry *look_up(struct section *s, const struct key *key, table_place **place)
@@ -254,7 +252,6 @@ static struct entry *look_up(struct section *s, const struct key *key, table_pla
 
     if (e != NULL) {
         s->seen = e;
-        s->seen_name = key->name;
         s->seen_hash = key->hash;
         s->seen_place = *place;
     }
