@@ -100,6 +100,7 @@ void section_suspend(struct section *s)
         partition_busy_set(database_partition(s->db, (unsigned)__builtin_ctzl(m)), true);
     }
     s->is_suspended = true;
+    s->seen = NULL; /* arguments may lie elsewhere in the next turn, and others where they lay */
 }
 
 UNCHECKED_LOCKS static int lock_all(struct section *s, bool make, struct partition **held)
@@ -233,11 +234,12 @@ static struct item *item_find(struct section *s, const struct key *key)
     return NULL;
 }
 
-/* The same bytes, or as many that are alike: names stay as they are until the section ends. */
+/* The same bytes where they were, or others that are alike. */
 static inline bool is_seen(const struct section *s, const struct key *key)
 {
-    return s->seen != NULL && s->seen_hash == key->hash && s->seen_name.len == key->name.len &&
-           (LIKELY(s->seen_name.ptr == key->name.ptr) || slice_is_name(s->seen_name, key->name));
+    return s->seen != NULL && s->seen_hash == key->hash &&
+           ((s->seen_name.ptr == key->name.ptr && s->seen_name.len == key->name.len) ||
+            slice_is_name(entry_key(s->seen), key->name));
 }
 
 static struct entry *look_up(struct section *s, const struct key *key, table_place **place)

@@ -120,7 +120,7 @@ struct section {
     /* What a table was last found to have, which stays so while its partition is locked: a command looks
      * several times for the key that it writes. */
     struct entry *seen;     /* NULL: nothing */
-    struct slice seen_name; /* as it was asked for */
+    struct slice seen_name; /* as it was asked for: not looked into, it may be gone */
     uint64_t seen_hash;
     table_place *seen_place;
     uint32_t *index; /* owned: open addressing, item number + 1; NULL while items are few */
