@@ -24,10 +24,10 @@
 #if HAVE_JEMALLOC
 #include <jemalloc/jemalloc.h>
 /* One arena a core is enough for threads that rarely free each other's memory; dirty pages go back
- * after ten seconds without a thread of jemalloc's own. Blocks of 14 KiB lie eight together, not two: what
- * jemalloc keeps of each run of blocks, 128 bytes, is then an eighth of a percent of a long list's chunks. */
+ * after ten seconds without a thread of jemalloc's own. Blocks of 14 KiB lie sixteen together, not two: what
+ * jemalloc keeps of each run of blocks, 128 bytes, is then a sixteenth of a percent of a long list's chunks. */
 const char *malloc_conf =
-    "background_thread:false,dirty_decay_ms:10000,muzzy_decay_ms:0,slab_sizes:14336-14336:28";
+    "background_thread:false,dirty_decay_ms:10000,muzzy_decay_ms:0,slab_sizes:14336-14336:56";
 #endif
 
 #if !defined(GODWIT_RELEASE)

@@ -3,8 +3,8 @@
  * A chunk holds packed elements (node/vlist_item.h) with room at one end or both, so that a push writes in
  * place and a pop moves a border. One whose elements would take more than a quarter of a chunk has a chunk
  * of its own, of just its size. What is pushed to a long list goes to long chunks: their heads are a smaller
- * part of them, and eight of them share what the allocator keeps of each 4096 bytes (bench members: 0.9 bytes of
- * 24 a member). Changed in the middle, one becomes several of the usual size.
+ * part of them, and so is what the allocator keeps of each (base/mem.c; bench members: 0.9 bytes of 24 a member).
+ * Changed in the middle, one becomes several of the usual size.
  *
  * The tree is a treap whose nodes are the chunks themselves, ordered by position: cutting it in two and
  * joining two are O(log n), and as they allocate nothing they cannot fail, which is what undoing asks for.
