@@ -20,6 +20,7 @@
 #include "edge/monitor.h"
 #include "edge/multi.h"
 #include "edge/options.h"
+#include "edge/tracking.h"
 #include "proto/cmd_doc.h"
 #include "proto/error_count.h"
 #include "proto/resp_reply.h"
@@ -372,6 +373,9 @@ static void run_here(struct conn *c, struct request *q)
             assert(c->reply.out.len == from);
             return; /* conn_answer_end() comes with the reply */
         }
+    }
+    if (UNLIKELY(c->session.is_tracking)) {
+        tracking_passed(c, q->def);
     }
     if (!c->is_closed) {
         reply_end(&c->reply, from);

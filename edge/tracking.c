@@ -84,6 +84,11 @@ void tracker_put(struct tracker *t)
 
 /* --- telling ---------------------------------------------------------------------------------- */
 
+static struct conn_handle *told_of(const struct tracker *t)
+{
+    return t->to != NULL ? t->to : t->self;
+}
+
 struct notice {
     struct inbox_msg msg;
     struct tracker *tracker; /* counted */
@@ -119,8 +124,9 @@ static void push_broken(struct tracker *t)
 /* On the worker of who is told; no keys: all. False: that one is gone, and the tracking client is to know. */
 static bool push_notice(const struct tracker *t, const struct slice *keys, uint64_t position)
 {
-    struct conn *c = (t->to != NULL ? t->to : t->self)->conn;
+    struct conn *c = told_of(t)->conn;
 
+    assert(worker_self() == told_of(t)->set->worker);
     if (!atomic_load_explicit(&t->is_on, memory_order_relaxed)) {
         return true;
     }
@@ -170,7 +176,7 @@ static void on_lost_broken(struct inbox_msg *m)
 static void on_lost(struct inbox_msg *m)
 {
     struct tracker *t = LIST_ITEM(m, struct tracker, lost);
-    struct conn_handle *told = t->to != NULL ? t->to : t->self;
+    const struct conn_handle *told = told_of(t);
 
     if (t->to != NULL && told->conn == NULL) {
         t->lost.fn = on_lost_broken;
@@ -196,7 +202,7 @@ static void tell_lost(struct tracker *t, uint64_t position)
     }
     if (!atomic_exchange_explicit(&t->is_lost, true, memory_order_acq_rel)) {
         t->lost.fn = on_lost;
-        worker_post((t->to != NULL ? t->to : t->self)->set->worker, &tracker_get(t)->lost);
+        worker_post(told_of(t)->set->worker, &tracker_get(t)->lost);
     }
 }
 
@@ -230,7 +236,7 @@ static void tell(struct tracker *t, const struct slice *key, uint64_t position)
         memcpy(n->bytes + head_len, key->ptr, key->len);
         memcpy(n->bytes + head_len + key->len, "\r\n", 2);
     }
-    worker_post((t->to != NULL ? t->to : t->self)->set->worker, &n->msg);
+    worker_post(told_of(t)->set->worker, &n->msg);
 }
 
 /* --- the table -------------------------------------------------------------------------------- */
@@ -493,6 +499,16 @@ void tracking_has_read(struct session *s, const struct request *q, bool in_turns
         tell_again(c, q);
     }
     c->tracker->is_caching = false;
+}
+
+void tracking_passed(struct conn *c, const struct cmd_def *def)
+{
+    const struct cmd_def *head = def != NULL && def->parent != NULL ? def->parent : def;
+    bool keeps = c->multi != NULL || (head != NULL && strcmp(head->name, "CLIENT") == 0);
+
+    if (c->tracker != NULL && !keeps) {
+        c->tracker->is_caching = false;
+    }
 }
 
 void tracking_changed(const struct database *db, struct slice key, uint64_t by, uint64_t position)

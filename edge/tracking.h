@@ -29,6 +29,7 @@
 #include <stdint.h>
 
 struct cmd;
+struct cmd_def;
 struct conn;
 struct database;
 struct request;
@@ -48,6 +49,9 @@ void tracking_read(struct session *s, const struct request *q) ON_WORKER;
 /* When its reply is written. What CLIENT CACHING said has held for this one. in_turns: others may have run while
  * it was under way, and changed what it had read by then. */
 void tracking_has_read(struct session *s, const struct request *q, bool in_turns) ON_WORKER;
+/* The same of one that the connection itself has run or refused (NULL: there is none of its name). CLIENT's, and
+ * MULTI, leave what CACHING said. */
+void tracking_passed(struct conn *c, const struct cmd_def *def) ON_WORKER;
 /* A change of the key is visible; `by` is the client that made it, or 0. */
 void tracking_changed(const struct database *db, struct slice key, uint64_t by,
                       uint64_t position) ON_ANY;

@@ -96,7 +96,7 @@ static struct slice number_text(lua_State *L, int i, char room[INT_BYTES])
     struct slice s = {room, 0};
     char text[1 + NUMBER_DOUBLE_MAX] = "-";
 
-    if (fabs(x) < 9007199254740992.0 && x == (double)(int64_t)x && !(x == 0 && signbit(x))) {
+    if (fabs(x) < 9007199254740992.0 && x == (double)(int64_t)x && (x != 0 || !signbit(x))) {
         s.len = number_print_int(room, (int64_t)x);
         return s;
     }

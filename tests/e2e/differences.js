@@ -244,7 +244,11 @@ export const DIFFERENCES = [
     same: (a, b, c) => (hasWord(c, 'LIMIT') ? a.t === '*' && b.t === '*' && a.a.length === b.a.length : anyOrder(a, b)),
   },
   {
-    about: (c) => /^SORT(_RO)?$/.test(upper(c, 0)) && hasWord(c, 'ALPHA') && !hasWord(c, 'GET') && !hasWord(c, 'BY'),
+    about: (c) =>
+      /^SORT(_RO)?$/.test(upper(c, 0)) &&
+      hasWord(c, 'ALPHA') &&
+      !hasWord(c, 'BY') &&
+      c.every((_, i) => upper(c, i) !== 'GET' || String(c[i + 1]) === '#'),
     why: 'elements that differ behind a zero byte only are alike to redis-server, in any order; here they are not',
     same: (a, b) =>
       a.t === '*' && b.t === '*'
@@ -530,7 +534,7 @@ export function comparable(commands) {
   let watched = new Set();
   return commands.map((command) => {
     const name = upper(command, 0);
-    const isWhole = command.length === 1; // else it is an error, and ends nothing
+    const isWhole = command.length === 1 || name === 'EXEC'; // else it is an error, and ends nothing
     if (name === 'WATCH') {
       command.slice(1).forEach((key) => watched.add(String(key)));
     } else if (isWhole && (isOpen ? /^(EXEC|DISCARD|RESET)$/ : /^(UNWATCH|RESET)$/).test(name)) {

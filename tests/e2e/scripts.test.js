@@ -292,6 +292,7 @@ test('what scripts find, and what `redis` has, outside of a debugger', async (t)
   assert.ok((await value('redis.REDIS_VERSION_NUM')) >= 0x70000);
   assert.equal(await value('redis.sha1hex("")'), 'da39a3ee5e6b4b0d3255bfef95601890afd80709');
   assert.equal(await value('redis.status_reply("FINE")'), 'FINE');
+  assert.equal(await value('redis.call("ECHO", tonumber("-0"))'), '-0');
   const said = { 'CODE text': 'CODE text', '-CODE text': 'CODE text', word: 'ERR word', '': 'ERR ', '\n word': '  word',
     '\nword\r\n': 'ERR word', 'CODE \r\n two words\n': 'CODE  two words', 'CODE ': 'CODE ' }; // as redis-server 7.0
   for (const [text, error] of Object.entries(said)) {

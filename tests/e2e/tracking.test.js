@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { eventually } from '../lib/eventually.js';
 import { Line, play } from '../lib/line.js';
-import { startServer } from '../lib/server.js';
+import { godwitOnly, startServer } from '../lib/server.js';
 
 const DIALOGUES = {
   'the default mode': [
@@ -44,11 +44,29 @@ const DIALOGUES = {
     ['p', 'SET', 'k', 3],
     ['b', 'CLIENT', 'CACHING', 'YES'],
     ['b', 'CLIENT', 'TRACKINGINFO'],
+    ['b', 'CLIENT', 'CACHING', 'NO'],
+    ['b', 'GET', 'k'], // not registered
+    ['p', 'SET', 'k', 3],
+    ['b', 'GET', 'k'], // CACHING was for one command
+    ['p', 'SET', 'k', 3],
     ['b', 'CLIENT', 'TRACKING', 'OFF'],
     ['b', 'CLIENT', 'TRACKING', 'ON', 'NOLOOP'],
     ['b', 'GET', 'k'],
     ['b', 'SET', 'k', 4],
     ['b', 'GET', 'k'],
+    ['p', 'SET', 'k', 5],
+  ],
+  'CACHING is for the next command, whatever it is': [
+    ['a', 'CLIENT', 'TRACKING', 'ON', 'OPTOUT'],
+    ['a', ['CLIENT', 'CACHING', 'NO'], ['GET', 'k']],
+    ['p', 'SET', 'k', 1],
+    ['a', ['CLIENT', 'CACHING', 'NO'], ['CLIENT', 'GETNAME'], ['GET', 'k']],
+    ['p', 'SET', 'k', 2],
+    ['a', ['CLIENT', 'CACHING', 'NO'], ['PUBSUB', 'NUMPAT'], ['GET', 'k']],
+    ['p', 'SET', 'k', 3],
+    ['a', ['CLIENT', 'CACHING', 'NO'], ['UNSUBSCRIBE', 'x'], ['GET', 'k']],
+    ['p', 'SET', 'k', 4],
+    ['a', ['CLIENT', 'CACHING', 'NO'], ['NOSUCH'], ['GET', 'k']],
     ['p', 'SET', 'k', 5],
   ],
   'in a transaction': [
@@ -65,6 +83,15 @@ const DIALOGUES = {
     ['p', 'RPUSH', 'list', 1],
     ['a', 'LRANGE', 'list', 0, 1],
     ['p', 'LPOP', 'list'],
+  ],
+  'prefixes longer than a key': [
+    ['a', 'CLIENT', 'TRACKING', 'ON', 'BCAST', 'PREFIX', 'x\r\n', 'PREFIX', 'y\r\n$'], // as on the wire behind it
+    ['p', 'SET', 'x', 1],
+    ['p', 'SET', 'y', 1],
+    ['p', 'SET', 'x\r\n', 1],
+    ['a', 'CLIENT', 'TRACKING', 'OFF'],
+    ['a', 'CLIENT', 'TRACKING', 'ON', 'BCAST', 'PREFIX', 'z:'], // as in the entry
+    ['p', 'SET', 'z', ':1'],
   ],
   broadcast: [
     ['a', 'CLIENT', 'TRACKING', 'ON', 'BCAST', 'PREFIX', 'x:', 'PREFIX', 'y:'],
@@ -117,6 +144,22 @@ test('redirection to a subscriber that speaks RESP2', async (t) => {
 
   to.send('CLIENT', 'ID');
   const id = Number((await to.settled())[0].slice(1));
+  a.send('CLIENT', 'TRACKING', 'ON', 'REDIRECT', id);
+  a.send('GET', 'k');
+  await a.settled();
+  p.send('SET', 'k', 0);
+  await p.settled();
+  assert.deepEqual(await to.settled(), [], 'it has not subscribed');
+  p.send('DEL', 'k');
+  await p.settled();
+  // RESP2 has no pushes: who tracks for itself is told of nothing, subscribed or not.
+  const itself = await Line.open(t, server, 2);
+  itself.send('CLIENT', 'TRACKING', 'ON', 'BCAST');
+  itself.send('SUBSCRIBE', '__redis__:invalidate');
+  await itself.settled();
+  p.send('SET', 'other', 1);
+  await p.settled();
+  assert.deepEqual(await itself.settled(), []);
   to.send('SUBSCRIBE', '__redis__:invalidate');
   await to.settled();
   a.send('CLIENT', 'TRACKING', 'ON', 'REDIRECT', id);
@@ -217,3 +260,30 @@ test('no stale copy is kept', async (t) => {
     assert.equal(copy, `$"${now}"`, key);
   }
 });
+
+// T1 and T2: a read that takes turns was overtaken by a write. Its reply is of the value before, so the
+// invalidation has to come behind it, also if one went out before.
+for (const mode of [[], ['BCAST']]) {
+  test(`a read that was overtaken is told of it behind its reply ${mode}`, godwitOnly, async (t) => {
+    const server = await startServer(t, { workers: 1 });
+    const [a, p] = [await Line.open(t, server, 3), await server.client(t)];
+    let overtaken = false;
+
+    a.send('CLIENT', 'TRACKING', 'ON', ...mode);
+    await a.settled();
+    for (let i = 0; i < 20 && !overtaken; i++) {
+      await p.cmd('SETRANGE', 'long', 64 << 20, 'x');
+      await a.settled();
+      a.send('STRLEN', 'long');
+      a.send('BITCOUNT', 'long');
+      await eventually(() => a.got.length > 0, { everyMs: 1 }); // it is under way
+      await p.cmd('DEL', 'long');
+      const all = await a.settled();
+      const [at, told] = [all.indexOf(':4'), all.lastIndexOf('>[$"invalidate" *[$"long"]]')];
+
+      overtaken = at >= 0; // it counted what is gone by now
+      assert.ok(!overtaken || told > at, `${all}`);
+    }
+    assert.ok(overtaken);
+  });
+}

@@ -13,6 +13,11 @@
 
 static struct toy toy;
 
+static void change_at(uint64_t position)
+{
+    tracking_changed(NULL, SLICE("k"), 0, position);
+}
+
 static void change(const char *key, int fault)
 {
     log_level_set(LOG_ERROR);
@@ -214,7 +219,24 @@ static void without_memory_a_read_is_told_of_at_once(void)
     toy_stop(&toy);
 }
 
+/* What nobody may have seen yet is not told: it waits for the gate like a reply. */
+static void a_notice_waits_at_the_gate(void)
+{
+    toy_start(&toy, 1, NULL);
+    int fd = connect_as("HELLO 3\r\nCLIENT TRACKING ON BCAST\r\n");
+
+    change_at(5);
+    close(connect_as("HELLO 3\r\n")); /* by then the one worker has had the notice */
+    CU_ASSERT(toy_is_silent(fd));
+    toy_gate_set(&toy, 5);
+    CU_ASSERT(toy_gets(fd, ">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n"));
+    close(fd);
+    CU_ASSERT(toy_until(nobody_tracks, NULL));
+    toy_stop(&toy);
+}
+
 const struct unit_test test_tracking[] = {
+    UNIT(a_notice_waits_at_the_gate),
     UNIT(without_memory_all_keys_have_changed),
     UNIT(a_redirection_too),
     UNIT(turns_on_wholly_or_not_at_all),
