@@ -24,6 +24,9 @@ bool parse_i64(struct slice text, int64_t *out)
     bool negative = text.len > 0 && text.ptr[0] == '-';
     uint64_t n;
 
+    if (text.len == 0) { /* there may be no pointer to add to */
+        return false;
+    }
     if (!parse_u64((struct slice){text.ptr + negative, text.len - negative}, &n)) {
         return false;
     }

@@ -35,6 +35,8 @@ static void reads_what_redis_reads(void)
         CU_ASSERT_EQUAL(good, rows[i].good);
         CU_ASSERT_EQUAL(n, rows[i].good ? rows[i].value : 42);
     }
+    CU_ASSERT_FALSE(
+        parse_i64((struct slice){NULL, 0}, &(int64_t){0})); /* nothing is added to NULL */
 }
 
 static void reads_the_whole_unsigned_range(void)
