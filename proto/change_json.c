@@ -28,14 +28,7 @@ int change_put_json(struct change_writer *w, struct slice key, bool replace, int
         return ERR_NOMEM;
     }
     p = put_op(w, key, LEN(30), body);
-    if (replace) {
-        *p++ = VARINT(1);
-        *p++ = 1;
-    }
-    if (expires) {
-        *p++ = FIXED64(2);
-        p = put_fixed64(p, (uint64_t)expire_at_ms);
-    }
+    p = put_replace(p, replace, expire_at_ms);
     *p++ = VARINT(3);
     p = put_varint(p, number);
     wrote(w, put_text(w, p, json));

@@ -13,14 +13,7 @@ int change_push_begin(struct change_writer *w, struct slice key, bool replace, i
     if (p == NULL) {
         return ERR_NOMEM;
     }
-    if (replace) {
-        *p++ = VARINT(1);
-        *p++ = 1;
-    }
-    if (replace && expire_at_ms != 0) {
-        *p++ = FIXED64(2);
-        p = put_fixed64(p, (uint64_t)expire_at_ms);
-    }
+    p = put_replace(p, replace, expire_at_ms);
     if (head) {
         *p++ = VARINT(3);
         *p++ = 1;

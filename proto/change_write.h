@@ -52,6 +52,21 @@ static inline char *put_bytes(char *p, char tag, struct slice s)
     return p + s.len;
 }
 
+/* Fields 1 and 2 of what puts a collection: that it takes the place of another, and then its expiry. */
+static inline char *put_replace(char *p, bool replace, int64_t expire_at_ms)
+{
+    if (!replace) {
+        return p;
+    }
+    *p++ = VARINT(1);
+    *p++ = 1;
+    if (expire_at_ms != 0) {
+        *p++ = FIXED64(2);
+        p = put_fixed64(p, (uint64_t)expire_at_ms);
+    }
+    return p;
+}
+
 static inline size_t bytes_size(size_t len)
 {
     return 1 + varint_size(len) + len;

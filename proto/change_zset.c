@@ -14,14 +14,7 @@ int change_put_scores_begin(struct change_writer *w, struct slice key, bool repl
     if (p == NULL) {
         return ERR_NOMEM;
     }
-    if (replace) {
-        *p++ = VARINT(1);
-        *p++ = 1;
-    }
-    if (replace && expire_at_ms != 0) {
-        *p++ = FIXED64(2);
-        p = put_fixed64(p, (uint64_t)expire_at_ms);
-    }
+    p = put_replace(p, replace, expire_at_ms);
     wrote(w, p);
     return OK;
 }

@@ -5,10 +5,10 @@
 #include "base/parse.h"
 #include "base/worker.h"
 #include "node/cmd/families.h"
+#include "node/cmd/page.h"
 #include "node/keyspace.h"
 #include "node/notify.h"
 #include "node/slices.h"
-#include "proto/glob.h"
 #include "proto/number.h"
 
 #include <math.h>
@@ -453,99 +453,38 @@ static void cmd_hstrlen(struct cmd *c)
 
 /* ---- HSCAN ---- */
 
-struct page {
-    struct reply *reply;
-    struct slice pattern;
-    bool any;
-    bool names_only;
-    uint64_t count;
-    size_t values; /* written */
-};
-
 static void page_field(const struct hash_field *f, void *arg)
 {
     struct page *p = arg;
 
-    if (!p->any && !glob_match(p->pattern, f->name, false)) {
-        return;
-    }
-    reply_bulk(p->reply, f->name);
-    p->values++;
-    if (!p->names_only) {
-        reply_bulk(p->reply, f->value);
-        p->values++;
-    }
-}
-
-/* False when an error was answered. */
-static bool page_options(struct cmd *c, struct page *p)
-{
-    int64_t count = 10;
-
-    p->any = true;
-    for (uint32_t i = 3; i < c->argc; i++) {
-        bool more = i + 1 < c->argc;
-
-        if (more && slice_is_word(c->argv[i], "count")) {
-            if (!parse_i64(c->argv[++i], &count)) {
-                reply_err(c->reply, WIRE_NOT_INTEGER);
-                return false;
-            }
-            if (count < 1) {
-                reply_err(c->reply, WIRE_SYNTAX);
-                return false;
-            }
-        } else if (more && slice_is_word(c->argv[i], "match")) {
-            p->pattern = c->argv[++i];
-            p->any = slice_is(p->pattern, SLICE("*"));
-        } else if (slice_is_word(c->argv[i], "novalues")) {
-            p->names_only = true;
-        } else {
-            reply_err(c->reply, WIRE_SYNTAX);
-            return false;
+    if (page_wants(p, f->name)) {
+        page_add(p, f->name);
+        if (!p->names_only) {
+            page_add(p, f->value);
         }
     }
-    p->count = count < SCAN_MOST ? (uint64_t)count : SCAN_MOST;
-    return true;
 }
 
 static void cmd_hscan(struct cmd *c)
 {
-    struct page p = {.reply = c->reply};
-    char digits[BUF_I64_MAX];
-    struct reply out;
+    struct page p;
     uint64_t cursor;
     struct hash h;
     bool found;
 
-    if (!number_parse_cursor(c->argv[2], &cursor)) {
-        reply_err(c->reply, WIRE_CURSOR);
+    if (!page_cursor(c, 2, &cursor) || !hash_arg(c, &h, &found)) {
         return;
     }
-    if (!hash_arg(c, &h, &found)) {
+    if (!found) {
+        page_reply_none(c);
         return;
     }
-    if (!found) { /* Redis looks at the options only when there is something to scan */
-        reply_array(c->reply, 2);
-        reply_bulk(c->reply, SLICE("0"));
-        reply_array(c->reply, 0);
-        return;
+    if (page_begin(c, 3, PAGE_NOVALUES, &p)) {
+        cursor = hash_scan(&h, cursor, p.count < SCAN_MOST ? p.count : SCAN_MOST, page_field, &p);
+        page_reply(c, cursor, &p);
+        page_fini(&p);
     }
-    if (!page_options(c, &p)) {
-        hash_close(&h);
-        return;
-    }
-    reply_init(&out);
-    p.reply = &out;
-    cursor = hash_scan(&h, cursor, p.count, page_field, &p);
     hash_close(&h);
-    reply_array(c->reply, 2);
-    reply_bulk(c->reply, (struct slice){digits, buf_put_u64(digits, cursor)});
-    reply_array(c->reply, p.values);
-    if (out.failed || buf_append_slice(&c->reply->out, buf_slice(&out.out)) != 0) {
-        c->reply->failed = true;
-    }
-    reply_fini(&out);
 }
 
 /* clang-format off */

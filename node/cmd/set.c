@@ -5,11 +5,10 @@
 #include "base/parse.h"
 #include "base/worker.h"
 #include "node/cmd/families.h"
+#include "node/cmd/page.h"
 #include "node/keyspace.h"
 #include "node/notify.h"
 #include "node/slices.h"
-#include "proto/glob.h"
-#include "proto/number.h"
 
 enum {
     SCAN_MOST = 4096,     /* members a page of SSCAN, whatever COUNT says */
@@ -197,91 +196,35 @@ static void cmd_smembers(struct cmd *c)
 
 /* ---- SSCAN ---- */
 
-struct page {
-    struct reply *reply;
-    struct slice pattern;
-    bool any;
-    uint64_t count;
-    size_t members; /* written */
-};
-
 static void page_member(struct slice member, void *arg)
 {
     struct page *p = arg;
 
-    if (p->any || glob_match(p->pattern, member, false)) {
-        reply_bulk(p->reply, member);
-        p->members++;
+    if (page_wants(p, member)) {
+        page_add(p, member);
     }
-}
-
-/* False when an error was answered. */
-static bool page_options(struct cmd *c, struct page *p)
-{
-    int64_t count = 10;
-
-    p->any = true;
-    for (uint32_t i = 3; i < c->argc; i += 2) {
-        bool more = i + 1 < c->argc;
-
-        if (more && slice_is_word(c->argv[i], "count")) {
-            if (!parse_i64(c->argv[i + 1], &count)) {
-                reply_err(c->reply, WIRE_NOT_INTEGER);
-                return false;
-            }
-            if (count < 1) {
-                reply_err(c->reply, WIRE_SYNTAX);
-                return false;
-            }
-        } else if (more && slice_is_word(c->argv[i], "match")) {
-            p->pattern = c->argv[i + 1];
-            p->any = slice_is(p->pattern, SLICE("*"));
-        } else {
-            reply_err(c->reply, WIRE_SYNTAX);
-            return false;
-        }
-    }
-    p->count = count < SCAN_MOST ? (uint64_t)count : SCAN_MOST;
-    return true;
 }
 
 static void cmd_sscan(struct cmd *c)
 {
-    struct page p = {0};
-    char digits[BUF_I64_MAX];
-    struct reply out;
+    struct page p;
     uint64_t cursor;
     struct set s;
     bool found;
 
-    if (!number_parse_cursor(c->argv[2], &cursor)) {
-        reply_err(c->reply, WIRE_CURSOR);
+    if (!page_cursor(c, 2, &cursor) || !set_arg(c, &s, &found)) {
         return;
     }
-    if (!set_arg(c, &s, &found)) {
+    if (!found) {
+        page_reply_none(c);
         return;
     }
-    if (!found) { /* Redis looks at the options only when there is something to scan */
-        reply_array(c->reply, 2);
-        reply_bulk(c->reply, SLICE("0"));
-        reply_array(c->reply, 0);
-        return;
+    if (page_begin(c, 3, 0, &p)) {
+        cursor = set_scan(&s, cursor, p.count < SCAN_MOST ? p.count : SCAN_MOST, page_member, &p);
+        page_reply(c, cursor, &p);
+        page_fini(&p);
     }
-    if (!page_options(c, &p)) {
-        set_close(&s);
-        return;
-    }
-    reply_init(&out);
-    p.reply = &out;
-    cursor = set_scan(&s, cursor, p.count, page_member, &p);
     set_close(&s);
-    reply_array(c->reply, 2);
-    reply_bulk(c->reply, (struct slice){digits, buf_put_u64(digits, cursor)});
-    reply_array(c->reply, p.members);
-    if (out.failed || buf_append_slice(&c->reply->out, buf_slice(&out.out)) != 0) {
-        c->reply->failed = true;
-    }
-    reply_fini(&out);
 }
 
 /* ---- SPOP ---- */
