@@ -30,6 +30,8 @@ const char *malloc_conf =
     "background_thread:false,dirty_decay_ms:10000,muzzy_decay_ms:0,slab_sizes:14336-14336:56";
 #endif
 
+enum { LINE = 64 };
+
 #if !defined(GODWIT_RELEASE)
 static _Thread_local int fault_left;
 static _Thread_local int fault_passed;
@@ -79,6 +81,17 @@ int fault_off(void)
     return 0;
 }
 #endif
+
+/* A block that is freed by another length than it was made with goes to blocks of that length, and is handed out
+ * as one: what is nobody's fault any more when it shows. Nothing is checked in release. */
+static inline void check_length(const void *p, size_t bytes)
+{
+#if HAVE_JEMALLOC && !defined(GODWIT_RELEASE)
+    assert(sallocx(p, 0) == mem_size(bytes));
+#else
+    (void)p, (void)bytes;
+#endif
+}
 
 /* ---- Small blocks: a stack a size and thread ----
  *
@@ -282,6 +295,9 @@ void *mem_zalloc(size_t bytes)
 
 void *mem_alloc_lines(size_t bytes)
 {
+    size_t lines = (bytes + LINE - 1) & ~(size_t)(LINE - 1);
+
+    assert(mem_size(lines) == mem_size(bytes)); /* what mem_free() takes it for */
     if (fault_here()) {
         return NULL;
     }
@@ -290,7 +306,7 @@ void *mem_alloc_lines(size_t bytes)
         return map_create(bytes);
     }
 #endif
-    void *p = aligned_alloc(64, (bytes + 63) & ~(size_t)63);
+    void *p = aligned_alloc(LINE, lines);
 
     if (p != NULL) {
         memset(p, 0, bytes);
@@ -310,6 +326,9 @@ void *mem_realloc(void *p, size_t old_bytes, size_t new_bytes)
     }
     bool was_mapped = p != NULL && mem_is_mapped(old_bytes);
 
+    if (p != NULL && !was_mapped) {
+        check_length(p, old_bytes);
+    }
     if (UNLIKELY(was_mapped && mem_is_mapped(new_bytes))) {
         return map_resize(p, old_bytes, new_bytes);
     }
@@ -327,6 +346,7 @@ void mem_free(void *p, size_t bytes)
     }
 #if HAVE_JEMALLOC
     if (is_small(bytes)) {
+        check_length(p, bytes);
         small_free(p, bytes);
         return;
     }
@@ -334,6 +354,7 @@ void mem_free(void *p, size_t bytes)
         map_destroy(p, bytes);
         return;
     }
+    check_length(p, bytes);
     sdallocx(p, bytes == 0 ? 1 : bytes, 0);
 #else
     (void)bytes;

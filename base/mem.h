@@ -18,7 +18,7 @@
 
 MUST_CHECK void *mem_alloc(size_t bytes);
 MUST_CHECK void *mem_zalloc(size_t bytes);
-/* Aligned to 64 bytes, zeroed. */
+/* Aligned to 64 bytes, zeroed; best a multiple of them: their size class has to be that of `bytes`. */
 MUST_CHECK void *mem_alloc_lines(size_t bytes);
 MUST_CHECK void *mem_realloc(void *p, size_t old_bytes, size_t new_bytes);
 /* Whether a block of this length grows without being copied. */

@@ -32,14 +32,16 @@ void *string_walk_begin(struct cmd *c, void *state, size_t bytes, const struct s
         cmd_needs_locks(c);
         return NULL;
     }
-    w = mem_alloc_lines(bytes); /* a state may want its alignment */
+    size_t lines = (bytes + 63) & ~(size_t)63;
+
+    w = mem_alloc_lines(lines); /* a state may want its alignment */
     if (w == NULL) {
         reply_err(c->reply, WIRE_NOMEM);
         return NULL;
     }
     memcpy(w, state, bytes);
     w->budget = STRING_SLICE;
-    w->bytes = bytes;
+    w->bytes = lines;
     c->progress = w;
     c->progress_free = walk_free;
     c->go_on = w->go_on;

@@ -52,7 +52,7 @@ static void keeps_its_bytes_whatever_its_length(void)
 
 static void zeroed_is_zeroed(void)
 {
-    static const size_t lengths[] = {100, MIB, MIB + 1, 5 * MIB};
+    static const size_t lengths[] = {128, MIB, MIB + 64, 5 * MIB};
 
     for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
         char *p = mem_zalloc(lengths[i]);

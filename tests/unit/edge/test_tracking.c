@@ -117,18 +117,21 @@ static bool next_is(int fd, const char *begin)
     return line[0] != '\0' && strncmp(line, begin, strlen(begin)) == 0;
 }
 
-/* CLIENT TRACKING ON with one allocation after the other of a worker failing: an error and nothing is
- * registered, or it is on and told of changes. How many failed. */
-static int turn_on(int *fd, int to, const char *text, uint32_t worker)
+/* CLIENT TRACKING ON with one allocation after the other failing, of both workers, since who is on which is the
+ * listener's to say: an error and nothing is registered, or it is on and told of changes. How many failed. */
+static int turn_on(int *fd, int to, const char *text)
 {
     char line[128] = "";
     int nth = 0;
 
     while (strcmp(line, "+OK") != 0 && nth < 100) {
-        toy_fault(&toy, worker, ++nth);
+        ++nth;
+        toy_fault(&toy, 0, nth);
+        toy_fault(&toy, 1, nth);
         toy_send(*fd, text);
         (void)toy_gets_line(*fd, "", line, sizeof(line));
-        toy_fault(&toy, worker, 0);
+        toy_fault(&toy, 0, 0);
+        toy_fault(&toy, 1, 0);
         if (line[0] == '\0' || strncmp(line, "-ERR Protocol", 13) == 0) {
             close(*fd); /* no memory for the request or the reply */
             CU_ASSERT(toy_until(nobody_tracks, NULL));
@@ -151,25 +154,22 @@ static int turn_on(int *fd, int to, const char *text, uint32_t worker)
 static void turns_on_wholly_or_not_at_all(void)
 {
     char text[100];
-    int failed = 0;
 
     toy_start(&toy, 2, NULL);
     log_level_set(LOG_ERROR - 1);
-    for (uint32_t worker = 0; worker < 2; worker++) {
-        int fd = connect_as("HELLO 3\r\n");
-        int to = connect_as("HELLO 3\r\n"); /* on the other worker */
+    int fd = connect_as("HELLO 3\r\n");
+    int to = connect_as("HELLO 3\r\n");
 
-        toy_send(to, "CLIENT ID\r\n");
-        (void)snprintf(text, sizeof(text),
-                       "CLIENT TRACKING ON BCAST PREFIX a PREFIX b REDIRECT %ld\r\n",
-                       skip_to(to, ":"));
-        failed += turn_on(&fd, to, text, worker);
-        close(to);
-        close(fd);
-        CU_ASSERT(toy_until(nobody_tracks, NULL));
-    }
-    log_level_set(LOG_INFO);
+    toy_send(to, "CLIENT ID\r\n");
+    (void)snprintf(text, sizeof(text),
+                   "CLIENT TRACKING ON BCAST PREFIX a PREFIX b REDIRECT %ld\r\n", skip_to(to, ":"));
+    int failed = turn_on(&fd, to, text);
+
     CU_ASSERT(failed > 3);
+    close(to);
+    close(fd);
+    CU_ASSERT(toy_until(nobody_tracks, NULL));
+    log_level_set(LOG_INFO);
     toy_stop(&toy);
 }
 

@@ -134,7 +134,10 @@ static void laps_with_several_writers(void)
     for (int i = 0; i < WRITERS; i++) {
         pthread_join(threads[i], NULL);
     }
-    (void)changelog_read(l, seen.next, see, &seen);
+    if (changelog_read(l, seen.next, see, &seen) == 0) { /* lapped at the last, perhaps each time */
+        seen.next = changelog_first_seq(l);
+        (void)changelog_read(l, seen.next, see, &seen);
+    }
     CU_ASSERT_EQUAL(changelog_last_seq(l), (uint64_t)WRITERS * APPENDS);
     CU_ASSERT_FALSE(seen.torn);
     CU_ASSERT(seen.count > 0);
