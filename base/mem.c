@@ -82,16 +82,18 @@ int fault_off(void)
 }
 #endif
 
+#if HAVE_JEMALLOC
 /* A block that is freed by another length than it was made with goes to blocks of that length, and is handed out
  * as one: what is nobody's fault any more when it shows. Nothing is checked in release. */
 static inline void check_length(const void *p, size_t bytes)
 {
-#if HAVE_JEMALLOC && !defined(GODWIT_RELEASE)
+#if !defined(GODWIT_RELEASE)
     assert(sallocx(p, 0) == mem_size(bytes));
 #else
     (void)p, (void)bytes;
 #endif
 }
+#endif
 
 /* ---- Small blocks: a stack a size and thread ----
  *
