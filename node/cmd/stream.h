@@ -14,6 +14,14 @@ bool stream_interval_args(struct cmd *c, uint32_t from, uint32_t to, struct stre
 /* What follows `first`, strict ids, which the caller frees. NULL: an error was answered. */
 struct stream_id *stream_ids_args(struct cmd *c, uint32_t first, uint32_t n);
 void stream_ids_free(struct stream_id *ids, uint32_t n);
+/* Milliseconds since then, which a payload of RESTORE may have placed anywhere. */
+static inline int64_t stream_since(const struct cmd *c, int64_t at_ms)
+{
+    int64_t ms;
+
+    return __builtin_sub_overflow(c->now_ms, at_ms, &ms) ? INT64_MAX : ms;
+}
+
 bool stream_int_arg(struct cmd *c, uint32_t index, int64_t *out);
 
 /* False when an error was answered; *found: whether the key is there, and v is then open. */

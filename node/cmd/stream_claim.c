@@ -47,7 +47,7 @@ static enum claimed claim_one(struct cmd *c, struct claim *k, const struct strea
         return deleted ? CLAIM_DELETED : CLAIM_NOTHING;
     }
     if ((p == NULL && !k->force) ||
-        (p != NULL && k->min_idle_ms != 0 && c->now_ms - p->time_ms < k->min_idle_ms)) {
+        (p != NULL && k->min_idle_ms != 0 && stream_since(c, p->time_ms) < k->min_idle_ms)) {
         return CLAIM_NOTHING;
     }
     if (k->retry_count >= 0) {

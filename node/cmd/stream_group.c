@@ -591,7 +591,7 @@ static void pending_entries(struct cmd *c, const struct stream_group *g, const s
         }
         from = p->id;
         more = stream_id_next(&from);
-        int64_t idle_ms = c->now_ms - p->time_ms;
+        int64_t idle_ms = stream_since(c, p->time_ms);
 
         if (a->idle_ms != 0 && idle_ms < a->idle_ms) {
             continue;

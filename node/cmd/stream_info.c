@@ -235,8 +235,8 @@ static void cmd_groups(struct cmd *c)
 static void put_consumer(struct cmd *c, const struct stream_consumer *who)
 {
     struct reply *r = c->reply;
-    int64_t idle_ms = c->now_ms - who->seen_ms;
-    int64_t inactive_ms = c->now_ms - who->active_ms;
+    int64_t idle_ms = stream_since(c, who->seen_ms);
+    int64_t inactive_ms = stream_since(c, who->active_ms);
 
     reply_map(r, 4);
     field(r, "name");
