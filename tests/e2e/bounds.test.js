@@ -224,7 +224,8 @@ test('scripts that allocate without end are ended, and give it back', godwitOnly
     }
     const said = await reply;
     assert.ok(said.t === '-', `${script}: ${show(said).slice(0, 100)}`);
-    assert.ok(most < before + 500 * MB + KEPT, `${script}: ${(most - before) / MB} MB more`);
+    // What a script has written and published ends it at 512 MB (SECTION_BYTES_MAX); its memory is far less.
+    assert.ok(most < before + 600 * MB + KEPT, `${script}: ${(most - before) / MB} MB more`);
     assert.equal(await client.cmd('EXISTS', 'grown', 'long'), 0, 'what it wrote is undone');
   }
   t.diagnostic(`${Math.round((most - before) / MB)} MB at most`);
