@@ -30,8 +30,6 @@ const char *malloc_conf =
     "background_thread:false,dirty_decay_ms:10000,muzzy_decay_ms:0,slab_sizes:14336-14336:56";
 #endif
 
-enum { LINE = 64 };
-
 #if !defined(GODWIT_RELEASE)
 static _Thread_local int fault_left;
 static _Thread_local int fault_passed;
@@ -88,7 +86,7 @@ int fault_off(void)
 static inline void check_length(const void *p, size_t bytes)
 {
 #if !defined(GODWIT_RELEASE)
-    assert(sallocx(p, 0) == mem_size(bytes));
+    assert(mem_is_mapped(bytes) || sallocx(p, 0) == mem_size(bytes));
 #else
     (void)p, (void)bytes;
 #endif
@@ -297,9 +295,7 @@ void *mem_zalloc(size_t bytes)
 
 void *mem_alloc_lines(size_t bytes)
 {
-    size_t lines = (bytes + LINE - 1) & ~(size_t)(LINE - 1);
-
-    assert(mem_size(lines) == mem_size(bytes)); /* what mem_free() takes it for */
+    assert(mem_size(mem_lines(bytes)) == mem_size(bytes)); /* what mem_free() takes it for */
     if (fault_here()) {
         return NULL;
     }
@@ -308,7 +304,7 @@ void *mem_alloc_lines(size_t bytes)
         return map_create(bytes);
     }
 #endif
-    void *p = aligned_alloc(LINE, lines);
+    void *p = aligned_alloc(64, mem_lines(bytes));
 
     if (p != NULL) {
         memset(p, 0, bytes);
@@ -328,7 +324,7 @@ void *mem_realloc(void *p, size_t old_bytes, size_t new_bytes)
     }
     bool was_mapped = p != NULL && mem_is_mapped(old_bytes);
 
-    if (p != NULL && !was_mapped) {
+    if (p != NULL) {
         check_length(p, old_bytes);
     }
     if (UNLIKELY(was_mapped && mem_is_mapped(new_bytes))) {
@@ -347,8 +343,8 @@ void mem_free(void *p, size_t bytes)
         return;
     }
 #if HAVE_JEMALLOC
+    check_length(p, bytes);
     if (is_small(bytes)) {
-        check_length(p, bytes);
         small_free(p, bytes);
         return;
     }
@@ -356,7 +352,6 @@ void mem_free(void *p, size_t bytes)
         map_destroy(p, bytes);
         return;
     }
-    check_length(p, bytes);
     sdallocx(p, bytes == 0 ? 1 : bytes, 0);
 #else
     (void)bytes;

@@ -18,7 +18,7 @@
 
 MUST_CHECK void *mem_alloc(size_t bytes);
 MUST_CHECK void *mem_zalloc(size_t bytes);
-/* Aligned to 64 bytes, zeroed; best a multiple of them: their size class has to be that of `bytes`. */
+/* Aligned to 64 bytes, zeroed. mem_lines(bytes) has to be of the size class of `bytes`, by which it is freed. */
 MUST_CHECK void *mem_alloc_lines(size_t bytes);
 MUST_CHECK void *mem_realloc(void *p, size_t old_bytes, size_t new_bytes);
 /* Whether a block of this length grows without being copied. */
@@ -36,6 +36,12 @@ static inline size_t mem_size(size_t bytes)
     size_t step = (size_t)1 << (61 - __builtin_clzl(bytes - 1));
 
     return (bytes + step - 1) & ~(step - 1);
+}
+
+/* The same in whole lines of 64 bytes. */
+static inline size_t mem_lines(size_t bytes)
+{
+    return (bytes + 63) & ~(size_t)63;
 }
 
 /* Gives this thread stacks of small blocks, for threads that allocate and free all the time; what they

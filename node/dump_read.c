@@ -107,9 +107,9 @@ static int read_hash_expiring(struct rdb_reader *r, struct dump_value *v)
     return read_fields(r, v, true);
 }
 
-/* Names and values in turn, with expiries, as numbers, behind each pair. */
+/* A packed value, of which `next` takes an element at a time. */
 static int read_pack(struct rdb_reader *r, struct dump_value *v, enum rdb_pack_kind kind,
-                     bool expiring)
+                     int (*next)(struct rdb_pack *p, struct dump_value *v))
 {
     struct rdb_pack p;
     struct slice blob;
@@ -119,36 +119,54 @@ static int read_pack(struct rdb_reader *r, struct dump_value *v, enum rdb_pack_k
         err = rdb_pack_begin(&p, kind, blob, r->memory);
     }
     while (err == OK && !rdb_pack_is_done(&p)) {
-        struct hash_field f = {0};
-        struct slice at;
-
-        err = rdb_pack_next(&p, &f.name);
-        err = err == OK ? rdb_pack_next(&p, &f.value) : err;
-        if (err == OK && expiring) {
-            err = rdb_pack_next(&p, &at);
-            if (err == OK && (!parse_i64(at, &f.expire_at_ms) || f.expire_at_ms < 0 ||
-                              (uint64_t)f.expire_at_ms > FIELD_EXPIRE_MAX)) {
-                err = ERR_CORRUPT;
-            }
-        }
-        err = err == OK ? add_field(v, f) : err;
+        err = next(&p, v);
     }
     return err == OK ? rdb_pack_end(&p) : err;
 }
 
+static int next_pair(struct rdb_pack *p, struct hash_field *f)
+{
+    int err = rdb_pack_next(p, &f->name);
+
+    return err == OK ? rdb_pack_next(p, &f->value) : err;
+}
+
+static int next_field(struct rdb_pack *p, struct dump_value *v)
+{
+    struct hash_field f = {0};
+    int err = next_pair(p, &f);
+
+    return err == OK ? add_field(v, f) : err;
+}
+
+/* The expiry, a number, is behind the pair. */
+static int next_field_expiring(struct rdb_pack *p, struct dump_value *v)
+{
+    struct hash_field f = {0};
+    struct slice at;
+    int err = next_pair(p, &f);
+
+    err = err == OK ? rdb_pack_next(p, &at) : err;
+    if (err == OK && (!parse_i64(at, &f.expire_at_ms) || f.expire_at_ms < 0 ||
+                      (uint64_t)f.expire_at_ms > FIELD_EXPIRE_MAX)) {
+        err = ERR_CORRUPT;
+    }
+    return err == OK ? add_field(v, f) : err;
+}
+
 static int read_zipmap(struct rdb_reader *r, struct dump_value *v)
 {
-    return read_pack(r, v, RDB_ZIPMAP, false);
+    return read_pack(r, v, RDB_ZIPMAP, next_field);
 }
 
 static int read_ziplist(struct rdb_reader *r, struct dump_value *v)
 {
-    return read_pack(r, v, RDB_ZIPLIST, false);
+    return read_pack(r, v, RDB_ZIPLIST, next_field);
 }
 
 static int read_listpack(struct rdb_reader *r, struct dump_value *v)
 {
-    return read_pack(r, v, RDB_LISTPACK, false);
+    return read_pack(r, v, RDB_LISTPACK, next_field);
 }
 
 static int read_listpack_expiring(struct rdb_reader *r, struct dump_value *v)
@@ -156,7 +174,7 @@ static int read_listpack_expiring(struct rdb_reader *r, struct dump_value *v)
     uint64_t earliest; /* each field says its own */
     int err = rdb_read_u64(r, &earliest);
 
-    return err == OK ? read_pack(r, v, RDB_LISTPACK, true) : err;
+    return err == OK ? read_pack(r, v, RDB_LISTPACK, next_field_expiring) : err;
 }
 
 static int read_stream(struct rdb_reader *r, struct dump_value *v, int version)
@@ -180,52 +198,42 @@ static int read_stream_3(struct rdb_reader *r, struct dump_value *v)
     return read_stream(r, v, STREAM_DUMP_3);
 }
 
-/* An element of a list stands where a field has its name. */
 static int read_module(struct rdb_reader *r, struct dump_value *v)
 {
     return json_dump_read(r, &v->json);
 }
 
-static int add_element(struct dump_value *v, struct slice element)
+/* An element of a list or a member of a set stands where a field has its name. */
+static int add_name(struct dump_value *v, struct slice name)
 {
-    return add_field(v, (struct hash_field){.name = element});
+    return add_field(v, (struct hash_field){.name = name, .value = {"", 0}});
 }
 
-static int read_list(struct rdb_reader *r, struct dump_value *v)
+static int next_name(struct rdb_pack *p, struct dump_value *v)
 {
+    struct slice name;
+    int err = rdb_pack_next(p, &name);
+
+    return err == OK ? add_name(v, name) : err;
+}
+
+/* A list or a set, one string after another. */
+static int read_names(struct rdb_reader *r, struct dump_value *v)
+{
+    struct slice name;
     uint64_t n;
     int err = rdb_read_len(r, &n);
 
     while (err == OK && v->count < n) {
-        struct slice s;
-
-        err = rdb_read_string(r, &s);
-        err = err == OK ? add_element(v, s) : err;
+        err = rdb_read_string(r, &name);
+        err = err == OK ? add_name(v, name) : err;
     }
     return err;
 }
 
-static int read_list_pack(struct rdb_reader *r, struct dump_value *v, enum rdb_pack_kind kind)
-{
-    struct rdb_pack p;
-    struct slice blob;
-    int err = rdb_read_string(r, &blob);
-
-    if (err == OK) {
-        err = rdb_pack_begin(&p, kind, blob, r->memory);
-    }
-    while (err == OK && !rdb_pack_is_done(&p)) {
-        struct slice s;
-
-        err = rdb_pack_next(&p, &s);
-        err = err == OK ? add_element(v, s) : err;
-    }
-    return err == OK ? rdb_pack_end(&p) : err;
-}
-
 static int read_list_ziplist(struct rdb_reader *r, struct dump_value *v)
 {
-    return read_list_pack(r, v, RDB_ZIPLIST);
+    return read_pack(r, v, RDB_ZIPLIST, next_name);
 }
 
 static int read_list_ziplists(struct rdb_reader *r, struct dump_value *v)
@@ -234,7 +242,7 @@ static int read_list_ziplists(struct rdb_reader *r, struct dump_value *v)
     int err = rdb_read_len(r, &nodes);
 
     for (; err == OK && nodes > 0; nodes--) {
-        err = read_list_pack(r, v, RDB_ZIPLIST);
+        err = read_pack(r, v, RDB_ZIPLIST, next_name);
     }
     return err;
 }
@@ -253,47 +261,17 @@ static int read_list_nodes(struct rdb_reader *r, struct dump_value *v)
         err = rdb_read_len(r, &container);
         if (err == OK && container == PLAIN) {
             err = rdb_read_string(r, &s);
-            err = err == OK ? add_element(v, s) : err;
+            err = err == OK ? add_name(v, s) : err;
         } else if (err == OK) {
-            err = container == PACKED ? read_list_pack(r, v, RDB_LISTPACK) : ERR_CORRUPT;
+            err = container == PACKED ? read_pack(r, v, RDB_LISTPACK, next_name) : ERR_CORRUPT;
         }
-    }
-    return err;
-}
-
-/* A member is a field without a value. */
-static int add_member(struct dump_value *v, struct slice member)
-{
-    return add_field(v, (struct hash_field){.name = member, .value = {"", 0}});
-}
-
-static int read_set(struct rdb_reader *r, struct dump_value *v)
-{
-    struct slice member;
-    uint64_t n;
-    int err = rdb_read_len(r, &n);
-
-    while (err == OK && v->count < n) {
-        err = rdb_read_string(r, &member);
-        err = err == OK ? add_member(v, member) : err;
     }
     return err;
 }
 
 static int read_set_listpack(struct rdb_reader *r, struct dump_value *v)
 {
-    struct rdb_pack p;
-    struct slice s;
-    int err = rdb_read_string(r, &s);
-
-    if (err == OK) {
-        err = rdb_pack_begin(&p, RDB_LISTPACK, s, r->memory);
-    }
-    while (err == OK && !rdb_pack_is_done(&p)) {
-        err = rdb_pack_next(&p, &s);
-        err = err == OK ? add_member(v, s) : err;
-    }
-    return err == OK ? rdb_pack_end(&p) : err;
+    return read_pack(r, v, RDB_LISTPACK, next_name);
 }
 
 static int read_intset(struct rdb_reader *r, struct dump_value *v)
@@ -309,7 +287,7 @@ static int read_intset(struct rdb_reader *r, struct dump_value *v)
     }
     for (uint64_t i = 0; err == OK && i < n; i++) {
         err = rdb_intset_at(blob, i, width, r->memory, &member);
-        err = err == OK ? add_member(v, member) : err;
+        err = err == OK ? add_name(v, member) : err;
     }
     return err;
 }
@@ -373,36 +351,25 @@ static int read_zset(struct rdb_reader *r, struct dump_value *v)
     return read_members(r, v, read_score_bits);
 }
 
-/* Members and scores in turn. */
-static int read_zset_pack(struct rdb_reader *r, struct dump_value *v, enum rdb_pack_kind kind)
+/* The score, as text, is behind its member. */
+static int next_scored(struct rdb_pack *p, struct dump_value *v)
 {
-    struct rdb_pack p;
-    struct slice blob;
-    int err = rdb_read_string(r, &blob);
+    struct hash_field f = {0};
+    double score = 0;
+    int err = next_pair(p, &f);
 
-    if (err == OK) {
-        err = rdb_pack_begin(&p, kind, blob, r->memory);
-    }
-    while (err == OK && !rdb_pack_is_done(&p)) {
-        struct slice member, text;
-        double score = 0;
-
-        err = rdb_pack_next(&p, &member);
-        err = err == OK ? rdb_pack_next(&p, &text) : err;
-        err = err == OK && !number_parse_score(text, &score) ? ERR_CORRUPT : err;
-        err = err == OK ? add_field(v, dump_member(member, score)) : err;
-    }
-    return err == OK ? rdb_pack_end(&p) : err;
+    err = err == OK && !number_parse_score(f.value, &score) ? ERR_CORRUPT : err;
+    return err == OK ? add_field(v, dump_member(f.name, score)) : err;
 }
 
 static int read_zset_ziplist(struct rdb_reader *r, struct dump_value *v)
 {
-    return read_zset_pack(r, v, RDB_ZIPLIST);
+    return read_pack(r, v, RDB_ZIPLIST, next_scored);
 }
 
 static int read_zset_listpack(struct rdb_reader *r, struct dump_value *v)
 {
-    return read_zset_pack(r, v, RDB_LISTPACK);
+    return read_pack(r, v, RDB_LISTPACK, next_scored);
 }
 
 /* A row a form that is read. */
@@ -413,11 +380,11 @@ static const struct {
     int (*read)(struct rdb_reader *r, struct dump_value *v);
 } forms[] = {
     {FORM_STRING,                 TYPE_STRING, read_string},
-    {FORM_LIST,                   TYPE_LIST,   read_list},
+    {FORM_LIST,                   TYPE_LIST,   read_names},
     {FORM_LIST_ZIPLIST,           TYPE_LIST,   read_list_ziplist},
     {FORM_LIST_ZIPLISTS,          TYPE_LIST,   read_list_ziplists},
     {FORM_LIST_NODES,             TYPE_LIST,   read_list_nodes},
-    {FORM_SET,                    TYPE_SET,    read_set},
+    {FORM_SET,                    TYPE_SET,    read_names},
     {FORM_SET_INTSET,             TYPE_SET,    read_intset},
     {FORM_SET_LISTPACK,           TYPE_SET,    read_set_listpack},
     {FORM_ZSET_TEXT,              TYPE_ZSET,   read_zset_text},

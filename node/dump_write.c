@@ -71,6 +71,20 @@ static void write_field(const struct hash_field *f, void *arg)
     h->err = h->err == OK ? rdb_write_string(h->out, f->value) : h->err;
 }
 
+/* What stands before the fields, which have been looked at. */
+static int write_hash_head(struct hash_out *to, const struct hash *h, uint16_t *version)
+{
+    to->expiring = to->earliest != UINT64_MAX;
+    to->err = buf_append_char(to->out, to->expiring ? FORM_HASH_EXPIRING : FORM_HASH);
+    if (to->expiring) {
+        uint64_t le = htole64(to->earliest);
+
+        *version = DUMP_VERSION_FIELDS_EXPIRE;
+        to->err = to->err == OK ? buf_append(to->out, &le, sizeof(le)) : to->err;
+    }
+    return to->err == OK ? rdb_write_len(to->out, hash_count(h)) : to->err;
+}
+
 static int write_hash(struct cmd *c, struct key key, const struct entry *e, struct buf *out,
                       uint16_t *version)
 {
@@ -82,15 +96,7 @@ static int write_hash(struct cmd *c, struct key key, const struct entry *e, stru
         return ERR_INVALID; /* changed since the caller looked; c->retry says so */
     }
     hash_each(&h, look_at_field, &to);
-    to.expiring = to.earliest != UINT64_MAX;
-    to.err = buf_append_char(out, to.expiring ? FORM_HASH_EXPIRING : FORM_HASH);
-    if (to.expiring) {
-        uint64_t le = htole64(to.earliest);
-
-        *version = DUMP_VERSION_FIELDS_EXPIRE;
-        to.err = to.err == OK ? buf_append(out, &le, sizeof(le)) : to.err;
-    }
-    to.err = to.err == OK ? rdb_write_len(out, hash_count(&h)) : to.err;
+    to.err = write_hash_head(&to, &h, version);
     hash_each(&h, write_field, &to);
     hash_close(&h);
     return to.err;
@@ -172,18 +178,6 @@ static int write_string_slice(struct cmd *c, struct dump_writing *w)
     return err;
 }
 
-static int write_hash_head(struct dump_writing *w, struct hash_out *to)
-{
-    to->err = buf_append_char(&w->out, to->expiring ? FORM_HASH_EXPIRING : FORM_HASH);
-    if (to->expiring) {
-        uint64_t le = htole64(to->earliest);
-
-        w->version = DUMP_VERSION_FIELDS_EXPIRE;
-        to->err = to->err == OK ? buf_append(&w->out, &le, sizeof(le)) : to->err;
-    }
-    return to->err == OK ? rdb_write_len(&w->out, hash_count(&w->hash)) : to->err;
-}
-
 /* Two walks, as write_hash(). */
 static int write_hash_slice(struct cmd *c, struct dump_writing *w)
 {
@@ -201,8 +195,8 @@ static int write_hash_slice(struct cmd *c, struct dump_writing *w)
         if (w->at == 0) {
             w->written = w->looked;
             w->looked = true;
-            to.expiring = to.earliest != UINT64_MAX;
-            to.err = w->written || to.err != OK ? to.err : write_hash_head(w, &to);
+            to.err =
+                w->written || to.err != OK ? to.err : write_hash_head(&to, &w->hash, &w->version);
         }
     }
     w->earliest = to.earliest;

@@ -2,6 +2,7 @@
 #include "node/json_text.h"
 
 #include "base/err.h"
+#include "base/utf8.h"
 #include "node/slices.h"
 #include "proto/number.h"
 
@@ -112,30 +113,6 @@ static bool hex4(struct parser *p, unsigned *out)
     return true;
 }
 
-static size_t put_utf8(char *to, unsigned code)
-{
-    if (code < 0x80) {
-        to[0] = (char)code;
-        return 1;
-    }
-    if (code < 0x800) {
-        to[0] = (char)(0xc0 | code >> 6);
-        to[1] = (char)(0x80 | (code & 0x3f));
-        return 2;
-    }
-    if (code < 0x10000) {
-        to[0] = (char)(0xe0 | code >> 12);
-        to[1] = (char)(0x80 | (code >> 6 & 0x3f));
-        to[2] = (char)(0x80 | (code & 0x3f));
-        return 3;
-    }
-    to[0] = (char)(0xf0 | code >> 18);
-    to[1] = (char)(0x80 | (code >> 12 & 0x3f));
-    to[2] = (char)(0x80 | (code >> 6 & 0x3f));
-    to[3] = (char)(0x80 | (code & 0x3f));
-    return 4;
-}
-
 /* Behind "\u". */
 static bool read_code(struct parser *p, unsigned *out)
 {
@@ -177,7 +154,7 @@ static bool read_escape(struct parser *p)
         if (!read_code(p, &code)) {
             return false;
         }
-        p->out->len += put_utf8(p->out->ptr + p->out->len, code);
+        p->out->len += utf8_put(p->out->ptr + p->out->len, code);
         return true;
     }
     const char *found = *p->at == '\0' ? NULL : strchr(letters, *p->at);

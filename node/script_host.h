@@ -25,9 +25,8 @@
 enum {
     SCRIPT_HOOK_COUNT = 1000,
     SCRIPT_C_DEPTH_MAX = 150, /* callbacks within callbacks: below Lua's own 200 */
-    SCRIPT_CO_DEPTH_MAX =
-        16, /* coroutines within coroutines, each with a C stack of its own depth */
-    SCRIPT_LEVELS_MAX = 100, /* of calls, through which the hook looks for whether it may leave */
+    SCRIPT_CO_DEPTH_MAX = 16, /* coroutines within coroutines, each with its own C depth */
+    SCRIPT_LEVELS_MAX = 100,  /* of calls, through which the hook looks for whether it may leave */
     SCRIPT_FRESH_MAX = 4 << 20, /* bytes taken before the hook looks */
     SCRIPT_KEYS_KNOWN = 8       /* of a run's arguments, that may be keys: hashed once */
 };

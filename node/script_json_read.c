@@ -1,6 +1,8 @@
 /* script_json_read.c - cjson.decode: the text ends with a NUL, which is Lua's, or earlier with one of its own. */
 #include "node/script_json.h"
 
+#include "base/utf8.h"
+
 #include <stdlib.h>
 
 enum token {
@@ -68,30 +70,6 @@ static int read_hex(const char *p)
     return n;
 }
 
-static size_t put_utf8(char *to, int code)
-{
-    if (code < 0x80) {
-        to[0] = (char)code;
-        return 1;
-    }
-    if (code < 0x800) {
-        to[0] = (char)(0xc0 | code >> 6);
-        to[1] = (char)(0x80 | (code & 0x3f));
-        return 2;
-    }
-    if (code < 0x10000) {
-        to[0] = (char)(0xe0 | code >> 12);
-        to[1] = (char)(0x80 | (code >> 6 & 0x3f));
-        to[2] = (char)(0x80 | (code & 0x3f));
-        return 3;
-    }
-    to[0] = (char)(0xf0 | code >> 18);
-    to[1] = (char)(0x80 | (code >> 12 & 0x3f));
-    to[2] = (char)(0x80 | (code >> 6 & 0x3f));
-    to[3] = (char)(0x80 | (code & 0x3f));
-    return 4;
-}
-
 /* At "\u"; false: it is none, or half a surrogate pair. */
 static bool read_unicode(struct in *i, luaL_Buffer *b)
 {
@@ -112,7 +90,7 @@ static bool read_unicode(struct in *i, luaL_Buffer *b)
         code = 0x10000 + ((code & 0x3ff) << 10 | (low & 0x3ff));
         len = 12;
     }
-    luaL_addlstring(b, utf8, put_utf8(utf8, code));
+    luaL_addlstring(b, utf8, utf8_put(utf8, (uint32_t)code));
     i->p += len;
     return true;
 }

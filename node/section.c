@@ -1,6 +1,5 @@
 /* section.c - see section.h and section_parts.h. The end of a section is in section_commit.c. */
 #include "node/section_parts.h"
-#include "node/slices.h"
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -12,6 +11,7 @@
 #include "node/large.h"
 #include "node/library.h"
 #include "node/notify.h"
+#include "node/slices.h"
 #include "node/type.h"
 
 #include <assert.h>

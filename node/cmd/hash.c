@@ -13,11 +13,7 @@
 
 #include <math.h>
 
-enum {
-    SCAN_MOST = 4096, /* fields a page of HSCAN, whatever COUNT says */
-    NAME_MAX_BYTES = 32,
-    SLICE_STEP = 50
-};
+enum { NAME_MAX_BYTES = 32, SLICE_STEP = 50 };
 
 /* ---- Arguments ---- */
 
@@ -479,12 +475,14 @@ static void cmd_hscan(struct cmd *c)
         page_reply_none(c);
         return;
     }
-    if (page_begin(c, 3, PAGE_NOVALUES, &p)) {
-        cursor = hash_scan(&h, cursor, p.count < SCAN_MOST ? p.count : SCAN_MOST, page_field, &p);
-        page_reply(c, cursor, &p);
-        page_fini(&p);
+    if (!page_begin(c, 3, PAGE_NOVALUES, &p)) {
+        hash_close(&h);
+        return;
     }
+    cursor = hash_scan(&h, cursor, page_count(&p), page_field, &p);
     hash_close(&h);
+    page_reply(c, cursor, &p);
+    page_fini(&p);
 }
 
 /* clang-format off */

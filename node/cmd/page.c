@@ -1,5 +1,6 @@
 #include "node/cmd/page.h"
 
+#include "base/err.h"
 #include "base/parse.h"
 #include "proto/number.h"
 
@@ -72,7 +73,7 @@ void page_fini(struct page *p)
 void page_reply_values(struct cmd *c, const struct page *p)
 {
     reply_array(c->reply, p->values);
-    if (p->out.failed || buf_append_slice(&c->reply->out, buf_slice(&p->out.out)) != 0) {
+    if (p->out.failed || buf_append_slice(&c->reply->out, buf_slice(&p->out.out)) != OK) {
         c->reply->failed = true;
     }
 }

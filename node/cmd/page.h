@@ -5,6 +5,9 @@
 #include "edge/backend.h"
 #include "proto/glob.h"
 
+/* Members of a collection that one call looks at, whatever COUNT says. */
+enum { PAGE_MOST = 4096 };
+
 /* Words that not all of them know. */
 enum page_words { PAGE_NOVALUES = 1, PAGE_TYPES = 2 };
 
@@ -14,7 +17,7 @@ struct page {
     bool any;             /* the pattern matches all */
     bool names_only;
     bool with_type;
-    uint64_t count;   /* how many to look at */
+    uint64_t count;   /* how many to look at, as asked for */
     struct reply out; /* the values found */
     size_t values;    /* in out */
 };
@@ -24,6 +27,11 @@ bool page_cursor(struct cmd *c, uint32_t index, uint64_t *out);
 /* Reads the words from argv[from] on, and begins. False when an error was answered, and nothing is held. */
 bool page_begin(struct cmd *c, uint32_t from, unsigned words, struct page *p);
 void page_fini(struct page *p);
+
+static inline uint64_t page_count(const struct page *p)
+{
+    return p->count < PAGE_MOST ? p->count : PAGE_MOST;
+}
 
 static inline bool page_wants(const struct page *p, struct slice name)
 {

@@ -11,7 +11,6 @@
 #include "node/slices.h"
 
 enum {
-    SCAN_MOST = 4096,     /* members a page of SSCAN, whatever COUNT says */
     RANDOM_MOST = 1 << 20 /* drawn with repeats by one command: about a second */
 };
 
@@ -219,12 +218,14 @@ static void cmd_sscan(struct cmd *c)
         page_reply_none(c);
         return;
     }
-    if (page_begin(c, 3, 0, &p)) {
-        cursor = set_scan(&s, cursor, p.count < SCAN_MOST ? p.count : SCAN_MOST, page_member, &p);
-        page_reply(c, cursor, &p);
-        page_fini(&p);
+    if (!page_begin(c, 3, 0, &p)) {
+        set_close(&s);
+        return;
     }
+    cursor = set_scan(&s, cursor, page_count(&p), page_member, &p);
     set_close(&s);
+    page_reply(c, cursor, &p);
+    page_fini(&p);
 }
 
 /* ---- SPOP ---- */

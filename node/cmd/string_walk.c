@@ -32,16 +32,14 @@ void *string_walk_begin(struct cmd *c, void *state, size_t bytes, const struct s
         cmd_needs_locks(c);
         return NULL;
     }
-    size_t lines = (bytes + 63) & ~(size_t)63;
-
-    w = mem_alloc_lines(lines); /* a state may want its alignment */
+    w = mem_alloc_lines(mem_lines(bytes)); /* a state may want its alignment */
     if (w == NULL) {
         reply_err(c->reply, WIRE_NOMEM);
         return NULL;
     }
     memcpy(w, state, bytes);
     w->budget = STRING_SLICE;
-    w->bytes = lines;
+    w->bytes = mem_lines(bytes);
     c->progress = w;
     c->progress_free = walk_free;
     c->go_on = w->go_on;

@@ -15,7 +15,6 @@
 #include <math.h>
 
 enum {
-    SCAN_MOST = 4096,      /* members a page of ZSCAN, whatever COUNT says */
     RANDOM_MOST = 1 << 20, /* drawn with repeats by one command: about a second */
     PAIRS_FEW = 16
 };
@@ -512,12 +511,14 @@ static void cmd_zscan(struct cmd *c)
         page_reply_none(c);
         return;
     }
-    if (page_begin(c, 3, 0, &p)) {
-        cursor = zset_scan(&z, cursor, p.count < SCAN_MOST ? p.count : SCAN_MOST, page_item, &p);
-        page_reply(c, cursor, &p);
-        page_fini(&p);
+    if (!page_begin(c, 3, 0, &p)) {
+        zset_close(&z);
+        return;
     }
+    cursor = zset_scan(&z, cursor, page_count(&p), page_item, &p);
     zset_close(&z);
+    page_reply(c, cursor, &p);
+    page_fini(&p);
 }
 
 /* ---- ZRANDMEMBER ---- */

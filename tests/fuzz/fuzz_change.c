@@ -123,7 +123,8 @@ static void write_json(struct change_writer *w, struct slice key, const Godwit__
     change_patch_json_end(w);
 }
 
-static void write_library(struct change_writer *w, struct slice key, const Godwit__PutLibrary *m)
+static void write_put_library(struct change_writer *w, struct slice key,
+                              const Godwit__PutLibrary *m)
 {
     must(change_put_library_begin(w, key, slice_from(m->code)) == OK);
     for (size_t i = 0; i < m->n_functions; i++) {
@@ -134,6 +135,17 @@ static void write_library(struct change_writer *w, struct slice key, const Godwi
         must(change_put_library_function(w, slice_from(f->name), description, f->flags) == OK);
     }
     change_put_library_end(w);
+}
+
+static void write_library(struct change_writer *w, struct slice key, const Godwit__Op *op)
+{
+    if (op->kind_case == GODWIT__OP__KIND_PUT_LIBRARY) {
+        write_put_library(w, key, op->put_library);
+    } else if (op->kind_case == GODWIT__OP__KIND_DELETE_LIBRARY) {
+        must(change_delete_library(w, key) == OK);
+    } else {
+        must(change_flush_libraries(w) == OK);
+    }
 }
 
 static void write_stream_ids(struct change_writer *w, Godwit__StreamId *const *ids, size_t n,
@@ -223,18 +235,24 @@ static void write_stream(struct change_writer *w, struct slice key, const Godwit
     }
 }
 
+static void write_string(struct change_writer *w, struct slice key, const Godwit__Op *op)
+{
+    const Godwit__PutString *whole = op->put_string;
+    const Godwit__PutRange *range = op->put_range;
+    bool is_whole = op->kind_case == GODWIT__OP__KIND_PUT_STRING;
+
+    must((is_whole ? change_put_string(w, key, slice_from(whole->value), whole->expire_at_ms)
+                   : change_put_range(w, key, range->offset, slice_from(range->bytes))) == OK);
+}
+
 static void write_op(struct change_writer *w, const Godwit__Op *op)
 {
     struct slice key = slice_from(op->key);
 
     switch (op->kind_case) {
     case GODWIT__OP__KIND_PUT_STRING:
-        must(change_put_string(w, key, slice_from(op->put_string->value),
-                               op->put_string->expire_at_ms) == OK);
-        break;
     case GODWIT__OP__KIND_PUT_RANGE:
-        must(change_put_range(w, key, op->put_range->offset, slice_from(op->put_range->bytes)) ==
-             OK);
+        write_string(w, key, op);
         break;
     case GODWIT__OP__KIND_PUT_FIELDS:
         write_put_fields(w, key, op->put_fields);
@@ -270,13 +288,9 @@ static void write_op(struct change_writer *w, const Godwit__Op *op)
         write_json(w, key, op);
         break;
     case GODWIT__OP__KIND_PUT_LIBRARY:
-        write_library(w, key, op->put_library);
-        break;
     case GODWIT__OP__KIND_DELETE_LIBRARY:
-        must(change_delete_library(w, key) == OK);
-        break;
     case GODWIT__OP__KIND_FLUSH_LIBRARIES:
-        must(change_flush_libraries(w) == OK);
+        write_library(w, key, op);
         break;
     case GODWIT__OP__KIND_STREAM_APPEND:
     case GODWIT__OP__KIND_STREAM_REMOVE:

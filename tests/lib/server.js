@@ -82,9 +82,22 @@ export class Server {
     return client;
   }
 
-  rssBytes() {
+  statusBytes(name) {
     const status = fs.readFileSync(`/proc/${this.pid}/status`, 'latin1');
-    return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)[1]) * 1024;
+    return Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)[1]) * 1024;
+  }
+
+  rssBytes() {
+    return this.statusBytes('VmRSS');
+  }
+
+  // The most since forgetPeak().
+  peakRssBytes() {
+    return this.statusBytes('VmHWM');
+  }
+
+  forgetPeak() {
+    fs.writeFileSync(`/proc/${this.pid}/clear_refs`, '5'); // proc(5)
   }
 
   openFiles() {

@@ -9,26 +9,34 @@
 #include "tests/lib/unit.h"
 #include "tests/unit/node/hash_bench.h"
 
-static void keeps_the_order_of_first_setting(void)
+/* Written to `block`, and read again with nothing readable behind it. */
+static struct slice written(char *block, size_t room, const struct hash_field *in, size_t n)
 {
-    struct hash_field in[3] = {
-        {SLICE("b"), SLICE("1"), 0}, {SLICE("a"), {NULL, 0}, 77}, {{NULL, 0}, SLICE("3"), 0}};
-    char block[64];
-    struct slice s = {block, hash_packed_bytes(in, 3)};
+    struct slice s = {block, hash_packed_bytes(in, n)};
     struct hash_packed_walk w;
     struct hash_field f;
 
-    CU_ASSERT_FATAL(s.len <= sizeof(block));
-    hash_packed_write(block, in, 3);
+    CU_ASSERT_FATAL(s.len <= room);
+    hash_packed_write(block, in, n);
     s = unit_guard(s);
     hash_packed_begin(s, &w);
-    for (int i = 0; i < 3; i++) {
+    for (size_t i = 0; i < n; i++) {
         CU_ASSERT_TRUE_FATAL(hash_packed_next(&w, &f));
         CU_ASSERT_TRUE(slice_is(f.name, in[i].name));
         CU_ASSERT_TRUE(slice_is(f.value, in[i].value));
         CU_ASSERT_EQUAL(f.expire_at_ms, in[i].expire_at_ms);
     }
     CU_ASSERT_FALSE(hash_packed_next(&w, &f));
+    return s;
+}
+
+static void keeps_the_order_of_first_setting(void)
+{
+    struct hash_field in[3] = {
+        {SLICE("b"), SLICE("1"), 0}, {SLICE("a"), {NULL, 0}, 77}, {{NULL, 0}, SLICE("3"), 0}};
+    char block[64];
+    struct slice s = written(block, sizeof(block), in, 3);
+
     CU_ASSERT_EQUAL(hash_packed_earliest(s), 77);
     CU_ASSERT_EQUAL(hash_packed_count(s, 77), 2);
     CU_ASSERT_FALSE(hash_packed_is_dead(s, 1000));
@@ -128,20 +136,8 @@ static void alike_fields_take_their_bytes_only(void)
     struct hash_field in[3] = {
         {SLICE("aa"), SLICE("1"), 0}, {SLICE("bb"), SLICE("2"), 0}, {SLICE("cc"), SLICE("3"), 0}};
     char block[32];
-    struct slice s = {block, hash_packed_bytes(in, 3)};
-    struct hash_packed_walk w;
-    struct hash_field f;
 
-    CU_ASSERT_EQUAL_FATAL(s.len, 3 + 2 + 3 * 3);
-    hash_packed_write(block, in, 3);
-    s = unit_guard(s);
-    hash_packed_begin(s, &w);
-    for (int i = 0; i < 3; i++) {
-        CU_ASSERT_TRUE_FATAL(hash_packed_next(&w, &f));
-        CU_ASSERT_TRUE(slice_is(f.name, in[i].name));
-        CU_ASSERT_TRUE(slice_is(f.value, in[i].value));
-    }
-    CU_ASSERT_FALSE(hash_packed_next(&w, &f));
+    CU_ASSERT_EQUAL(written(block, sizeof(block), in, 3).len, 3 + 2 + 3 * 3);
     in[1].expire_at_ms = 77;
     CU_ASSERT_EQUAL(hash_packed_bytes(in, 3), 19 + 3 * 5 + 8);
 }

@@ -65,9 +65,10 @@ static void refuses_what_another_refuses(void)
         struct slice text = unit_guard((struct slice){made, len});
         bool ours = json_parse(text, &value, &fault);
 
-        /* Integers beyond 64 bits are an error there, and zero bytes in names. */
+        /* Integers beyond int64 are an error there, and zero bytes in names. */
         if (ours != oracle_accepts(text) && !(ours && strstr(made, "u0000") != NULL) &&
-            !(ours && memchr(value.ptr, JSON_DOUBLE, value.len) != NULL)) {
+            !(ours && (memchr(value.ptr, JSON_DOUBLE, value.len) != NULL ||
+                       memchr(value.ptr, JSON_UINT64, value.len) != NULL))) {
             printf("%d: %.*s\n", ours, (int)len, made);
             CU_FAIL("they differ");
         }
